@@ -1,0 +1,31 @@
+"""The only source of time and of jitter. Tests hand in a clock of their own.
+
+Wall-clock seconds are for people and rows; monotonic seconds are for deadlines, leases and
+back-off, so that a clock step neither fires nor starves a retry.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+
+class Clock:
+    """The system's clock."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow."""
+        return time.monotonic()
+
+    def jitter(self, low: float, high: float) -> float:
+        """A random number of seconds between the two."""
+        return random.uniform(low, high)  # noqa: S311 - spreads load, guards nothing
+
+    def wait(self, event: threading.Event, timeout_seconds: float) -> bool:
+        """Wait for the event; true when it was set."""
+        return event.wait(timeout_seconds)

@@ -1,0 +1,68 @@
+"""Plan: the compiled, frozen configuration, with a digest and the look-ups work needs.
+
+Work takes the plan once, at its start, and keeps it to its end. Equality is equality of what was
+written: compiled functions and places do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import Literal
+
+from router.model.listener import Listener
+from router.model.path import Path
+from router.model.rule import Rule
+from router.model.station import Station, TlsProfile
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """Who we are and where we keep things."""
+
+    name: str
+    ae_title: str
+    data_dir: FilePath
+    id: int | None = None
+    organization: str = ""
+    unmatched: Literal["keep", "discard", "refuse"] = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Bounds of the journal: kept at most this long and this large. None is without bound."""
+
+    max_bytes: int | None = None
+    keep_seconds: float | None = None
+    segment_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the running router knows of its configuration."""
+
+    digest: str
+    folder: FilePath
+    router: RouterSettings
+    listeners: Mapping[str, Listener]
+    tls: Mapping[str, TlsProfile]
+    stations: Mapping[str, Station]
+    rules: tuple[Rule, ...]
+    store: StoreSettings = StoreSettings()
+    loaded_at: float = field(default=0.0, compare=False)
+
+    @cached_property
+    def needs(self) -> frozenset[Path]:
+        """The attributes any rule reads: all that is decoded of an arriving header."""
+        return frozenset().union(*(rule.condition.needs for rule in self.rules))
+
+    @cached_property
+    def stations_by_ae_title(self) -> Mapping[str, tuple[Station, ...]]:
+        """DICOM stations by their AE title; several may share one and differ by host."""
+        found: dict[str, tuple[Station, ...]] = {}
+        for station in self.stations.values():
+            if station.kind == "dicom":
+                found[station.ae_title] = (*found.get(station.ae_title, ()), station)
+        return found

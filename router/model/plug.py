@@ -1,0 +1,87 @@
+"""Plugs: what one extension file exports in its tuple `PLUGS`.
+
+From one description follow the YAML it accepts, the editor schema, its help, the lint and a test
+(the example must compile). `schema` is a JSON Schema fragment of the parameters; `example` is YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from router.model.path import Path
+
+
+class PlugError(ValueError):
+    """Parameters that have the right shape but no meaning; `path` leads to the wrong value.
+
+    `path` is a tuple of keys and indexes below the parameters; `at_key` says that the last key
+    itself is wrong, not its value; `hint` is what to write instead; `column_offset` points at a
+    character inside the value (patterns, templates).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: tuple[str | int, ...] = (),
+        hint: str = "",
+        at_key: bool = False,
+        column_offset: int = 0,
+        code: str = "DR220",
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.hint = hint
+        self.at_key = at_key
+        self.column_offset = column_offset
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator of `match`: `compile(parameters, path)` gives a test over decoded values.
+
+    The test takes the tuple of values of the attribute as text or numbers, or None when it is
+    absent; `path` is the attribute's path, or None for a fact.
+    """
+
+    name: str
+    summary: str
+    schema: Mapping[str, Any]
+    example: str
+    compile: Callable[[Any, Path | None], Callable[[Any], bool]] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Morph:
+    """One step of `morph`: `compile(parameters)` gives a function that edits a data set.
+
+    The function takes (EditableDataSet, MorphContext) and raises MorphFailed. `reads` and `writes`
+    give the paths the parameters name, for analysis.
+    """
+
+    name: str
+    summary: str
+    schema: Mapping[str, Any]
+    example: str
+    compile: Callable[[Any], Callable[[Any, Any], None]] = field(compare=False)
+    reads: Callable[[Any], frozenset[Path]] = field(compare=False, default=lambda _: frozenset())
+    writes: Callable[[Any], frozenset[Path]] = field(compare=False, default=lambda _: frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one kind of DICOMweb server accepts and answers, as data (protocols 2)."""
+
+    name: str
+    summary: str
+    quote_type: bool = True
+    max_request_bytes: int = 2 * 1024**3
+    max_instances: int = 50
+    delivered_codes: frozenset[int] = frozenset({0x0111, 0xB00E})
+    later_codes: frozenset[int] = frozenset({0xB00F})
+    permanent_codes: frozenset[int] = frozenset()
+    needs_explicit_vr: bool = True
+    query_limit: int = 200

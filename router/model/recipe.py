@@ -1,0 +1,40 @@
+"""Recipe: an ordered list of morph steps as canonical JSON, with a digest.
+
+What is done to the bytes is pinned to an instance, by this digest, when the instance is accepted;
+so a recipe holds everything it needs (tables inlined), and equal recipes have equal digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NO_CHANGE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`steps` is canonical JSON: a list of [morph name, parameters]. `digest` is "none" if empty."""
+
+    steps: str
+    digest: str
+
+    @classmethod
+    def of(cls, steps: Sequence[tuple[str, Any]]) -> Recipe:
+        """The recipe of these (morph name, JSON parameters) pairs."""
+        text = json.dumps([list(step) for step in steps], sort_keys=True, separators=(",", ":"))
+        if not steps:
+            return cls(text, NO_CHANGE)
+        return cls(text, hashlib.sha256(text.encode()).hexdigest())
+
+    def unpacked(self) -> tuple[tuple[str, Any], ...]:
+        """The steps as (morph name, parameters)."""
+        return tuple((name, parameters) for name, parameters in json.loads(self.steps))
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is changed: the data set leaves byte for byte as it came."""
+        return self.digest == NO_CHANGE

@@ -1,0 +1,83 @@
+"""Rule: match, morph, route. And what routing an instance decided.
+
+`Condition.test` takes the facts of an instance (`router.match.facts.Facts`) and is left out of
+equality: two rules are equal when they were written equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from router.model.delivery import Disposition, Priority
+from router.model.path import Path
+from router.model.problem import Place
+from router.model.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled match. `spec` is the canonical JSON of what was written; `needs` what it reads.
+
+    `explain` gives one row per predicate, in order: (what was asked, the value seen, held or not).
+    """
+
+    spec: str
+    needs: frozenset[Path]
+    test: Callable[[Any], bool] = field(compare=False, repr=False)
+    explain: Callable[[Any], tuple[tuple[str, str, bool], ...]] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One entry of `route`, with rule morphs and route morphs already in its recipe."""
+
+    station: str
+    recipe: Recipe
+    priority: Priority = Priority.MEDIUM
+    when: Literal["instance", "series", "study"] = "instance"
+    idle_seconds: float = 30.0
+    transfer_syntax_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the peer hears when a rule refuses an instance. `comment` is at most 64 characters."""
+
+    status: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. Exactly one of sends, discard and refuse acts when `condition` holds."""
+
+    name: str
+    condition: Condition
+    sends: tuple[Send, ...] = ()
+    discard: bool = False
+    refuse: Refusal | None = None
+    final: bool = False
+    enabled: bool = True
+    place: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One delivery that routing decided, with the rule that asked for it."""
+
+    station: str
+    recipe: Recipe
+    priority: Priority
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What routing an instance came to. `rules` are the names of all that matched, in order."""
+
+    disposition: Disposition
+    owed: tuple[Owed, ...]
+    rules: tuple[str, ...]
+    refusal: Refusal | None = None

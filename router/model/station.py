@@ -1,0 +1,131 @@
+"""Station: a remote, as configured; and the settings that hang on it.
+
+A compiled value: defaults are filled in, names resolved, secrets still references. Durations are
+seconds, sizes bytes, rates bytes per second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from router.model.problem import Place
+
+StationKind = Literal["dicom", "dicomweb", "folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is kept. It is read when it is needed and never held in a plan."""
+
+    kind: Literal["file", "env"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TlsProfile:
+    """Certificates of one TLS profile; `client_auth` says what a listener asks of its peers."""
+
+    name: str
+    cert: Path | None
+    key: Path | None
+    ca: Path | None
+    client_auth: Literal["none", "optional", "required"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """OAuth 2.0 client credentials (RFC 6749 4.4): a secret, or a private key (RFC 7523)."""
+
+    token_url: str
+    client_id: str
+    scope: tuple[str, ...] = ()
+    client_secret: Secret | None = None
+    private_key: Path | None = None
+    key_id: str | None = None
+    audience: str | None = None
+    resource: str | None = None
+    send_secret_in: Literal["body", "header"] = "body"
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A fixed bearer token."""
+
+    token: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """HTTP basic authentication."""
+
+    username: str
+    password: Secret
+
+
+Auth = OAuth | Bearer | Basic
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Whether and how often a station is probed."""
+
+    enabled: bool = True
+    every_seconds: float = 600.0
+    timeout_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Back-off of one delivery: first × factorⁿ up to max, until give_up has passed."""
+
+    first_seconds: float = 30.0
+    factor: float = 2.0
+    max_seconds: float = 1800.0
+    give_up_seconds: float = 604800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a station may be asked to carry at once. `hours` are minutes of the local day."""
+
+    associations: int = 2
+    requests: int = 8
+    batch_instances: int = 16
+    batch_bytes: int = 64 * 1024 * 1024
+    bandwidth_bytes_per_second: int | None = None
+    hours: tuple[int, int] | None = None
+    timeout_seconds: float = 60.0
+    max_pdu_bytes: int = 262144
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """One remote. `port` is None for a station that only sends to us."""
+
+    name: str
+    kind: StationKind
+    description: str = ""
+    ae_title: str = ""
+    host: str = ""
+    port: int | None = None
+    tls: str | None = None
+    url: str = ""
+    profile: str = "generic"
+    auth: Auth | None = None
+    path: Path | None = None
+    active: bool = True
+    send: bool = False
+    query_retrieve: bool = False
+    archive_server: bool = False
+    iocm: bool = False
+    original_patient_id: bool = False
+    character_set: str = ""
+    issuer_of_patient_id: str = ""
+    calling_ae_title: str = ""
+    allow_insecure_http: bool = False
+    heartbeat: Heartbeat = Heartbeat()
+    retry: Retry = Retry()
+    limits: Limits = Limits()
+    place: Place | None = None

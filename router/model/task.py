@@ -1,0 +1,37 @@
+"""Task: what someone or a rule asked for. Its progress is counted from deliveries, never stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+TaskKind = Literal["route", "send"]
+TaskStatus = Literal["Ready", "In Progress", "On Hold", "Completed", "Failed", "Cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One study on its way to one station, asked for by a rule (`route`) or a person (`send`).
+
+    Counts are deliveries. Times are seconds since the epoch, None while they have not happened.
+    """
+
+    task_id: int
+    kind: TaskKind
+    status: TaskStatus
+    status_reason: str
+    priority: str
+    station: str
+    requester: str
+    study_instance_uid: str
+    objects: int
+    delivered: int
+    waiting: int
+    dead: int
+    quarantined: int
+    cancelled: int
+    failures: int
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    last_modified_at: float
