@@ -105,7 +105,7 @@ class StoreDown(RouterError):
 class DeliveryError(RouterError):
     """One delivery, or its station, failed. `status` is the peer's own DIMSE or HTTP number."""
 
-    scope = "delivery"
+    scope: ClassVar[Scope] = "delivery"
 
     def __init__(
         self, message: str, status: int | None = None, retry_after_seconds: float | None = None
@@ -118,19 +118,19 @@ class DeliveryError(RouterError):
 class Unreachable(DeliveryError):
     """No connection, TLS failure, time-out or reset; burns no attempt of any instance."""
 
-    scope = "station"
+    scope: ClassVar[Scope] = "station"
 
 
 class Rejected(DeliveryError):
     """The station refuses us as a caller: someone must change a configuration."""
 
-    scope = "station"
+    scope: ClassVar[Scope] = "station"
 
 
 class Busy(DeliveryError):
     """The station asks for patience."""
 
-    scope = "station"
+    scope: ClassVar[Scope] = "station"
 
 
 class Undeliverable(DeliveryError):

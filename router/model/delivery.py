@@ -84,11 +84,11 @@ class Result(StrEnum):
     """What one try ended in (reliability 8.6)."""
 
     DELIVERED = "delivered"
-    RETRY = "retry"          # this object again, later; an attempt was used
-    BUSY = "busy"            # the station asks for patience; no attempt is burned
+    RETRY = "retry"  # this object again, later; an attempt was used
+    BUSY = "busy"  # the station asks for patience; no attempt is burned
     UNREACHABLE = "unreachable"  # no connection; no attempt is burned
-    HOLD = "hold"            # the station refuses us; someone must act; no attempt is burned
-    DEAD = "dead"            # the station refuses this object for good
+    HOLD = "hold"  # the station refuses us; someone must act; no attempt is burned
+    DEAD = "dead"  # the station refuses this object for good
     QUARANTINED = "quarantined"  # the recipe failed; nothing was sent
 
 

@@ -1,0 +1,1 @@
+"""What the router tells: log lines and metrics. No patient attribute enters either."""

@@ -1,0 +1,116 @@
+"""Counters and gauges of one process, and how several processes are read as one.
+
+Each role process keeps its own registry and publishes it, once a second, as a file in the run
+folder; whoever serves `/metrics` reads all of them and adds equal series up. Labels are names from
+the configuration and words of ours: no patient attribute, no UID, nothing a peer chose.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PREFIX = "dicom_router"
+
+
+class Metrics:
+    """The series one process counts. Seconds, bytes and plain counts, as their names say."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.instances_received = self._counter(
+            "instances_received", "Instances that arrived, by how they ended.", "station", "outcome"
+        )
+        self.received_bytes = self._counter(
+            "received_bytes", "Bytes of accepted data sets.", "station"
+        )
+        self.rule_matches = self._counter("rule_matches", "Instances a rule matched.", "rule")
+        self.associations = self._counter(
+            "associations", "Associations asked for, by listener and result.", "listener", "result"
+        )
+        self.associations_open = Gauge(
+            f"{_PREFIX}_associations_open",
+            "Associations open now.",
+            ["listener"],
+            registry=self.registry,
+        )
+        self.send_attempts = self._counter(
+            "send_attempts", "Deliveries tried, by station and result.", "station", "result"
+        )
+        self.sent_bytes = self._counter("sent_bytes", "Bytes of delivered data sets.", "station")
+        self.send_seconds = Histogram(
+            f"{_PREFIX}_send_seconds",
+            "Time from a delivery's lease to its outcome.",
+            ["station"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=self.registry,
+        )
+        self.index_queue = Gauge(
+            f"{_PREFIX}_index_queue",
+            "Accepted records the ledger has not indexed yet.",
+            registry=self.registry,
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def text(self) -> bytes:
+        """Everything counted so far, in the exposition format."""
+        return generate_latest(self.registry)
+
+
+def publish(folder: Path, role: str, metrics: Metrics) -> None:
+    """Write this process's series where `merged` finds them; replaces the last ones at once."""
+    target = folder / f"{role}.prom"
+    fresh = folder / f".{role}.{os.getpid()}"
+    fresh.write_bytes(metrics.text())
+    fresh.replace(target)
+
+
+def published_ages(folder: Path) -> dict[str, float]:
+    """Seconds since each role last published: a role that hangs stops publishing."""
+    now = time.time()
+    ages: dict[str, float] = {}
+    for path in sorted(folder.glob("*.prom")):
+        try:
+            ages[path.stem] = max(0.0, now - path.stat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return ages
+
+
+class _Merged:
+    """A collector over families that are already built."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = tuple(families)
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, as prometheus_client asks for them."""
+        yield from self._families
+
+
+def merged(folder: Path, own: Iterable[Metric] = ()) -> bytes:
+    """The series of all processes added up, with `own` families appended."""
+    families: dict[str, Metric] = {}
+    values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
+    for path in sorted(folder.glob("*.prom")):
+        for family in text_string_to_metric_families(path.read_text(encoding="utf-8")):
+            families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                if sample.name.endswith("_created"):
+                    continue
+                key = (family.name, sample.name, tuple(sorted(sample.labels.items())))
+                values[key] = values.get(key, 0.0) + float(sample.value)
+    for (name, sample_name, labels), value in values.items():
+        families[name].add_sample(sample_name, dict(labels), value)
+    registry = CollectorRegistry()
+    registry.register(_Merged([*families.values(), *own]))
+    return generate_latest(registry)
