@@ -85,3 +85,17 @@ class Profile:
     permanent_codes: frozenset[int] = frozenset()
     needs_explicit_vr: bool = True
     query_limit: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StationKind:
+    """One kind of station: `make(station, context)` gives its `router.peers.peer.Peer`.
+
+    `schema` is a JSON Schema object of the station's own keys, `example` a YAML mapping of them.
+    """
+
+    name: str
+    summary: str
+    schema: Mapping[str, Any]
+    example: str
+    make: Callable[[Any, Any], Any] = field(compare=False)

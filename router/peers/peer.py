@@ -1,0 +1,145 @@
+"""Peer: the working side of a station. It probes, and sends parcels.
+
+A peer turns every fault of its station into an outcome: `send` gives one outcome for each parcel, in
+the order in which they become known, and raises for none of them. Outcomes say whether an attempt
+was used: RETRY uses one, while BUSY, UNREACHABLE and HOLD speak of the station and use none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from router.clock import Clock
+from router.errors import (
+    Busy,
+    ConfigError,
+    DeliveryError,
+    MorphFailed,
+    Refused,
+    Rejected,
+    RouterError,
+    Undeliverable,
+    Unreachable,
+)
+from router.model.delivery import Leased, Outcome, Result
+from router.model.station import Secret, TlsProfile
+from router.peers.status import attempt_limit as attempt_limit
+from router.peers.status import dimse_answer as dimse_answer
+from router.peers.status import dimse_outcome as dimse_outcome
+from router.peers.status import within_limit as within_limit
+
+if TYPE_CHECKING:
+    from router.dicom.outgoing import OutgoingDataSet
+
+NOT_SENT = "not sent: the connection was lost before its turn"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One delivery with its data set, opened and morphed when it is asked for.
+
+    `outgoing(transfer_syntax_uid)` gives the data set in that transfer syntax, or as it is stored
+    for None; it may be called again for a second try. It raises MorphFailed, Undeliverable (cannot
+    be converted), or an error of the store.
+    """
+
+    leased: Leased
+    outgoing: Callable[[str | None], OutgoingDataSet]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a probe found: `message` is the station's exact answer, `seconds` how long it took."""
+
+    ok: bool
+    seconds: float
+    message: str
+
+
+class Peer(Protocol):
+    """A station at work. One thread at a time, unless the kind says otherwise."""
+
+    def probe(self) -> Probe:
+        """Ask the station for a sign of life; never raises for a fault of the station."""
+        ...
+
+    def send(self, parcels: Sequence[Parcel]) -> Iterator[Outcome]:
+        """Send them, in order; one outcome each, given as soon as it is known."""
+        ...
+
+    def idle(self) -> None:
+        """Let go of connections unused for 30 s; the owner calls it when nothing is to be sent."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything, at once."""
+        ...
+
+
+class Shared:
+    """Parts that several peers of one station use together: a connection pool, a token.
+
+    A part is made for the first who takes it and closed when the last has given it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: dict[object, tuple[Any, int]] = {}
+
+    def take(self, key: object, make: Callable[[], Any]) -> Any:
+        """The part under this key; `make` makes it when there is none."""
+        with self._lock:
+            part, users = self._parts.get(key, (None, 0))
+            if not users:
+                part = make()
+            self._parts[key] = (part, users + 1)
+            return part
+
+    def give_back(self, key: object) -> None:
+        """One user less; the last one closes the part."""
+        with self._lock:
+            part, users = self._parts.pop(key, (None, 0))
+            if users > 1:
+                self._parts[key] = (part, users - 1)
+        if users == 1:
+            part.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PeerContext:
+    """What all peers of one plan are given. `read_secret` raises Rejected when it cannot."""
+
+    calling_ae_title: str
+    read_secret: Callable[[Secret], str]
+    clock: Clock = field(default_factory=Clock)
+    tls: Mapping[str, TlsProfile] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared, compare=False)
+
+
+def failure_outcome(delivery_id: int, error: RouterError) -> Outcome:
+    """The outcome an error stands for; total over the error tree.
+
+    Errors of our own store, and what is not known, are retried; a record or data set that is
+    damaged for good is quarantined, since nothing of it may be sent.
+    """
+    status = retry_after_seconds = None
+    if isinstance(error, DeliveryError):
+        status, retry_after_seconds = error.status, error.retry_after_seconds
+    return Outcome(delivery_id, _result_of(error), str(error), status, retry_after_seconds)
+
+
+def _result_of(error: RouterError) -> Result:
+    if isinstance(error, Unreachable):
+        return Result.UNREACHABLE
+    if isinstance(error, Busy):
+        return Result.BUSY
+    if isinstance(error, Rejected | Refused | ConfigError):
+        return Result.HOLD
+    if isinstance(error, Undeliverable):
+        return Result.DEAD
+    if isinstance(error, MorphFailed) or (error.scope == "instance" and not error.retry):
+        return Result.QUARANTINED
+    return Result.RETRY
