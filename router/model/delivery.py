@@ -53,12 +53,16 @@ class State(StrEnum):
 
 
 class Disposition(StrEnum):
-    """Where an accepted instance is, apart from its deliveries."""
+    """Where an accepted instance is, apart from its deliveries.
+
+    DUPLICATE is set by the ledger alone: the same object came again from the same source.
+    """
 
     ROUTED = "routed"
     UNMATCHED = "unmatched"
     DISCARDED = "discarded"
     QUARANTINED = "quarantined"
+    DUPLICATE = "duplicate"
 
 
 @dataclass(frozen=True, slots=True)

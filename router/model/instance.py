@@ -22,11 +22,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class RecordRef:
-    """Where a record lies in the journal: segment number, byte offset, byte length."""
+    """Where a record lies in the journal: segment number, byte offset, byte length.
+
+    `record_id` is the 16 bytes at the head of the record; when it is known, another record found
+    at that place is refused. It stays the same when a record is copied forward.
+    """
 
     segment: int
     offset: int
     length: int
+    record_id: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,100 @@
+"""The envelope: the facts of an instance and the decision about it, as compact JSON.
+
+It lies sealed behind the data set in the same record, so that the ledger can be rebuilt from the
+journal alone; recipes are therefore whole, not only their digests. `decode` takes bytes that passed
+the seal of the record; anything else raises RecordDamaged.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.model.delivery import Disposition, Priority
+from router.model.instance import Instance, Source
+from router.model.recipe import Recipe
+from router.model.rule import Decision, Owed
+from router.store.records import RecordDamaged
+
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a record says about its data set."""
+
+    instance: Instance
+    decision: Decision
+    plan_digest: str
+
+
+def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
+    """The envelope of these, as UTF-8 JSON without blanks."""
+    source = instance.source
+    recipes = {owed.recipe.digest: owed.recipe.steps for owed in decision.owed}
+    value = {
+        "v": VERSION,
+        "plan": plan_digest,
+        "instance": [
+            instance.sop_class_uid,
+            instance.sop_instance_uid,
+            instance.study_instance_uid,
+            instance.series_instance_uid,
+            instance.transfer_syntax_uid,
+            instance.modality,
+            instance.patient_id,
+            instance.issuer_of_patient_id,
+            instance.accession_number,
+            instance.data_set_length,
+            instance.header_length,
+            instance.content_digest.hex(),
+            instance.received_at,
+        ],
+        "source": [
+            source.listener,
+            source.calling_ae_title,
+            source.called_ae_title,
+            source.address,
+            source.station,
+            source.tls_subject,
+        ],
+        "disposition": decision.disposition.value,
+        "rules": decision.rules,
+        "recipes": recipes,
+        "owed": [
+            (owed.station, owed.recipe.digest, int(owed.priority), owed.rule)
+            for owed in decision.owed
+        ],
+    }
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def decode(octets: bytes) -> Envelope:
+    """The envelope of these bytes. Raises RecordDamaged."""
+    try:
+        value = json.loads(octets.decode("utf-8", "surrogatepass"))
+        if value["v"] != VERSION:
+            raise RecordDamaged(f"the envelope is of version {value['v']!r}, this is {VERSION}")
+        return Envelope(_instance(value), _decision(value), value["plan"])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise RecordDamaged(f"the envelope cannot be read: {type(error).__name__}") from None
+
+
+def _instance(value: Any) -> Instance:
+    *facts, digest, received_at = value["instance"]
+    return Instance(*facts, bytes.fromhex(digest), received_at, Source(*value["source"]))
+
+
+def _decision(value: Any) -> Decision:
+    recipes = {digest: Recipe(steps, digest) for digest, steps in value["recipes"].items()}
+    return Decision(
+        Disposition(value["disposition"]),
+        tuple(
+            Owed(station, recipes[digest], Priority(priority), rule)
+            for station, digest, priority, rule in value["owed"]
+        ),
+        tuple(value["rules"]),
+    )

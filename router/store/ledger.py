@@ -1,0 +1,242 @@
+"""What the ledger promises, whoever keeps it: instances, deliveries, tasks, station status.
+
+Every writing call is one durable transaction, all or nothing. It holds no patient attributes: UIDs,
+station names, modality, sizes and times only. Times are seconds since the epoch. StoreDown: it
+cannot be read or written; StoreFull: the disk is full. Safe for threads; open it after a fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from router.model.delivery import Disposition, Leased, Outcome, Priority, State
+from router.model.instance import Instance, RecordRef
+from router.model.recipe import Recipe
+from router.model.rule import Decision, Owed
+from router.model.task import Task, TaskStatus
+
+StationState = Literal["online", "offline", "unknown", "inactive"]
+
+SEND_PREFIX: Final = "send:"
+"""`Owed.rule` of what a person asked for: this prefix, then the requester. Else a rule's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """One committed record, as its envelope has it."""
+
+    ref: RecordRef
+    instance: Instance
+    decision: Decision
+    plan_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a try came to and where the delivery goes now.
+
+    `state` QUEUED with `due_at` is a retry; None keeps the time it was due. `count_attempt` says
+    whether the try used up an attempt.
+    """
+
+    outcome: Outcome
+    due_at: float | None
+    state: State
+    count_attempt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StationStatus:
+    """The last known state of a station; `since` is when it became so, `checked_at` the last look."""
+
+    station: str
+    state: StationState
+    reason: str
+    since: float
+    checked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One instance owed to one station, as it stands."""
+
+    delivery_id: int
+    instance_id: int
+    task_id: int
+    station: str
+    recipe_digest: str
+    priority: Priority
+    state: State
+    attempts: int
+    due_at: float
+    last_error: str
+    last_status: int | None
+    created_at: float
+    changed_at: float
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One instance of the ledger; `record` is None once its bytes were evicted.
+
+    The patient attributes of `instance` are empty: they are in the envelope of the record alone.
+    """
+
+    instance_id: int
+    record: RecordRef | None
+    instance: Instance
+    disposition: Disposition
+    duplicate_of: int | None
+    plan_digest: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the Task Log. `kind` is one word, such as created, busy, dead, retried."""
+
+    event_id: int
+    at: float
+    task_id: int
+    delivery_id: int | None
+    kind: str
+    message: str
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The balance. Counts by name; `stations` has the delivery counts of each station.
+
+    `instances`: received, routed, unmatched, discarded, quarantined, duplicate. `deliveries`:
+    created, queued, sending, held, delivered, dead, quarantined, cancelled; held ones wait at a
+    station that is offline or inactive and are not counted as queued. `differences` says in words
+    what does not add up; the account is balanced when it is empty.
+    """
+
+    instances: Mapping[str, int]
+    deliveries: Mapping[str, int]
+    stations: Mapping[str, Mapping[str, int]]
+    differences: tuple[str, ...]
+
+    @property
+    def balanced(self) -> bool:
+        """Every accepted instance is in exactly one place, for each station it is owed to."""
+        return not self.differences
+
+
+class Ledger(Protocol):
+    """The index of the journal and the book of what is owed."""
+
+    def index(
+        self, entries: Sequence[Indexed], marks: Mapping[int, int] | None = None
+    ) -> tuple[int, ...]:
+        """Book records: instance, deliveries, tasks, recipes. Instance ids, in order of `entries`.
+
+        A record that is known already is left as it is. How far each segment is indexed follows
+        from the records; `marks` (segment → byte offset) pushes it further, past damaged bytes.
+        """
+
+    def marks(self) -> dict[int, int]:
+        """Segment → offset up to which every record is indexed."""
+
+    def remember_recipes(self, recipes: Iterable[Recipe]) -> None:
+        """Keep recipes under their digests; `index` does so for those of its decisions."""
+
+    def recipe(self, digest: str) -> Recipe:
+        """The recipe of that digest. Raises KeyError."""
+
+    def turn(
+        self, outcomes: Sequence[Settlement], wants: Mapping[str, int], now: float
+    ) -> tuple[Leased, ...]:
+        """Settle, then lease up to `wants[station]` due deliveries per station.
+
+        Order: priority, then study, then arrival; one of lower priority after every ten of higher.
+        """
+
+    def release_foreign_leases(self) -> int:
+        """Put back what earlier boots had leased; how many."""
+
+    def release_station(self, station: str, delivery_ids: Collection[int]) -> int:
+        """Put back own leases that were not tried, without burning an attempt; how many."""
+
+    def next_due_at(self, after: float = 0.0) -> float | None:
+        """The earliest time beyond `after` at which a queued delivery falls due."""
+
+    def waiting_stations(self) -> Mapping[str, int]:
+        """Station → number of queued deliveries, held ones included, where there are any."""
+
+    def set_station_status(self, station: str, state: StationState, reason: str, at: float) -> None:
+        """Note what a look at the station came to."""
+
+    def station_statuses(self) -> Mapping[str, StationStatus]:
+        """The status of every station that was ever looked at."""
+
+    def tasks(
+        self,
+        *,
+        status: TaskStatus | None = None,
+        station: str | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> tuple[Task, ...]:
+        """Tasks, newest first, with ids below `before`."""
+
+    def task(self, task_id: int) -> Task | None:
+        """One task."""
+
+    def deliveries_of(self, task_id: int, limit: int = 1000) -> tuple[Delivery, ...]:
+        """The deliveries of a task, in order of arrival."""
+
+    def events_of(self, task_id: int, limit: int = 1000) -> tuple[Event, ...]:
+        """The log of a task, oldest first."""
+
+    def send(self, instance_ids: Sequence[int], owed: Owed, at: float) -> int:
+        """Owe held instances to a station because someone asked; the task id. Raises KeyError."""
+
+    def retry(
+        self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""
+    ) -> int:
+        """Queue dead and quarantined deliveries again: of these tasks, or all (of a station)."""
+
+    def cancel(self, task_ids: Sequence[int], by: str = "") -> int:
+        """Cancel what is still queued of these tasks; how many deliveries."""
+
+    def instance(self, instance_id: int) -> Stored | None:
+        """One instance."""
+
+    def find_instances(self, sop_instance_uid: str) -> tuple[Stored, ...]:
+        """Every version of a SOP instance, oldest first."""
+
+    def instances_of_study(self, study_instance_uid: str) -> tuple[Stored, ...]:
+        """The instances of a study whose bytes are still here, oldest first, no duplicates."""
+
+    def account(self) -> Account:
+        """The balance, counted now."""
+
+    def owed_records(self, segment: int | None = None) -> tuple[tuple[int, RecordRef], ...]:
+        """(instance id, record) of what must not be evicted, in order of place."""
+
+    def leased_in(self, segment: int) -> bool:
+        """Whether a delivery of a record of this segment is being sent."""
+
+    def newest_in(self, segment: int) -> float | None:
+        """When the newest record of the segment arrived; None when it has none."""
+
+    def drop_segment(self, segment: int, moved: Mapping[int, RecordRef]) -> bool:
+        """Forget a segment, with new places for its owed records (instance id → place).
+
+        False, and nothing done, when more is owed there than was moved, or something is leased.
+        """
+
+    def dropped_segments(self) -> tuple[int, ...]:
+        """Segments that are forgotten; their files may be deleted."""
+
+    def prune_events(self, before: float) -> int:
+        """Delete events of ended tasks older than that; how many."""
+
+    def close(self) -> None:
+        """Close it; harmless when closed."""
