@@ -24,6 +24,7 @@ CHARACTER_SET_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 SINGLE_VALUE_VRS: Final = frozenset({"LT", "ST", "UR", "UT"})
 BULK_VRS: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UN"})
 TEXT_VRS: Final = CHARACTER_SET_VRS | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
+KNOWN_VRS: Final = TEXT_VRS | BULK_VRS | {"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"}
 _BOTH_ENDS_VRS: Final = frozenset({"AE", "CS", "DS", "IS", "UI"})
 _NUMBERS: Final = {
     "FD": "d",

@@ -1,0 +1,237 @@
+"""Elements and items of a data set that can be read at any offset: positions only, no values.
+
+Used for what is already held: the items of a wanted sequence, the data set to edit or to convert.
+Everything is bounded by `Limits`; bytes that are no data set raise BadDataset. The reader for
+bytes as they arrive is `router.dicom.header`; both follow PS3.5 7.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from router.dicom.tags import format_tag
+from router.dicom.transfer_syntax import Layout
+from router.errors import BadDataset
+
+RandomAccess = Callable[[int, int], bytes]
+
+UNDEFINED: Final = 0xFFFFFFFF
+ITEM: Final = 0xFFFEE000
+ITEM_END: Final = 0xFFFEE00D
+SEQUENCE_END: Final = 0xFFFEE0DD
+PIXEL_DATA: Final = 0x7FE00010
+SHORT_VRS: Final = frozenset({"AE", "AS", "AT", "CS", "DA", "DS", "DT", "FL", "FD", "IS"}) | {
+    *("LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US")
+}
+FRAGMENT_VRS: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
+_WINDOW_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one data set may cost to read; beyond it is BadDataset (0xC000)."""
+
+    max_depth: int = 32
+    max_items: int = 100_000
+    max_elements: int = 200_000
+    max_fragments: int = 2_000_000
+    max_value_bytes: int = 1024 * 1024
+    max_kept_bytes: int = 8 * 1024 * 1024
+    max_inflated_bytes: int = 1024 * 1024
+    max_inflate_ratio: int = 100
+
+
+class Coding(NamedTuple):
+    """VR form and byte order of a stretch of a data set."""
+
+    explicit_vr: bool
+    little_endian: bool
+
+    def inside(self, vr: str) -> Coding:
+        """The coding of the items of an element: Implicit VR LE inside UN (PS3.5 6.2.2 note 2)."""
+        return IMPLICIT if vr == "UN" else self
+
+
+IMPLICIT: Final = Coding(explicit_vr=False, little_endian=True)
+EXPLICIT: Final = Coding(explicit_vr=True, little_endian=True)
+
+
+def coding_of(layout: Layout) -> Coding:
+    """The coding of the top of a data set in this layout."""
+    return Coding(layout.explicit_vr, layout.little_endian)
+
+
+class Element(NamedTuple):
+    """Where one element lies: header from `start`, value from `value_start`, next from `end`.
+
+    `vr` is '' in an implicit coding. With `undefined`, the value ends in a delimiter of 8 bytes
+    before `end`.
+    """
+
+    tag: int
+    vr: str
+    start: int
+    value_start: int
+    end: int
+    undefined: bool
+
+    @property
+    def value_end(self) -> int:
+        """Where the value ends; a delimiter is no part of it."""
+        return self.end - 8 if self.undefined else self.end
+
+
+class Item(NamedTuple):
+    """Where one item lies: its own header from `start`, elements from `body_start`."""
+
+    start: int
+    body_start: int
+    end: int
+    undefined: bool
+
+    @property
+    def body_end(self) -> int:
+        """Where the elements end; a delimiter is no part of them."""
+        return self.end - 8 if self.undefined else self.end
+
+
+_FORMATS: Final = {
+    little: struct.Struct(f"{order}HH2sH") for little, order in ((True, "<"), (False, ">"))
+}
+_LENGTHS: Final = {True: struct.Struct("<I"), False: struct.Struct(">I")}
+
+
+class ElementReader:
+    """Walks a data set of `length` bytes behind `read(offset, length)`."""
+
+    def __init__(self, read: RandomAccess, length: int, limits: Limits | None = None) -> None:
+        self.length = length
+        self._read = read
+        self._limits = limits or Limits()
+        self._work = 0
+        self._window = b""
+        self._window_start = 0
+
+    def header(self, at: int, end: int, coding: Coding) -> tuple[int, str, int, int]:
+        """Tag, VR, offset of the value and length of the element at an offset.
+
+        Delimiters and items have VR ''. Raises BadDataset where the header passes `end`.
+        """
+        self._count()
+        buffer, place = self._at(at, end, 8)
+        group, number, letters, short = _FORMATS[coding.little_endian].unpack_from(buffer, place)
+        tag = (group << 16) | number
+        if not coding.explicit_vr or group == 0xFFFE:
+            return tag, "", at + 8, _LENGTHS[coding.little_endian].unpack_from(buffer, place + 4)[0]
+        vr = letters.decode("latin-1")
+        if vr in SHORT_VRS or not (vr.isascii() and vr.isalpha() and vr.isupper()):
+            return tag, vr, at + 8, short
+        buffer, place = self._at(at, end, 12)
+        return tag, vr, at + 12, _LENGTHS[coding.little_endian].unpack_from(buffer, place + 8)[0]
+
+    def elements(self, start: int, end: int, coding: Coding) -> Iterator[Element]:
+        """The elements between two offsets; stray delimiters are passed over."""
+        at = start
+        while at < end:
+            tag, vr, value_start, length = self.header(at, end, coding)
+            if tag in {ITEM_END, SEQUENCE_END}:
+                at = value_start
+                continue
+            if tag == ITEM:
+                raise BadDataset("an item outside a sequence")
+            undefined = length == UNDEFINED
+            after = (
+                self._end_of_undefined(value_start, end, coding, vr)
+                if undefined
+                else value_start + length
+            )
+            if after > end:
+                raise BadDataset(f"the length of {format_tag(tag)} points past the end")
+            yield Element(tag, vr, at, value_start, after, undefined)
+            at = after
+
+    def items(self, element: Element, coding: Coding) -> Iterator[Item]:
+        """The items of a sequence; `coding` is the one inside it."""
+        at, end = element.value_start, element.value_end
+        while at < end:
+            tag, _, body_start, length = self.header(at, end, Coding(False, coding.little_endian))
+            if tag == SEQUENCE_END:
+                return
+            if tag != ITEM:
+                raise BadDataset(f"{format_tag(tag)} where an item of a sequence belongs")
+            undefined = length == UNDEFINED
+            after = (
+                self._skip(body_start, end, coding, in_item=True)
+                if undefined
+                else body_start + length
+            )
+            if after > end:
+                raise BadDataset("the length of an item points past its sequence")
+            yield Item(at, body_start, after, undefined)
+            at = after
+
+    def value(self, element: Element) -> bytes:
+        """The value's bytes, at most `max_value_bytes`, else BadDataset."""
+        size = element.value_end - element.value_start
+        if size > self._limits.max_value_bytes:
+            raise BadDataset(f"{format_tag(element.tag)} is too long to be decoded")
+        return self.read(element.value_start, size)
+
+    def read(self, start: int, size: int) -> bytes:
+        """`size` bytes from `start`, or BadDataset when they are not there."""
+        if size == 0:
+            return b""
+        place = start - self._window_start
+        if place >= 0 and place + size <= len(self._window):
+            return self._window[place : place + size]
+        found = bytes(self._read(start, size))
+        if len(found) != size:
+            raise BadDataset("the data set ends early")
+        return found
+
+    def _end_of_undefined(self, at: int, end: int, coding: Coding, vr: str) -> int:
+        return self._skip(at, end, coding.inside(vr), in_item=False)
+
+    def _skip(self, at: int, end: int, coding: Coding, *, in_item: bool) -> int:
+        """The offset behind the delimiter that closes the sequence or item whose content starts here."""
+        stack: list[tuple[bool, Coding]] = [(in_item, coding)]
+        while stack:
+            in_item, coding = stack[-1]
+            if len(stack) > 2 * self._limits.max_depth:
+                raise BadDataset("sequences are nested too deep")
+            probe = coding if in_item else Coding(False, coding.little_endian)
+            tag, vr, value_start, length = self.header(at, end, probe)
+            at = value_start
+            if tag == (ITEM_END if in_item else SEQUENCE_END):
+                stack.pop()
+            elif in_item == (tag >> 16 == 0xFFFE) or (not in_item and tag != ITEM):
+                raise BadDataset(f"{format_tag(tag)} at a place where it cannot be")
+            elif length == UNDEFINED:
+                stack.append((not in_item, coding.inside(vr) if in_item else coding))
+            else:
+                at = value_start + length
+            if at > end:
+                raise BadDataset("a length points past the end")
+        return at
+
+    def _at(self, at: int, end: int, size: int) -> tuple[bytes, int]:
+        if at + size > end:
+            raise BadDataset("the data set ends inside an element header")
+        place = at - self._window_start
+        if place < 0 or place + size > len(self._window):
+            wanted = min(_WINDOW_BYTES, self.length - at)
+            self._window = bytes(self._read(at, wanted))
+            self._window_start = at
+            place = 0
+            if len(self._window) < size:
+                raise BadDataset("the data set ends early")
+        return self._window, place
+
+    def _count(self) -> None:
+        self._work += 1
+        # Nested content may be passed once per level, so the whole walk has a larger budget.
+        if self._work > 8 * self._limits.max_elements + self._limits.max_fragments:
+            raise BadDataset("too many elements")
