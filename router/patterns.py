@@ -1,0 +1,202 @@
+r"""Regular expressions that take linear time, whatever pattern meets whatever text (RE2).
+
+One pattern in one rule must not stop the router, so no other engine sees text of the network.
+RE2 has no look-around and no back-references inside a pattern; `compile_pattern` raises
+PatternError for those as for every other mistake, with the character where it lies.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import re2
+
+MAX_PATTERN_LENGTH = 1024
+MAX_RESULT_LENGTH = 1024 * 1024
+
+
+class PatternError(ValueError):
+    """A pattern or replacement that cannot be used; `offset` is the character, from 0."""
+
+    def __init__(self, message: str, offset: int = 0, hint: str = "") -> None:
+        super().__init__(message)
+        self.offset = offset
+        self.hint = hint
+
+
+class Pattern:
+    """A compiled pattern. Safe to share between threads.
+
+    The instances of a series share their texts, so the last few answers are remembered.
+    """
+
+    __slots__ = ("_capturing", "_recent", "_testing", "text")
+
+    def __init__(self, text: str, testing: Any, capturing: Any) -> None:
+        self.text = text
+        self._testing = testing
+        self._capturing = capturing
+        self._recent = lru_cache(maxsize=32)(self._find)
+
+    def search(self, subject: str) -> bool:
+        """Whether the pattern is found anywhere in the subject."""
+        return self._recent(subject) if len(subject) <= 256 else self._find(subject)
+
+    def _find(self, subject: str) -> bool:
+        # Bytes in, because the spans of a str are converted back to characters at some cost.
+        return self._testing.search(subject.encode("utf-8", "replace")) is not None
+
+    def sub(self, replacement: Replacement, subject: str) -> str:
+        r"""The subject with every match replaced.
+
+        Raises PatternError when the result would exceed MAX_RESULT_LENGTH characters.
+        """
+        subject = subject.encode("utf-8", "replace").decode()
+        pieces: list[str] = []
+        end = 0
+        length = len(subject)
+        for match in self._capturing.finditer(subject):
+            text = replacement.expand(match)
+            length += len(text)
+            if length > MAX_RESULT_LENGTH:
+                raise PatternError("the replaced text is too long")
+            pieces.append(subject[end : match.start()])
+            pieces.append(text)
+            end = match.end()
+        pieces.append(subject[end:])
+        return "".join(pieces)
+
+    def replacement(self, text: str) -> Replacement:
+        r"""The replacement `text`, in which `\1` to `\9` are groups and `\\` is a backslash.
+
+        Raises PatternError for a group the pattern does not have and for any other escape.
+        """
+        return Replacement(text, self._capturing.groups)
+
+
+class Replacement:
+    """What matches become: literal text and group numbers, in turn."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, text: str, groups: int) -> None:
+        pieces: list[str | int] = []
+        position = 0
+        while position < len(text):
+            if text[position] != "\\":
+                end = text.find("\\", position)
+                end = len(text) if end < 0 else end
+                pieces.append(text[position:end])
+                position = end
+                continue
+            pieces.append(_escape(text, position, groups))
+            position += 2
+        self._pieces = tuple(pieces)
+
+    def expand(self, match: Any) -> str:
+        """The text that replaces this match; a group that took no part is empty."""
+        return "".join(
+            piece if isinstance(piece, str) else (match.group(piece) or "")
+            for piece in self._pieces
+        )
+
+
+def _escape(text: str, position: int, groups: int) -> str | int:
+    following = text[position + 1 : position + 2]
+    if following == "\\":
+        return "\\"
+    if not (following.isascii() and following.isdigit()):
+        raise PatternError(
+            "a backslash in a replacement is followed by a group number or a backslash",
+            position,
+            r"write \\ for one backslash",
+        )
+    if int(following) > groups:
+        raise PatternError(
+            f"the replacement names group {following}, the pattern has {groups}",
+            position,
+            "a group is written in parentheses: (…)",
+        )
+    return int(following)
+
+
+def compile_pattern(text: str) -> Pattern:
+    """The compiled pattern; search semantics, case-sensitive unless it begins with `(?i)`.
+
+    Raises PatternError with the offset of the character where the mistake lies.
+    """
+    if len(text) > MAX_PATTERN_LENGTH:
+        raise PatternError(
+            f"a pattern has at most {MAX_PATTERN_LENGTH} characters", MAX_PATTERN_LENGTH
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PatternError("a pattern holds Unicode characters only", error.start) from None
+    fault = _fault(text)
+    if fault:
+        message, _, fragment = fault.partition(": ")
+        raise PatternError(message, _offset(text, fault, fragment), _hint(message, fragment))
+    return Pattern(text, _compile(text, capturing=False), _compile(text, capturing=True))
+
+
+def _compile(text: str, *, capturing: bool) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = not capturing
+    engine: Any = re2  # the package is not annotated
+    return engine.compile(text, options)
+
+
+def _fault(text: str) -> str:
+    try:
+        _compile(text, capturing=True)
+    except re2.error as error:
+        said = error.args[0]
+        return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return ""
+
+
+def _offset(text: str, fault: str, fragment: str) -> int:
+    """RE2 names the faulty stretch, not its place: the shortest prefix with that fault ends it."""
+    if fault.startswith("missing )"):
+        return _open_parenthesis(text)
+    for end in range(1, len(text) + 1):
+        prefix_fault = _fault(text[:end])
+        if fault.startswith("unexpected )") and prefix_fault.startswith("unexpected )"):
+            return end - 1
+        if prefix_fault == fault:
+            return max(0, end - len(fragment))
+    return max(0, text.find(fragment))
+
+
+def _open_parenthesis(text: str) -> int:
+    opened: list[int] = []
+    in_class = False
+    position = 0
+    while position < len(text):
+        character = text[position]
+        if character == "\\":
+            position += 1
+        elif in_class:
+            in_class = character != "]"
+        elif character == "[":
+            in_class = True
+            # A bracket that comes first in a class stands for itself: []abc], [^]abc].
+            position += 1 if text[position + 1 : position + 2] == "^" else 0
+            position += 1 if text[position + 1 : position + 2] == "]" else 0
+        elif character == "(":
+            opened.append(position)
+        elif character == ")" and opened:
+            opened.pop()
+        position += 1
+    return opened[0] if opened else 0
+
+
+def _hint(message: str, fragment: str) -> str:
+    if message == "invalid perl operator" and fragment[:3] in {"(?=", "(?!", "(?<"}:
+        return "patterns are RE2: there is no look-ahead or look-behind"
+    if message == "invalid escape sequence" and fragment[1:2].isdigit():
+        return "patterns are RE2: there are no back-references inside a pattern"
+    return ""
