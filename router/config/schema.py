@@ -1,0 +1,219 @@
+"""The schema: written for editors, and used here to check shapes; the only door to jsonschema.
+
+Alternatives are told apart by `type`, or by the one key of a step, before anything is validated, so
+that every error says what is wrong with what was meant. The bundle that editors read is made of the
+same fragments, with `if`/`then` in place of the dispatch. Nothing raises on any document.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jsonschema import Draft7Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from router.config import shapes_router, shapes_rules, wording
+from router.config.nodes import Mapping as MappingNode
+from router.config.nodes import Node, PathPart, Scalar, node_at, place_at, plain, show_path
+from router.config.plugged import Plugs
+from router.config.report import Report
+from router.config.shapes import Fragment
+from router.config.shapes_stations import AUTH, stations
+from router.config.tree import SECTIONS
+from router.config.wording import Words
+from router.model.problem import Place
+
+_NUMBER_LIKE = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?\Z")
+
+
+class Shapes:
+    """Checks nodes against fragments; validators are built once for each fragment."""
+
+    def __init__(self, plugs: Plugs, report: Report) -> None:
+        self.stations = stations(plugs.station_kinds)
+        self._report = report
+        self._validators: dict[int, tuple[Mapping[str, Any], Draft7Validator]] = {}
+
+    def check(
+        self,
+        node: Node,
+        fragment: Mapping[str, Any],
+        path: tuple[PathPart, ...],
+        key_place: Place | None = None,
+        data: Any = None,
+    ) -> bool:
+        """Report whatever is wrong with the shape of `node`; true when nothing is.
+
+        `key_place` is where its name stands, for what is missing in it; `data` its plain value
+        when the caller has it already (or has it raw).
+        """
+        data = plain(node) if data is None else data
+        found = False
+        for error in self._validator(fragment).iter_errors(data):
+            found = True
+            self._report_error(_most_telling(error), node, path, key_place)
+        return self._texts_are_texts(node, fragment, path) and not found
+
+    def _validator(self, fragment: Mapping[str, Any]) -> Draft7Validator:
+        known = self._validators.get(id(fragment))
+        if known is None:
+            known = fragment, Draft7Validator(dict(fragment))
+            self._validators[id(fragment)] = known
+        return known[1]
+
+    def _report_error(
+        self,
+        error: ValidationError,
+        node: Node,
+        path: tuple[PathPart, ...],
+        key_place: Place | None,
+    ) -> None:
+        below = tuple(error.absolute_path)
+        full = (*path, *below)
+        if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+            known = error.schema.get("properties", {})
+            for key in error.instance:
+                if key not in known:
+                    words = wording.unknown_key(key, known, show_path(full))
+                    place = place_at(node, (*below, key), at_key=True)
+                    self._add(words, place, (*full, key))
+            return
+        place = place_at(node, below)
+        if error.validator == "required":
+            place = place_at(node, below, at_key=True) if below else key_place or place
+        self._add(_words(error, node_at(node, below), full), place, full)
+
+    def _add(self, words: Words, place: Place, path: tuple[PathPart, ...]) -> None:
+        self._report.error(words.code, words.message, place, path=show_path(path), hint=words.hint)
+
+    def _texts_are_texts(
+        self, node: Node, fragment: Mapping[str, Any], path: tuple[PathPart, ...]
+    ) -> bool:
+        """AE titles that are read as numbers elsewhere (`0123`) must stand in quotes."""
+        if not isinstance(node, MappingNode):
+            return True
+        fine = True
+        for key, entry in node.entries.items():
+            value, shape = entry.value, fragment.get("properties", {}).get(key, {})
+            if shape.get("format") != "ae-title" or not isinstance(value, Scalar) or value.style:
+                continue
+            if isinstance(value.value, str) and _NUMBER_LIKE.match(value.text):
+                self._add(wording.number_like_text(key, value.text), value.place, (*path, key))
+                fine = False
+        return fine
+
+
+def schema(plugs: Plugs) -> dict[str, Any]:
+    """The whole language as one JSON Schema (draft-07), with hover texts, for YAML editors."""
+    steps = {"$ref": "#/definitions/steps"}
+    entry = _with(shapes_rules.ROUTE_ENTRY, {"morph": steps})
+    rule = _with(
+        shapes_rules.RULE,
+        {
+            "match": {"$ref": "#/definitions/condition"},
+            "morph": steps,
+            "route": _with_items(shapes_rules.RULE["properties"]["route"], entry),
+        },
+    )
+    kinds = stations(plugs.station_kinds)
+    dicomweb = _with(kinds["dicomweb"], {"auth": _alternatives(AUTH, None, "How we authenticate.")})
+    sections: dict[str, Fragment] = {
+        "version": shapes_router.VERSION,
+        "router": shapes_router.ROUTER,
+        "listeners": _named("Where we accept.", "listener"),
+        "tls": _map_of("TLS profiles.", shapes_router.TLS),
+        "defaults": shapes_router.DEFAULTS,
+        "stations": _named("The remotes of this site.", "station"),
+        "rules": {"type": "array", "description": "In order.", "items": rule},
+        "morphs": _named("Named lists of steps.", "steps"),
+        "tables": _map_of("Named tables for `map` steps.", shapes_rules.TABLE),
+        "cache": shapes_router.CACHE,
+    }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "dicom-router configuration",
+        "description": "One file of a dicom-router configuration folder.",
+        "type": "object",
+        "properties": {name: sections[name] for name in SECTIONS},
+        "additionalProperties": False,
+        "definitions": {
+            "listener": _alternatives(shapes_router.LISTENERS, None, "Where we accept."),
+            "station": _alternatives({**kinds, "dicomweb": dicomweb}, "dicom", "A remote."),
+            "condition": shapes_rules.condition(plugs.operators),
+            "steps": shapes_rules.steps(plugs.morphs),
+        },
+    }
+
+
+def schema_text(plugs: Plugs) -> str:
+    """The schema as it stands in `schemas/dicom-router.schema.json`."""
+    return json.dumps(schema(plugs), indent=1, ensure_ascii=False) + "\n"
+
+
+def _most_telling(error: ValidationError) -> ValidationError:
+    return best_match([error]) if error.context else error
+
+
+def _words(error: ValidationError, node: Node | None, path: tuple[PathPart, ...]) -> Words:
+    keyword, value = str(error.validator), error.instance
+    name = wording.name_of(path)
+    around = error.schema if isinstance(error.schema, Mapping) else {}
+    if keyword == "type":
+        return wording.wrong_type(around, node, name, value)
+    if keyword == "enum":
+        return wording.wrong_choice(list(error.validator_value), value)
+    if keyword == "const":
+        return wording.wrong_choice([error.validator_value], value)
+    if keyword in ("pattern", "minLength", "maxLength") and isinstance(value, str):
+        return wording.wrong_text(around, name, value)
+    if keyword in ("minimum", "maximum"):
+        return wording.out_of_range(around, name, value)
+    if keyword == "required" and isinstance(value, Mapping):
+        missing = [key for key in error.validator_value if key not in value]
+        return wording.missing_keys(missing, show_path(path))
+    return wording.other_fault(keyword, error.validator_value, name)
+
+
+def _with(fragment: Fragment, properties: dict[str, Fragment]) -> Fragment:
+    return {**fragment, "properties": {**fragment["properties"], **properties}}
+
+
+def _with_items(fragment: Fragment, entry: Fragment) -> Fragment:
+    name = {"type": "string", "description": "A station with `send: true`."}
+    return {**fragment, "items": {"if": {"type": "string"}, "then": name, "else": entry}}
+
+
+def _named(description: str, definition: str) -> Fragment:
+    return _map_of(description, {"$ref": f"#/definitions/{definition}"})
+
+
+def _map_of(description: str, item: Fragment) -> Fragment:
+    return {"type": "object", "description": description, "additionalProperties": item}
+
+
+def _alternatives(kinds: Mapping[str, Fragment], default: str | None, words: str) -> Fragment:
+    """Told apart by `type`; without it, the default."""
+    branches: list[Fragment] = [
+        {
+            "if": {"properties": {"type": {"const": kind}}, "required": ["type"]},
+            "then": fragment,
+        }
+        for kind, fragment in kinds.items()
+    ]
+    if default is not None:
+        branches.append({"if": {"not": {"required": ["type"]}}, "then": kinds[default]})
+    return {
+        "type": "object",
+        "description": words,
+        "properties": {"type": _kind_choice(kinds, default)},
+        "required": [] if default is not None else ["type"],
+        "allOf": branches,
+    }
+
+
+def _kind_choice(kinds: Iterable[str], default: str | None) -> Fragment:
+    chosen: Fragment = {"enum": list(kinds), "description": "Its kind."}
+    return chosen if default is None else {**chosen, "default": default}

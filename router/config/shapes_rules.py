@@ -1,0 +1,170 @@
+"""Shapes of rules: match, morph, route, and the named morphs and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from router.config import shapes
+from router.config.shapes import Fragment
+from router.model.plug import Morph, Operator
+
+PRIORITIES: Final = ("high", "medium", "low", "stat", "asap", "urgent", "routine")
+LATER_MORPHS: Final = (
+    "move",
+    "split",
+    "join",
+    "case",
+    "trim",
+    "hash",
+    "remap_uids",
+    "shift_dates",
+    "deidentify",
+    "remove_private",
+    "keep",
+    "charset",
+    "original_attributes",
+)
+
+_ROUTE_PRIORITY: Final = shapes.choice("Order of sending.", PRIORITIES, default="medium")
+ROUTE_ENTRY: Final = shapes.mapping(
+    "One destination.",
+    {
+        "to": shapes.text("A station with `send: true`.", title="the name of a station"),
+        "first_of": {
+            "type": "array",
+            "title": "a list of stations",
+            "description": "The first station that takes it.",
+            "minItems": 1,
+            "items": shapes.text("A station.", title="the name of a station"),
+        },
+        "when": shapes.choice(
+            "When it is sent: each instance at once, or when its series or study is complete.",
+            ("instance", "series", "study"),
+            default="instance",
+        ),
+        "idle": shapes.duration("Silence that completes a series or study.", default="30s"),
+        "priority": _ROUTE_PRIORITY,
+        "morph": {
+            "type": ["array", "string"],
+            "title": "a list of steps",
+            "description": "Changes for this destination only, after those of the rule.",
+        },
+        "transfer_syntax": shapes.text(
+            "Transfer syntax to send in.",
+            title="a transfer syntax",
+            examples=["ExplicitVRLittleEndian", "ImplicitVRLittleEndian"],
+        ),
+    },
+)
+
+RULE: Final = shapes.mapping(
+    "Which instances, what is changed, and where they go.",
+    {
+        "name": shapes.text("Shown wherever the rule acted; unique."),
+        "description": shapes.text("For people."),
+        "match": {
+            "type": "object",
+            "title": "a mapping of conditions",
+            "description": "All must hold; without it the rule is for every instance.",
+        },
+        "morph": {
+            "type": ["array", "string"],
+            "title": "a list of steps",
+            "description": "Changes on the way, top to bottom.",
+        },
+        "route": {
+            "type": ["array", "string"],
+            "title": "a list of stations",
+            "description": "Where it goes.",
+            "minItems": 1,
+            "minLength": 1,
+        },
+        "discard": {
+            "const": True,
+            "title": "true",
+            "description": "Take it and drop it.",
+        },
+        "refuse": shapes.mapping(
+            "Answer the peer with a failure.",
+            {
+                "status": {
+                    **shapes.whole("DIMSE status the peer hears.", 1, 0xFFFF, default=0xC001),
+                    "title": "a DIMSE status such as 0xC001",
+                },
+                "comment": shapes.text("Error comment the peer hears.", maxLength=64),
+            },
+        ),
+        "final": shapes.switch("Ends the list for an instance this rule matched."),
+        "enabled": shapes.switch("Off: the rule is checked and does nothing.", default=True),
+    },
+    ("name",),
+)
+
+TABLE: Final[Fragment] = {
+    "type": "object",
+    "title": "a mapping of texts",
+    "description": "A table that `map` steps use by name.",
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+}
+
+_LITERAL: Final[Fragment] = {"type": ["string", "number", "boolean"]}
+
+
+def condition(operators: Iterable[Operator]) -> Fragment:
+    """The shape of `match` for editors; `#/definitions/condition` must be this."""
+    listed: Fragment = {
+        "type": "array",
+        "description": "Any of these.",
+        "items": {"type": ["string", "number", "boolean", "object"]},
+    }
+    tests: Fragment = {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {
+            operator.name: {
+                **operator.schema,
+                "title": operator.name,
+                "description": operator.summary,
+            }
+            for operator in operators
+        },
+        "additionalProperties": False,
+    }
+    again = {"$ref": "#/definitions/condition"}
+    return {
+        "type": "object",
+        "description": "Keywords, tags or facts; all must hold.",
+        "properties": {
+            "all": {"type": "array", "items": again, "description": "All of these hold."},
+            "any": {"type": "array", "items": again, "description": "At least one holds."},
+            "not": {**again, "description": "This does not hold."},
+        },
+        "additionalProperties": {
+            "if": {"type": "object"},
+            "then": tests,
+            "else": {"if": {"type": "array"}, "then": listed, "else": _LITERAL},
+        },
+    }
+
+
+def steps(morphs: Iterable[Morph]) -> Fragment:
+    """The shape of `morph` for editors; `#/definitions/steps` must be this."""
+    known = {
+        morph.name: {**morph.schema, "title": morph.name, "description": morph.summary}
+        for morph in morphs
+    }
+    step: Fragment = {
+        "type": "object",
+        "description": "One step, one key.",
+        "properties": known,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    named: Fragment = {"type": "string", "description": "The name of a list under `morphs:`."}
+    return {
+        "type": ["array", "string"],
+        "description": "Changes, top to bottom, or the name of a list under `morphs:`.",
+        "items": {"if": {"type": "string"}, "then": named, "else": step},
+    }

@@ -1,0 +1,199 @@
+"""Shapes of stations: what every kind has, and what is peculiar to dicom, dicomweb and folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from router.config import shapes
+from router.config.plugged import Kind
+from router.config.shapes import Fragment
+from router.config.shapes_router import HEARTBEAT, RETRY
+
+BUILT_IN: Final = ("dicom", "dicomweb", "folder")
+PROFILES: Final = ("azure", "google", "aws", "orthanc", "dcm4chee", "generic")
+AUTH_KINDS: Final = ("oauth2", "bearer", "basic")
+
+_SUMMARIES: Final = {
+    "dicom": "A neighbour that speaks DIMSE: a modality, an archive, a workstation.",
+    "dicomweb": "A DICOMweb server, mostly in a cloud.",
+    "folder": "A folder that objects are written into, one file each.",
+}
+_COMMON: Final[dict[str, Fragment]] = {
+    "description": shapes.text("For people."),
+    "active": shapes.switch("Off: no association either way; queued work waits.", default=True),
+    "send": shapes.switch("May be sent to."),
+    "heartbeat": HEARTBEAT,
+    "retry": RETRY,
+}
+_LIMITS: Final[dict[str, Fragment]] = {
+    "bandwidth": shapes.rate("Most bytes a second to this station."),
+    "hours": shapes.hours("Local hours in which it is sent to; may pass midnight."),
+    "timeout": shapes.duration("Time an answer may take.", default="60s"),
+}
+_BATCH: Final = shapes.mapping(
+    "How much goes in one request.",
+    {
+        "instances": shapes.whole("Most instances.", 1, 1000, default=16),
+        "size": shapes.size("Most bytes.", default="64MiB"),
+    },
+)
+_CHARACTER_SET: Final = shapes.text(
+    "Assumed when an object from this station declares none.",
+    title="a Specific Character Set",
+    examples=["ISO_IR 100", "ISO_IR 192"],
+)
+_ISSUER: Final = shapes.text("Issuer of Patient ID filled in on receive when it is blank.")
+_QUERY: Final = shapes.switch("May query and retrieve us, and be queried.")
+_ARCHIVE: Final = shapes.switch("Is searched when priors are fetched.")
+_TLS: Final = shapes.text("Name of a profile under `tls:`.", title="the name of a TLS profile")
+_INSECURE: Final = shapes.switch("Allow http:// for this station: everything goes in clear.")
+_SCOPE: Final = shapes.one_or_list(shapes.text("A scope."), "Scopes to ask for.")
+
+AUTH: Final[dict[str, Fragment]] = {
+    "oauth2": shapes.mapping(
+        "OAuth 2.0 client credentials.",
+        {
+            "type": {"const": "oauth2", "description": "OAuth 2.0 client credentials."},
+            "token_url": shapes.url("Where tokens are issued."),
+            "client_id": shapes.text("Who we are there."),
+            "client_secret": shapes.secret("The client's secret."),
+            "private_key": shapes.secret("The client's private key, PEM, instead of a secret."),
+            "key_id": shapes.text("Identifier of the private key (`kid`)."),
+            "scope": _SCOPE,
+            "audience": shapes.text("Audience of the token, where the server asks for one."),
+            "resource": shapes.text("Resource of the token, where the server asks for one."),
+            "send_secret_in": shapes.choice(
+                "Where the client's secret is sent.", ("body", "header"), default="body"
+            ),
+        },
+        ("type", "token_url", "client_id"),
+    ),
+    "bearer": shapes.mapping(
+        "A fixed bearer token.",
+        {
+            "type": {"const": "bearer", "description": "A fixed bearer token."},
+            "token": shapes.secret("The token."),
+        },
+        ("type", "token"),
+    ),
+    "basic": shapes.mapping(
+        "HTTP basic authentication.",
+        {
+            "type": {"const": "basic", "description": "HTTP basic authentication."},
+            "username": shapes.text("The user."),
+            "password": shapes.secret("The password."),
+        },
+        ("type", "username", "password"),
+    ),
+}
+MORPH_HOOKS: Final = (
+    "receive",
+    "send",
+    "find_request",
+    "find_response",
+    "retrieve_request",
+    "retrieve_response",
+)
+_HOOKS: Final = shapes.mapping(
+    "Morphs on everything that passes this station, by direction.",
+    {name: {"type": "array", "description": f"Steps on {name}."} for name in MORPH_HOOKS},
+)
+
+
+def stations(kinds: Iterable[Kind] = ()) -> dict[str, Fragment]:
+    """The shape of each kind of station, those of the plugs included, by the word after `type:`."""
+    shapes_by_kind = {kind: _built_in(kind) for kind in BUILT_IN}
+    for kind in kinds:
+        base = shapes_by_kind.get(kind.name)
+        if base is None:
+            base = _kind(kind.name, kind.summary, {}, ("type",))
+        properties = {**_fragments(kind.schema), **base["properties"]}
+        shapes_by_kind[kind.name] = {**base, "properties": properties}
+    return shapes_by_kind
+
+
+def _fragments(schema: Any) -> dict[str, Fragment]:
+    return {key: dict(value) for key, value in schema.get("properties", {}).items()}
+
+
+def _built_in(kind: str) -> Fragment:
+    if kind == "dicom":
+        return _kind(kind, _SUMMARIES[kind], _dicom(), ("ae_title",))
+    if kind == "dicomweb":
+        return _kind(kind, _SUMMARIES[kind], _dicomweb(), ("type", "url"))
+    path = shapes.text("The folder.", title="a path", examples=["/srv/reading-room"])
+    limits = shapes.mapping("What it may be asked to carry at once.", {"hours": _LIMITS["hours"]})
+    return _kind(kind, _SUMMARIES[kind], {"path": path, "limits": limits}, ("type", "path"))
+
+
+def _kind(
+    kind: str, summary: str, extra: dict[str, Fragment], required: tuple[str, ...]
+) -> Fragment:
+    kinds: Fragment = {"const": kind, "description": summary}
+    return shapes.mapping(summary, {"type": kinds, **_COMMON, **extra}, required)
+
+
+def _dicom() -> dict[str, Fragment]:
+    limits = {
+        "associations": shapes.whole("Associations open at once.", 1, 64, default=2),
+        "batch": _BATCH,
+        "max_pdu": shapes.size("Largest PDU we send.", default="256KiB"),
+        **_LIMITS,
+    }
+    return {
+        "ae_title": shapes.ae_title("Its AE title; case matters."),
+        "host": shapes.text(
+            "Name or address; names are resolved at every association.",
+            title="a host name or an address",
+            pattern=r"^[^\s/:@]+$|^[0-9A-Fa-f:.]+$",
+            format="host",
+        ),
+        "port": shapes.whole("Needed to send, to query and for the heartbeat.", 1, 65535),
+        "tls": _TLS,
+        "calling_ae_title": shapes.ae_title("AE title we call it with, instead of the router's."),
+        "query_retrieve": _QUERY,
+        "archive_server": _ARCHIVE,
+        "iocm": shapes.switch("Wants rejection notes."),
+        "original_patient_id": shapes.switch(
+            "Gets Patient ID and Issuer of Patient ID as originally received."
+        ),
+        "character_set": _CHARACTER_SET,
+        "issuer_of_patient_id": _ISSUER,
+        "limits": shapes.mapping("What it may be asked to carry at once.", limits),
+        "morph": _HOOKS,
+    }
+
+
+def _dicomweb() -> dict[str, Fragment]:
+    limits = {
+        "requests": shapes.whole("Requests open at once.", 1, 64, default=8),
+        "batch": _BATCH,
+        **_LIMITS,
+    }
+    auth: Fragment = {
+        "type": "object",
+        "title": "a mapping",
+        "description": "How we authenticate.",
+        "properties": {"type": shapes.choice("Kind of authentication.", AUTH_KINDS)},
+        "required": ["type"],
+    }
+    return {
+        "url": shapes.url("Base URL; /studies is added to it."),
+        "profile": shapes.choice(
+            "What kind of server it is: its limits and its habits.", PROFILES, default="generic"
+        ),
+        "auth": auth,
+        "tls": _TLS,
+        "allow_insecure_http": _INSECURE,
+        "query_retrieve": _QUERY,
+        "archive_server": _ARCHIVE,
+        "iocm": shapes.switch("Wants rejection notes."),
+        "original_patient_id": shapes.switch(
+            "Gets Patient ID and Issuer of Patient ID as originally received."
+        ),
+        "character_set": _CHARACTER_SET,
+        "issuer_of_patient_id": _ISSUER,
+        "limits": shapes.mapping("What it may be asked to carry at once.", limits),
+        "morph": _HOOKS,
+    }
