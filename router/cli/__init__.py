@@ -1,0 +1,1 @@
+"""What a person types. Commands are loaded when they are called; click ends here."""

@@ -1,0 +1,83 @@
+"""What commands share: the configuration folder, output as text or JSON, exit codes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+EXIT_FAILED = 1
+EXIT_PENDING = 2
+EXIT_USAGE = 64
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def config_option(command: Command) -> Command:
+    """`--config DIR`."""
+    return click.option(
+        "--config",
+        "config",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="The configuration folder; else $DICOM_ROUTER_CONFIG, ./rules, /etc/dicom-router.",
+    )(command)
+
+
+def format_option(command: Command) -> Command:
+    """`--format text|json`."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="Text for people, or JSON for programs.",
+    )(command)
+
+
+def config_folder(given: Path | None) -> Path:
+    """The folder to read. Raises click.UsageError when there is none."""
+    named = given or (Path(path) if (path := os.environ.get("DICOM_ROUTER_CONFIG")) else None)
+    if named is not None:
+        if not named.is_dir():
+            raise click.UsageError(f"{named} is not a folder")
+        return named
+    for folder in (Path("rules"), Path("/etc/dicom-router")):
+        if folder.is_dir():
+            return folder
+    raise click.UsageError(
+        "no configuration folder: give --config DIR, or write one with: dicom-router init DIR"
+    )
+
+
+def emit_json(data: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def fail_text(message: str) -> None:
+    """An error for people, on standard error."""
+    print(f"dicom-router: {message}", file=sys.stderr)
+
+
+def iso_time(seconds: float | None) -> str | None:
+    """Seconds since the epoch as `2026-11-22T04:58:11Z`."""
+    if seconds is None:
+        return None
+    when = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def table(rows: list[list[str]]) -> str:
+    """Columns of text, aligned; the first row is the heading."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,85 @@
+"""`check`, `schema`, `init`: the configuration, before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from router.cli.common import (
+    EXIT_FAILED,
+    config_folder,
+    config_option,
+    emit_json,
+    format_option,
+)
+from router.cli.plan import load_folder
+from router.config.problems import as_json, render_all
+from router.config.schema import schema as make_schema
+from router.installed import example_files
+from router.plugs import morphs, operators, station_kinds
+
+
+@click.command()
+@config_option
+@format_option
+@click.option("--deny-warnings", is_flag=True, help="Warnings count as problems.")
+def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
+    """Name every problem of a configuration folder, with its place and what to write instead.
+
+    Exit 1 when there are errors (or, with --deny-warnings, warnings).
+    """
+    folder = config_folder(config)
+    loaded = load_folder(folder)
+    errors = sum(problem.severity == "error" for problem in loaded.problems)
+    warnings = len(loaded.problems) - errors
+    if form == "json":
+        emit_json(
+            {
+                "errors": errors,
+                "warnings": warnings,
+                "digest": loaded.plan.digest if loaded.plan else None,
+                "problems": [as_json(problem) for problem in loaded.problems],
+            }
+        )
+    else:
+        if loaded.problems:
+            click.echo(render_all(loaded.problems, loaded.sources) + "\n")
+        if loaded.plan is not None:
+            plan = loaded.plan
+            click.echo(
+                f"{folder}: {len(plan.listeners)} listeners, {len(plan.stations)} stations, "
+                f"{len(plan.rules)} rules, plan {plan.digest[:12]}"
+            )
+        click.echo(f"{errors} errors, {warnings} warnings")
+    return EXIT_FAILED if errors or (deny_warnings and warnings) else 0
+
+
+@click.command()
+def schema() -> int:
+    """Print the JSON Schema (draft-07) of the configuration, for editors."""
+    text = json.dumps(
+        make_schema(operators(), morphs(), station_kinds()), indent=2, ensure_ascii=False
+    )
+    click.echo(text)
+    return 0
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> int:
+    """Write a small, working configuration, with its schema for editors, into FOLDER.
+
+    Nothing is overwritten: the folder must be new or empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise click.ClickException(f"{folder} is not empty; nothing was written")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in example_files().items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        click.echo(f"wrote {target}")
+    click.echo(f"next: dicom-router check --config {folder}")
+    return 0

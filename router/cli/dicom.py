@@ -1,0 +1,167 @@
+"""`echo` and `send`: DICOM by hand, over the stations of the configuration."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+
+from router.cli.common import (
+    EXIT_FAILED,
+    config_folder,
+    config_option,
+    emit_json,
+    format_option,
+)
+from router.cli.plan import plan_or_exit, read_ledger, write_ledger
+from router.clock import Clock
+from router.config.suggest import did_you_mean
+from router.errors import BadDataset
+from router.flow.hand_in import Errand, hand_in
+from router.model.delivery import Priority
+from router.model.plan import Plan
+from router.model.recipe import Recipe
+from router.model.rule import Owed
+from router.model.station import Station
+from router.peers.peer import PeerContext
+from router.plugs import station_kinds
+from router.serve.places import Places
+from router.serve.secrets import read_secret
+from router.serve.stores import open_journal
+from router.store.ledger import SEND_PREFIX
+
+
+@click.command()
+@config_option
+@format_option
+@click.argument("station")
+def echo(config: Path | None, form: str, station: str) -> int:
+    """Ask STATION for a sign of life, now: C-ECHO, a token and a query, or a look at the folder."""
+    plan = plan_or_exit(config_folder(config))
+    known = _station(plan, station)
+    kind = {kind.name: kind for kind in station_kinds()}[known.kind]
+    context = PeerContext(
+        calling_ae_title=plan.router.ae_title,
+        read_secret=lambda secret: read_secret(secret, plan.folder),
+        clock=Clock(),
+        tls=plan.tls,
+    )
+    peer = kind.make(known, context)
+    try:
+        probe = peer.probe()
+    finally:
+        peer.close()
+    if form == "json":
+        emit_json(
+            {
+                "station": station,
+                "ok": probe.ok,
+                "seconds": round(probe.seconds, 4),
+                "message": probe.message,
+            }
+        )
+    else:
+        word = "online" if probe.ok else "OFFLINE"
+        click.echo(f"{word}  {station}  {probe.message}  {probe.seconds * 1000:.0f} ms")
+    return 0 if probe.ok else EXIT_FAILED
+
+
+@click.command()
+@config_option
+@format_option
+@click.argument("station")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--study", default=None, help="Send this study, held here, instead of files.")
+@click.option(
+    "--priority",
+    type=click.Choice(["high", "medium", "low"], case_sensitive=False),
+    default="medium",
+)
+def send(
+    config: Path | None,
+    form: str,
+    station: str,
+    files: tuple[Path, ...],
+    study: str | None,
+    priority: str,
+) -> int:
+    """Queue FILES (or folders of them), or a study held here, for exactly one STATION.
+
+    Queued is not sent: the progress is in `dicom-router tasks`.
+    """
+    if bool(files) == bool(study):
+        raise click.UsageError("give files, or --study UID")
+    plan = plan_or_exit(config_folder(config))
+    known = _station(plan, station)
+    if not known.send:
+        raise click.ClickException(f"station {station} has send: false; nothing was queued")
+    errand = Errand(
+        getpass.getuser(), station, Priority.of(priority), plan.router.ae_title, plan.digest
+    )
+    if study:
+        queued, failed = _send_study(plan, study, errand), []
+    else:
+        queued, failed = _send_files(plan, files, errand)
+    if form == "json":
+        emit_json(
+            {
+                "station": station,
+                "queued": queued,
+                "failed": [{"file": str(path), "reason": reason} for path, reason in failed],
+            }
+        )
+    else:
+        for path, reason in failed:
+            click.echo(f"{path}: not queued: {reason}", err=True)
+        click.echo(f"{queued} instances queued for {station}, priority {priority}")
+    return EXIT_FAILED if failed or not queued else 0
+
+
+def _station(plan: Plan, name: str) -> Station:
+    station = plan.stations.get(name)
+    if station is None:
+        hint = did_you_mean(name, plan.stations)
+        raise click.ClickException(f"there is no station {name!r}; {hint}")
+    return station
+
+
+def _send_study(plan: Plan, study_instance_uid: str, errand: Errand) -> int:
+    held = read_ledger(plan).instances_of_study(study_instance_uid)
+    if not held:
+        raise click.ClickException(f"no instance of study {study_instance_uid} is held here")
+    ledger = write_ledger(plan)
+    owed = Owed(errand.station, Recipe.of(()), errand.priority, f"{SEND_PREFIX}{errand.requester}")
+    ledger.send([stored.instance_id for stored in held], owed, Clock().now())
+    ledger.close()
+    return len(held)
+
+
+def _send_files(
+    plan: Plan, paths: tuple[Path, ...], errand: Errand
+) -> tuple[int, list[tuple[Path, str]]]:
+    ledger = write_ledger(plan)
+    journal = open_journal(Places(plan.router.data_dir), plan, Clock())
+    queued, failed = 0, []
+    try:
+        for path in _files(paths):
+            try:
+                hand_in(path, errand, journal, ledger, Clock())
+                queued += 1
+            except BadDataset as error:
+                failed.append((path, str(error)))
+            except OSError as error:
+                failed.append((path, error.strerror or "cannot be read"))
+    finally:
+        journal.close()
+        ledger.close()
+    return queued, failed
+
+
+def _files(paths: tuple[Path, ...]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        found += (
+            sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+        )
+    return found

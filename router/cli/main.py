@@ -1,0 +1,90 @@
+"""The command `dicom-router`: its verbs, loaded one at a time, and its exit codes.
+
+0 fine, 1 problems found or failed, 2 something is pending, 64 wrong usage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from router import __version__
+from router.cli.common import EXIT_FAILED, EXIT_USAGE, fail_text
+from router.errors import RouterError
+
+VERBS = {
+    "account": "router.cli.watch:account",
+    "check": "router.cli.configuration:check",
+    "demo": "router.cli.demo:demo",
+    "echo": "router.cli.dicom:echo",
+    "explain": "router.cli.explain:explain",
+    "init": "router.cli.configuration:init",
+    "run": "router.cli.run:run",
+    "schema": "router.cli.configuration:schema",
+    "send": "router.cli.dicom:send",
+    "status": "router.cli.watch:status",
+    "tasks": "router.cli.tasks:tasks",
+}
+SUMMARIES = {
+    "account": "The balance: every accepted instance, and where it is.",
+    "check": "Name every problem of a configuration folder.",
+    "demo": "Watch images travel: a router, three pretend neighbours, nothing to set up.",
+    "echo": "Ask a station for a sign of life, now.",
+    "explain": "Say what the rules would do with a DICOM file, and why.",
+    "init": "Write a small, working configuration into a folder.",
+    "run": "Run the router.",
+    "schema": "Print the JSON Schema of the configuration, for editors.",
+    "send": "Queue files, or a study held here, for one station.",
+    "status": "How the router and its stations are.",
+    "tasks": "What is being sent: list, show, retry.",
+}
+
+
+class _Verbs(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The verbs, in order of the alphabet."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of that name."""
+        where = VERBS.get(cmd_name)
+        if where is None:
+            return None
+        module, name = where.split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing one of them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dicom-router")
+def main() -> None:
+    """A DICOM router that is described, not programmed."""
+
+
+def entry() -> None:
+    """Run the command line and exit with the product's codes."""
+    try:
+        code = main.main(standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_FAILED)
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(EXIT_FAILED)
+    except RouterError as error:
+        fail_text(str(error))
+        sys.exit(EXIT_FAILED)
+    sys.exit(code if isinstance(code, int) else 0)

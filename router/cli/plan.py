@@ -1,0 +1,51 @@
+"""From a folder to a plan or an exit, and from a plan to its ledger."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from pathlib import Path
+
+import click
+
+from router.cli.common import EXIT_FAILED
+from router.clock import Clock
+from router.config.load import Loaded, load
+from router.config.problems import render_all
+from router.model.plan import Plan
+from router.plugs import morphs, operators, station_kinds
+from router.serve.places import Places
+from router.serve.stores import open_ledger
+from router.store.sqlite_ledger import SqliteLedger
+
+
+def load_folder(folder: Path) -> Loaded:
+    """The folder, compiled with every plug this installation has."""
+    return load(folder, operators=operators(), morphs=morphs(), station_kinds=station_kinds())
+
+
+def plan_or_exit(folder: Path) -> Plan:
+    """The folder's plan; its problems go to standard error and end the command (exit 1)."""
+    loaded = load_folder(folder)
+    if loaded.plan is None:
+        click.echo(render_all(loaded.problems, loaded.sources), err=True)
+        sys.exit(EXIT_FAILED)
+    return loaded.plan
+
+
+def read_ledger(plan: Plan) -> SqliteLedger:
+    """The ledger of a plan, to read. Raises click.ClickException when there is none yet."""
+    places = Places(plan.router.data_dir)
+    if not places.ledger.exists():
+        raise click.ClickException(
+            f"there is no ledger in {places.data_dir} yet: start the router with: dicom-router run"
+        )
+    return open_ledger(places, Clock(), f"cli-{os.getpid()}", read_only=True)
+
+
+def write_ledger(plan: Plan) -> SqliteLedger:
+    """The ledger of a plan, to change; the running router sees the change within a second."""
+    places = Places(plan.router.data_dir)
+    places.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return open_ledger(places, Clock(), f"cli-{uuid.uuid4().hex}")

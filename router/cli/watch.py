@@ -1,0 +1,140 @@
+"""`account` and `status`: read from the data directory, whether the router runs or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router.cli.common import (
+    EXIT_FAILED,
+    EXIT_PENDING,
+    config_folder,
+    config_option,
+    emit_json,
+    format_option,
+    iso_time,
+    table,
+)
+from router.cli.plan import plan_or_exit, read_ledger
+from router.serve.places import Places, is_running
+from router.store.ledger import Account, Ledger
+from router.telemetry.metrics import published_ages
+
+
+def account_json(balance: Account) -> dict[str, Any]:
+    """The balance as `account --format json` prints it."""
+    return {
+        "received": balance.instances["received"],
+        "delivered": balance.deliveries["delivered"],
+        "queued": balance.deliveries["queued"],
+        "sending": balance.deliveries["sending"],
+        "held": balance.deliveries["held"],
+        "dead": balance.deliveries["dead"],
+        "unmatched": balance.instances["unmatched"],
+        "discarded": balance.instances["discarded"],
+        "quarantined": balance.instances["quarantined"] + balance.deliveries["quarantined"],
+        "balanced": balance.balanced,
+        "differences": list(balance.differences),
+        "instances": dict(balance.instances),
+        "deliveries": dict(balance.deliveries),
+        "stations": {name: dict(states) for name, states in balance.stations.items()},
+    }
+
+
+@click.command()
+@config_option
+@format_option
+def account(config: Path | None, form: str) -> int:
+    """Every accepted instance, and where it is.
+
+    Exit 0 when the balance holds and nothing needs a person, 2 when something is dead, quarantined
+    or unmatched, 1 when the balance does not hold.
+    """
+    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    balance = ledger.account()
+    data = account_json(balance)
+    if form == "json":
+        emit_json(data)
+    else:
+        click.echo(_account_text(balance))
+    if not balance.balanced:
+        return EXIT_FAILED
+    return EXIT_PENDING if data["dead"] or data["quarantined"] or data["unmatched"] else 0
+
+
+def _account_text(balance: Account) -> str:
+    def sentence(counts: Mapping[str, int], total: str) -> str:
+        rest = " + ".join(f"{count} {name}" for name, count in counts.items() if name != total)
+        return f"{counts[total]} {total} = {rest}"
+
+    lines = [
+        "instances   " + sentence(balance.instances, "received"),
+        "deliveries  " + sentence(balance.deliveries, "created"),
+    ]
+    if balance.stations:
+        columns = list(balance.deliveries)
+        rows = [["STATION", *(column.upper() for column in columns)]]
+        rows += [
+            [name, *(str(states.get(column, 0)) for column in columns)]
+            for name, states in balance.stations.items()
+        ]
+        lines += ["", table(rows)]
+    lines += ["", "balanced" if balance.balanced else "NOT BALANCED"]
+    lines += [f"  {difference}" for difference in balance.differences]
+    return "\n".join(lines)
+
+
+@click.command()
+@config_option
+@format_option
+def status(config: Path | None, form: str) -> int:
+    """Whether the router runs, how its stations are, what waits for them."""
+    plan = plan_or_exit(config_folder(config))
+    places = Places(plan.router.data_dir)
+    ledger = read_ledger(plan)
+    running = is_running(places)
+    stations = _stations(ledger, plan.stations)
+    roles = published_ages(places.run) if running else {}
+    if form == "json":
+        emit_json(
+            {
+                "router": plan.router.name,
+                "running": running,
+                "plan": plan.digest,
+                "roles": {name: round(age, 1) for name, age in roles.items()},
+                "stations": stations,
+            }
+        )
+        return 0
+    click.echo(f"{plan.router.name}  {'running' if running else 'not running'}")
+    for name, age in roles.items():
+        click.echo(f"  role {name}  seen {age:.0f} s ago")
+    rows = [["STATION", "STATUS", "SINCE", "QUEUED", "REASON"]]
+    for station in stations:
+        since = station["since"] or "-"
+        rows.append(
+            [station["name"], station["status"], since, str(station["queued"]), station["reason"]]
+        )
+    click.echo(table(rows))
+    return 0
+
+
+def _stations(ledger: Ledger, names: Mapping[str, object]) -> list[dict[str, Any]]:
+    statuses = ledger.station_statuses()
+    waiting = ledger.waiting_stations()
+    found: list[dict[str, Any]] = []
+    for name in sorted({*names, *waiting}):
+        known = statuses.get(name)
+        found.append(
+            {
+                "name": name,
+                "status": known.state if known else "unknown",
+                "since": iso_time(known.since) if known else None,
+                "reason": known.reason if known else "",
+                "queued": waiting.get(name, 0),
+            }
+        )
+    return found

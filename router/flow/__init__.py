@@ -1,0 +1,1 @@
+"""What the product does, in the order it does it: intake, route, index, dispatch, deliver."""

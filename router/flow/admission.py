@@ -1,0 +1,65 @@
+"""Admission: who may open an association with us. Closed by default.
+
+Identity is the calling AE title and, where the station names a host, the address it calls from; the
+called AE title must be one of the listener's. A station that is not active is not known. Host names
+are resolved at every association: an address that changed yesterday must not lock a modality out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from router.dimse.server import Calling, Rejection
+from router.model.instance import Source
+from router.model.plan import Plan
+from router.model.station import Station
+
+CALLING_NOT_RECOGNISED = Rejection(result=1, source=1, reason=3)
+CALLED_NOT_RECOGNISED = Rejection(result=1, source=1, reason=7)
+
+
+def admit(plan: Plan, calling: Calling) -> Source | Rejection:
+    """The source this caller is, or the rejection it hears (PS3.8 9.3.4)."""
+    listener = plan.listeners[calling.listener]
+    if calling.called_ae_title not in listener.ae_titles:
+        return CALLED_NOT_RECOGNISED
+    for station in plan.stations_by_ae_title.get(calling.calling_ae_title, ()):
+        if station.active and _calls_from_its_host(station, calling.address):
+            return _source(calling, station.name)
+    if listener.accept == "any":
+        return _source(calling, None)
+    return CALLING_NOT_RECOGNISED
+
+
+def _source(calling: Calling, station: str | None) -> Source:
+    return Source(
+        listener=calling.listener,
+        calling_ae_title=calling.calling_ae_title,
+        called_ae_title=calling.called_ae_title,
+        address=calling.address,
+        station=station,
+        tls_subject=calling.tls_subject,
+    )
+
+
+def _calls_from_its_host(station: Station, address: str) -> bool:
+    if not station.host:
+        return True
+    caller = _address(address)
+    try:
+        return caller == _address(station.host)
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(station.host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(_address(str(entry[4][0])) == caller for entry in found)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = ipaddress.ip_address(text.split("%", 1)[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

@@ -1,0 +1,103 @@
+"""Deliver: from a lease to a parcel a peer can send: open the record, apply the recipe, splice.
+
+The record's bytes are never changed: a recipe makes a new header, and the bytes behind it stream
+from the journal to the socket. A recipe that fails, or a record that is damaged, sends nothing
+(P4, P13): the parcel raises MorphFailed and the delivery is quarantined.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from router.dicom.dataset import EditableDataSet
+from router.dicom.outgoing import OutgoingDataSet, prepare
+from router.errors import MorphFailed
+from router.model.delivery import Leased
+from router.model.plug import Morph
+from router.model.recipe import NO_CHANGE
+from router.morph.apply import MorphContext, compile_recipe
+from router.peers.peer import Parcel
+from router.store.envelope import decode
+from router.store.journal import Journal
+from router.store.ledger import Ledger
+from router.store.records import Record, RecordDamaged
+
+Edit = Callable[[EditableDataSet, MorphContext], None]
+MAX_COMPILED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RouterNames:
+    """What templates may say of the router itself."""
+
+    name: str
+    organization: str
+
+
+class Courier:
+    """Makes parcels of leases. Shared by all lanes of a process."""
+
+    def __init__(
+        self, journal: Journal, ledger: Ledger, morphs: Mapping[str, Morph], names: RouterNames
+    ) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._morphs = morphs
+        self._names = names
+        self._compiled: dict[str, Edit] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def parcels(self, batch: Sequence[Leased]) -> Iterator[list[Parcel]]:
+        """Parcels of a batch; their records are closed when the batch is over."""
+        with ExitStack() as open_records:
+            yield [
+                Parcel(leased, partial(self._outgoing, leased, open_records)) for leased in batch
+            ]
+
+    def _outgoing(
+        self, leased: Leased, open_records: ExitStack, transfer_syntax_uid: str | None
+    ) -> OutgoingDataSet:
+        """What leaves for this delivery, in the asked transfer syntax (None: as it is stored).
+
+        Raises MorphFailed when the recipe or the record is no good, Undeliverable when the data
+        set cannot be converted.
+        """
+        try:
+            record = self._journal.open(leased.record)
+            open_records.callback(record.close)
+            edit = self._edit(leased, record)
+        except RecordDamaged as error:
+            raise MorphFailed(f"the stored record is damaged, nothing was sent: {error}") from error
+        facts = (leased.sop_class_uid, leased.sop_instance_uid, leased.study_instance_uid)
+        target = transfer_syntax_uid or leased.transfer_syntax_uid
+        return prepare(record.read, record.length, leased.transfer_syntax_uid, target, edit, facts)
+
+    def _edit(self, leased: Leased, record: Record) -> Callable[[EditableDataSet], None] | None:
+        if leased.recipe_digest == NO_CHANGE:
+            return None
+        apply = self._recipe(leased.recipe_digest)
+        instance = decode(record.envelope()).instance
+        context = MorphContext(
+            source=instance.source,
+            received_at=instance.received_at,
+            router_name=self._names.name,
+            organization=self._names.organization,
+        )
+        return lambda data_set: apply(data_set, context)
+
+    def _recipe(self, digest: str) -> Edit:
+        with self._lock:
+            known = self._compiled.get(digest)
+        if known is not None:
+            return known
+        compiled = compile_recipe(self._ledger.recipe(digest), self._morphs)
+        with self._lock:
+            if len(self._compiled) >= MAX_COMPILED:
+                self._compiled.clear()
+            self._compiled[digest] = compiled
+        return compiled

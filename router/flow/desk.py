@@ -1,0 +1,93 @@
+"""Desk: the leased deliveries of one station between the dispatcher and its lanes.
+
+The dispatcher puts batches on the desk, lanes take them off and hand outcomes back. What a lane
+did not begin can be recalled when the station turns out to be away. All methods may be called from
+any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from router.model.delivery import Leased
+from router.model.station import Limits
+
+
+class Desk:
+    """Deliveries leased for one station: waiting for a lane, or in a lane's hands."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._waiting: deque[Leased] = deque()
+        self._changed = threading.Condition()
+        self._in_hand = 0
+        self._lanes = 0
+        self._closed = False
+
+    def put(self, leased: Sequence[Leased]) -> None:
+        """More work from the dispatcher."""
+        with self._changed:
+            self._waiting.extend(leased)
+            self._changed.notify_all()
+
+    def take(self, lanes_allowed: int, patience_seconds: float) -> list[Leased]:
+        """The next batch for a lane, bounded by count and bytes.
+
+        Empty when the lane must end: it waited in vain, or there are more lanes than allowed. Such
+        a lane is no longer counted.
+        """
+        with self._changed:
+            if not self._waiting and not self._closed and self._lanes <= lanes_allowed:
+                self._changed.wait(patience_seconds)
+            if not self._waiting or self._lanes > lanes_allowed:
+                self._lanes -= 1
+                return []
+            batch: list[Leased] = []
+            room = self._limits.batch_bytes
+            while self._waiting and len(batch) < self._limits.batch_instances:
+                size = self._waiting[0].data_set_length
+                if batch and size > room:
+                    break
+                room -= size
+                batch.append(self._waiting.popleft())
+            self._in_hand += len(batch)
+            return batch
+
+    def done(self, count: int) -> None:
+        """A lane handed back the outcomes of this many deliveries."""
+        with self._changed:
+            self._in_hand -= count
+            self._changed.notify_all()
+
+    def recall(self) -> list[Leased]:
+        """Take back everything that no lane has begun."""
+        with self._changed:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            return waiting
+
+    def close(self) -> None:
+        """No more work will come: idle lanes end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def outstanding(self) -> int:
+        """Deliveries leased and without an outcome."""
+        with self._changed:
+            return len(self._waiting) + self._in_hand
+
+    def open_lane(self, lanes_allowed: int) -> bool:
+        """Count one more lane, if there is work for it and room among those allowed."""
+        with self._changed:
+            wanted = self._waiting and self._lanes < lanes_allowed
+            if wanted:
+                self._lanes += 1
+            return bool(wanted)
+
+    def lanes(self) -> int:
+        """Lanes that run now."""
+        with self._changed:
+            return self._lanes

@@ -1,0 +1,290 @@
+"""Dispatch: whose turn it is. One thread settles what came back and leases what may go.
+
+Every turn is one ledger transaction: outcomes in, leases out, for all stations together. A station
+gets what its lanes can hold and no more (*bounded window*), in order of priority, study and arrival
+(*fairness*, in the lease); its pace decides whether it gets anything (*slow start, back-off,
+dead-station memory*, in flow.pace). One station's trouble is never another's: each has its own
+desk and lanes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from router.clock import Clock
+from router.errors import StoreFull
+from router.flow.deliver import Courier
+from router.flow.desk import Desk
+from router.flow.lane import BatchEnded, Lane, Probed, Report, Sent
+from router.flow.pace import Pace
+from router.flow.settle import settle
+from router.model.delivery import Leased, Outcome, Result
+from router.model.plan import Plan
+from router.model.station import Station
+from router.peers.peer import Peer
+from router.store.ledger import Ledger, Settlement
+from router.telemetry.log import Log
+from router.telemetry.metrics import Metrics
+from router.threads import Threads
+
+TICK_SECONDS = 1.0
+FULL_SECONDS = 0.5
+WINDOW_BATCHES = 2
+
+
+@dataclass(slots=True)
+class _Desked:
+    station: Station
+    desk: Desk
+    pace: Pace
+    status: str = "unknown"
+    probing: bool = False
+    warned: str = ""
+
+
+class Dispatcher:
+    """Settles, leases, starts lanes. `run` is the thread; `ring` may be called from any other."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        courier: Courier,
+        make_peer: Callable[[Station], Peer],
+        threads: Threads,
+        clock: Clock,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self._ledger = ledger
+        self._courier = courier
+        self._make_peer = make_peer
+        self._threads = threads
+        self._clock = clock
+        self._log = log
+        self._metrics = metrics
+        self._reports: SimpleQueue[Report] = SimpleQueue()
+        self._wake = threading.Event()
+        self._settlements: list[Settlement] = []
+        self._desks = {
+            name: _Desked(station, Desk(station.limits), self._pace(station))
+            for name, station in plan.stations.items()
+            if station.send
+        }
+
+    def ring(self) -> None:
+        """There may be new work."""
+        self._wake.set()
+
+    def run(self) -> None:
+        """Turn until told to stop, then until the lanes have handed back what they hold."""
+        self._note_statuses()
+        while True:
+            stopping = self._threads.stop.is_set()
+            if stopping:
+                self._close_desks()
+            self._settlements += self._collect()
+            self._turn({} if stopping else self._wants())
+            if stopping and self._all_handed_back():
+                return
+            if not stopping:
+                self._probe_silent()
+            self._clock.wait(self._wake, self._patience())
+            self._wake.clear()
+
+    def _all_handed_back(self) -> bool:
+        outstanding = any(entry.desk.outstanding() for entry in self._desks.values())
+        return not outstanding and self._reports.empty() and not self._settlements
+
+    def _turn(self, wants: dict[str, int]) -> None:
+        if not self._settlements and not wants:
+            return
+        try:
+            leased = self._ledger.turn(self._settlements, wants, self._clock.now())
+        except StoreFull:
+            # Outcomes are kept and written when there is room; until then nothing more is leased.
+            self._log.warning("the ledger has no room, deliveries wait")
+            self._clock.wait(self._threads.stop, FULL_SECONDS)
+            return
+        self._settlements = []
+        self._hand_out(leased)
+
+    def _pace(self, station: Station) -> Pace:
+        limits = station.limits
+        lanes = limits.requests if station.kind == "dicomweb" else limits.associations
+        return Pace(max(1, lanes), self._clock)
+
+    def _note_statuses(self) -> None:
+        for name, entry in self._desks.items():
+            if entry.station.active:
+                self._set_status(name, entry, "unknown", "", force=True)
+            else:
+                self._set_status(name, entry, "inactive", "active: false", force=True)
+
+    def _wants(self) -> dict[str, int]:
+        wants: dict[str, int] = {}
+        for name, waiting in self._ledger.waiting_stations().items():
+            entry = self._desks.get(name)
+            if entry is None or not waiting or not entry.station.active:
+                continue
+            if not entry.pace.may_send():
+                continue
+            window = entry.pace.lanes * entry.station.limits.batch_instances * WINDOW_BATCHES
+            free = window - entry.desk.outstanding()
+            if free > 0:
+                wants[name] = free
+        return wants
+
+    def _hand_out(self, leased: Sequence[Leased]) -> None:
+        by_station: dict[str, list[Leased]] = {}
+        for one in leased:
+            by_station.setdefault(one.station, []).append(one)
+        for name, batch in by_station.items():
+            entry = self._desks[name]
+            entry.desk.put(batch)
+            self._open_lanes(name, entry)
+
+    def _open_lanes(self, name: str, entry: _Desked) -> None:
+        batch = entry.station.limits.batch_instances
+        useful = min(entry.pace.lanes, 1 + entry.desk.outstanding() // max(1, batch))
+        while entry.desk.open_lane(useful):
+            lane = Lane(
+                entry.desk,
+                lambda: self._make_peer(entry.station),
+                self._courier,
+                self._take_report,
+                lambda: entry.pace.lanes,
+                self._clock,
+                self._log.bind(station=name),
+            )
+            self._threads.start(f"send-{name}", lane.run)
+
+    def _take_report(self, report: Report) -> None:
+        self._reports.put(report)
+        self._wake.set()
+
+    def _collect(self) -> list[Settlement]:
+        settlements: list[Settlement] = []
+        while True:
+            try:
+                report = self._reports.get_nowait()
+            except Empty:
+                return settlements
+            match report:
+                case Sent():
+                    settlements.append(self._settle(report))
+                    settlements.extend(self._react(report))
+                case BatchEnded():
+                    if report.clean:
+                        self._desks[report.station].pace.delivered(clean_batch=True)
+                case Probed():
+                    self._probe_came_back(report)
+
+    def _settle(self, sent: Sent) -> Settlement:
+        entry = self._desks[sent.leased.station]
+        name, outcome = sent.leased.station, sent.outcome
+        self._metrics.send_attempts.labels(name, outcome.result.value).inc()
+        if outcome.result is Result.DELIVERED:
+            self._metrics.sent_bytes.labels(name).inc(sent.leased.data_set_length)
+            self._metrics.send_seconds.labels(name).observe(sent.seconds)
+        return settle(outcome, sent.leased, entry.station.retry, self._clock)
+
+    def _react(self, sent: Sent) -> list[Settlement]:
+        """What an outcome says of the station; deliveries nobody began are taken back."""
+        name, outcome = sent.leased.station, sent.outcome
+        entry = self._desks[name]
+        if outcome.result is Result.DELIVERED:
+            entry.pace.delivered(clean_batch=False)
+            entry.warned = ""
+            self._set_status(name, entry, "online", "")
+            return []
+        self._warn(name, entry, outcome)
+        if outcome.result is Result.UNREACHABLE:
+            if not entry.pace.must_probe:
+                entry.pace.unreachable(outcome.message)
+        elif outcome.result is Result.BUSY:
+            if entry.pace.may_send():
+                entry.pace.busy(outcome.message, outcome.retry_after_seconds)
+        elif outcome.result is Result.HOLD:
+            if entry.pace.may_send():
+                entry.pace.refused(outcome.message, outcome.retry_after_seconds)
+            self._set_status(name, entry, "offline", f"refuses us: {outcome.message}")
+        else:
+            return []
+        return [
+            settle(
+                Outcome(leased.delivery_id, Result.UNREACHABLE, outcome.message),
+                leased,
+                entry.station.retry,
+                self._clock,
+            )
+            for leased in entry.desk.recall()
+        ]
+
+    def _warn(self, name: str, entry: _Desked, outcome: Outcome) -> None:
+        """One line per kind of trouble, not one per instance."""
+        kind = f"{outcome.result.value} {outcome.status} {outcome.message}"
+        if entry.warned == kind:
+            return
+        entry.warned = kind
+        self._log.warning(
+            "delivery not made",
+            station=name,
+            result=outcome.result.value,
+            status=outcome.status,
+            reason=outcome.message,
+        )
+
+    def _probe_silent(self) -> None:
+        for name, entry in self._desks.items():
+            if entry.probing or not entry.pace.may_probe():
+                continue
+            entry.probing = True
+            self._threads.start(f"probe-{name}", lambda entry=entry: self._probe(entry))
+
+    def _probe(self, entry: _Desked) -> None:
+        peer = self._make_peer(entry.station)
+        try:
+            probe = peer.probe()
+            self._take_report(Probed(entry.station.name, probe.ok, probe.message))
+        finally:
+            peer.close()
+
+    def _probe_came_back(self, report: Probed) -> None:
+        entry = self._desks[report.station]
+        entry.probing = False
+        if report.ok:
+            entry.pace.probe_answered()
+            self._set_status(report.station, entry, "online", "")
+        else:
+            entry.pace.probe_failed(report.message)
+            self._set_status(report.station, entry, "offline", report.message)
+
+    def _set_status(
+        self, name: str, entry: _Desked, status: str, reason: str, *, force: bool = False
+    ) -> None:
+        if entry.status == status and not force:
+            return
+        entry.status = status
+        self._ledger.set_station_status(name, status, reason, self._clock.now())
+        if not force:
+            self._log.info("station status", station=name, status=status, reason=reason)
+
+    def _close_desks(self) -> None:
+        for entry in self._desks.values():
+            for leased in entry.desk.recall():
+                self._reports.put(
+                    Sent(leased, Outcome(leased.delivery_id, Result.BUSY, "router stops"), 0.0)
+                )
+            entry.desk.close()
+
+    def _patience(self) -> float:
+        now = self._clock.monotonic()
+        soonest = min(
+            (entry.pace.resume_at - now for entry in self._desks.values() if entry.pace.failures),
+            default=TICK_SECONDS,
+        )
+        return min(TICK_SECONDS, max(0.01, soonest))

@@ -1,0 +1,113 @@
+"""Explain: what the rules make of one data set, and why. The engine is the live one.
+
+The header is read by the reader that reads arriving instances, the decision is `route.decide`, and
+the changes are made by the recipes that deliveries use: nothing is told that would not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from router.dicom.dataset import EditableDataSet, RandomAccess
+from router.dicom.header import HeaderReader
+from router.errors import MorphFailed
+from router.flow.route import decide
+from router.match.facts import Facts
+from router.model.instance import Source
+from router.model.plan import Plan
+from router.model.plug import Morph
+from router.model.rule import Decision, Owed
+from router.morph.apply import Change, MorphContext, describe_changes
+
+READ_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTold:
+    """One rule: whether it matched, and each predicate with the value it saw."""
+
+    name: str
+    matched: bool
+    predicates: tuple[tuple[str, str, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwedTold:
+    """One delivery that would be made, with every change; `failure` when the recipe fails."""
+
+    owed: Owed
+    changes: tuple[Change, ...]
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What would happen to the instance."""
+
+    decision: Decision
+    rules: tuple[RuleTold, ...]
+    owed: tuple[OwedTold, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A data set to explain: how to read it, how long it is, how it is encoded, who sends it."""
+
+    read: RandomAccess
+    length: int
+    transfer_syntax_uid: str
+    sop_class_uid: str
+    source: Source
+    received_at: float
+
+
+def explain(plan: Plan, subject: Subject, morphs: Mapping[str, Morph]) -> Explanation:
+    """The explanation. Raises BadDataset when the data set would be refused."""
+    facts = facts_of(plan, subject)
+    decision = decide(plan, facts)
+    told: list[RuleTold] = []
+    for rule in plan.rules:
+        matched = rule.name in decision.rules
+        told.append(RuleTold(rule.name, matched, rule.condition.explain(facts)))
+        if matched and (rule.final or rule.refuse is not None):
+            break
+    owed = tuple(_told(plan, subject, one, morphs) for one in decision.owed)
+    return Explanation(decision, tuple(told), owed)
+
+
+def facts_of(plan: Plan, subject: Subject) -> Facts:
+    """The facts the rules see, read as an arriving instance is read. Raises BadDataset."""
+    station = plan.stations.get(subject.source.station or "")
+    reader = HeaderReader(
+        subject.transfer_syntax_uid,
+        plan.needs,
+        default_character_set=station.character_set if station else "",
+    )
+    for offset in range(0, subject.length, READ_BYTES):
+        reader.feed(subject.read(offset, min(READ_BYTES, subject.length - offset)))
+    reader.finish()
+    return Facts(
+        header=reader,
+        source=subject.source,
+        transfer_syntax_uid=subject.transfer_syntax_uid,
+        sop_class_uid=subject.sop_class_uid,
+        received_at=subject.received_at,
+        organization=plan.router.organization,
+    )
+
+
+def _told(plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph]) -> OwedTold:
+    if owed.recipe.is_empty:
+        return OwedTold(owed, ())
+    context = MorphContext(
+        source=subject.source,
+        received_at=subject.received_at,
+        router_name=plan.router.name,
+        organization=plan.router.organization,
+    )
+    try:
+        data_set = EditableDataSet.parse(subject.read, subject.length, subject.transfer_syntax_uid)
+        return OwedTold(owed, describe_changes(owed.recipe, data_set, context, morphs))
+    except MorphFailed as error:
+        return OwedTold(owed, (), str(error))

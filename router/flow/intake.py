@@ -1,0 +1,196 @@
+"""Intake: one instance in. Bytes go to the record, the passing header to the rules, then the answer.
+
+The order is the promise (P1): room, bytes, decision, record on stable storage, answer. Whatever
+goes wrong before the record is durable leaves nothing behind (P3) and is answered by a status that
+tells the sender whether to try again. What goes wrong in a rule never loses an image: the instance
+is kept, quarantined, and answered 0x0000 (protocols 6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from router.clock import Clock
+from router.dicom.header import HeaderReader
+from router.errors import BadDataset, RouterError, StoreDown, StoreFull
+from router.flow.indexer import Indexer
+from router.flow.route import decide
+from router.match.facts import Facts
+from router.model.delivery import Disposition
+from router.model.instance import Instance, Source
+from router.model.plan import Plan
+from router.model.rule import Decision
+from router.model.status import DATA_SET_MISMATCH, SUCCESS
+from router.store.envelope import encode
+from router.store.journal import Journal
+from router.store.ledger import Indexed
+from router.store.records import Writer
+from router.telemetry.log import Log
+from router.telemetry.metrics import Metrics
+
+SOP_CLASS_UID = 0x00080016
+SOP_INSTANCE_UID = 0x00080018
+STUDY_INSTANCE_UID = 0x0020000D
+SERIES_INSTANCE_UID = 0x0020000E
+MODALITY = 0x00080060
+PATIENT_ID = 0x00100020
+ISSUER_OF_PATIENT_ID = 0x00100021
+ACCESSION_NUMBER = 0x00080050
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An instance that is about to arrive: what the request says of it, and who sends it."""
+
+    source: Source
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the sender hears. `comment` is at most 64 characters and without patient data."""
+
+    status: int
+    comment: str = ""
+    offending_tags: tuple[int, ...] = ()
+
+
+class Intake:
+    """Takes instances under a plan into one journal. Called by many threads at once."""
+
+    def __init__(
+        self,
+        plan: Callable[[], Plan],
+        journal: Journal,
+        indexer: Indexer,
+        clock: Clock,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self._plan = plan
+        self._journal = journal
+        self._indexer = indexer
+        self._clock = clock
+        self._log = log
+        self._metrics = metrics
+
+    def take(self, arrival: Arrival, chunks: Iterator[memoryview]) -> Answer:
+        """Receive one instance and say what to answer. Raises only what `chunks` raises.
+
+        The bytes are pulled from `chunks`; where the answer is known before the end, the rest is
+        left to the caller to drain.
+        """
+        station = arrival.source.station or "-"
+        try:
+            answer = self._take(arrival, chunks)
+        except StoreFull as error:
+            answer = self._failed(station, error, "no room, try again later", "full")
+        except StoreDown as error:
+            answer = self._failed(station, error, "storage unavailable", "store_down")
+        except BadDataset as error:
+            self._log.warning(
+                "data set refused",
+                station=station,
+                sop_instance_uid=arrival.sop_instance_uid,
+                reason=str(error),
+            )
+            answer = Answer(error.status, str(error)[:64], error.offending_tags)
+            self._metrics.instances_received.labels(station, "bad_data_set").inc()
+        return answer
+
+    def _failed(self, station: str, error: RouterError, comment: str, outcome: str) -> Answer:
+        self._log.error("instance not accepted", station=station, reason=str(error))
+        self._metrics.instances_received.labels(station, outcome).inc()
+        return Answer(error.dimse_status, comment)
+
+    def _take(self, arrival: Arrival, chunks: Iterator[memoryview]) -> Answer:
+        plan = self._plan()
+        self._indexer.check()
+        reader = HeaderReader(
+            arrival.transfer_syntax_uid,
+            plan.needs,
+            default_character_set=_assumed_character_set(plan, arrival.source),
+        )
+        writer = self._journal.begin()
+        try:
+            for view in chunks:
+                reader.feed(view)
+                writer.append(view)
+            reader.finish()
+            _check_uids(arrival, reader)
+            instance = self._instance(arrival, reader, writer)
+            decision = self._decide(plan, reader, instance)
+            if decision.refusal is not None:
+                writer.abandon()
+                self._metrics.instances_received.labels(
+                    arrival.source.station or "-", "refused"
+                ).inc()
+                return Answer(decision.refusal.status, decision.refusal.comment)
+            ref = writer.commit(encode(instance, decision, plan.digest))
+        except BaseException:
+            writer.abandon()
+            raise
+        self._indexer.put(Indexed(ref, instance, decision, plan.digest))
+        self._count(instance, decision)
+        return Answer(SUCCESS)
+
+    def _instance(self, arrival: Arrival, reader: HeaderReader, writer: Writer) -> Instance:
+        return Instance(
+            sop_class_uid=arrival.sop_class_uid,
+            sop_instance_uid=arrival.sop_instance_uid,
+            study_instance_uid=reader.text(STUDY_INSTANCE_UID),
+            series_instance_uid=reader.text(SERIES_INSTANCE_UID),
+            transfer_syntax_uid=arrival.transfer_syntax_uid,
+            modality=reader.text(MODALITY),
+            patient_id=reader.text(PATIENT_ID),
+            issuer_of_patient_id=reader.text(ISSUER_OF_PATIENT_ID),
+            accession_number=reader.text(ACCESSION_NUMBER),
+            data_set_length=reader.data_set_length,
+            header_length=reader.header_length,
+            content_digest=writer.digest(),
+            received_at=self._clock.now(),
+            source=arrival.source,
+        )
+
+    def _decide(self, plan: Plan, reader: HeaderReader, instance: Instance) -> Decision:
+        facts = Facts(
+            header=reader,
+            source=instance.source,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            sop_class_uid=instance.sop_class_uid,
+            received_at=instance.received_at,
+            organization=plan.router.organization,
+        )
+        try:
+            return decide(plan, facts)
+        except Exception as error:  # noqa: BLE001 - a crashing rule must not cost the image
+            self._log.bug("routing failed, instance quarantined", error)
+            return Decision(Disposition.QUARANTINED, (), ())
+
+    def _count(self, instance: Instance, decision: Decision) -> None:
+        station = instance.source.station or "-"
+        self._metrics.instances_received.labels(station, decision.disposition.value).inc()
+        self._metrics.received_bytes.labels(station).inc(instance.data_set_length)
+        for rule in decision.rules:
+            self._metrics.rule_matches.labels(rule).inc()
+
+
+def _assumed_character_set(plan: Plan, source: Source) -> str:
+    station = plan.stations.get(source.station) if source.station else None
+    return station.character_set if station else ""
+
+
+def _check_uids(arrival: Arrival, reader: HeaderReader) -> None:
+    """The request and the data set must name the same object (protocols 6.1: 0xA900)."""
+    for tag, said, what in (
+        (SOP_INSTANCE_UID, arrival.sop_instance_uid, "SOP Instance UID"),
+        (SOP_CLASS_UID, arrival.sop_class_uid, "SOP Class UID"),
+    ):
+        held = reader.text(tag)
+        if not held:
+            raise BadDataset(f"the data set has no {what}", DATA_SET_MISMATCH, (tag,))
+        if held != said:
+            raise BadDataset(f"{what} of command and data set differ", DATA_SET_MISMATCH, (tag,))

@@ -1,0 +1,55 @@
+"""Route: the facts of an instance and the plan, to a decision. Pure: no clock, no disk, no socket.
+
+Every enabled rule whose match holds acts, in the order they are written; `final: true` ends the
+list. A rule that refuses ends it at once and nothing is kept. Two rules that owe the same station
+the same recipe owe it once, at the higher priority. An instance is discarded when a rule says so
+and no rule routes it.
+"""
+
+from __future__ import annotations
+
+from router.match.facts import Facts
+from router.model.delivery import Disposition
+from router.model.plan import Plan
+from router.model.rule import Decision, Owed, Refusal, Rule
+from router.model.status import REFUSED_BY_RULE
+
+UNMATCHED_REFUSAL = Refusal(REFUSED_BY_RULE, "no rule takes this instance")
+
+
+def decide(plan: Plan, facts: Facts) -> Decision:
+    """What becomes of the instance with these facts under this plan."""
+    owed: dict[tuple[str, str], Owed] = {}
+    matched: list[str] = []
+    discarded = False
+    for rule in plan.rules:
+        if not rule.enabled or not rule.condition.test(facts):
+            continue
+        matched.append(rule.name)
+        if rule.refuse is not None:
+            return Decision(Disposition.DISCARDED, (), tuple(matched), rule.refuse)
+        discarded = discarded or rule.discard
+        _owe(owed, rule)
+        if rule.final:
+            break
+    if owed:
+        return Decision(Disposition.ROUTED, tuple(owed.values()), tuple(matched))
+    if discarded:
+        return Decision(Disposition.DISCARDED, (), tuple(matched))
+    return _unmatched(plan, tuple(matched))
+
+
+def _owe(owed: dict[tuple[str, str], Owed], rule: Rule) -> None:
+    for send in rule.sends:
+        key = (send.station, send.recipe.digest)
+        known = owed.get(key)
+        if known is None or send.priority < known.priority:
+            owed[key] = Owed(send.station, send.recipe, send.priority, rule.name)
+
+
+def _unmatched(plan: Plan, matched: tuple[str, ...]) -> Decision:
+    if plan.router.unmatched == "refuse":
+        return Decision(Disposition.UNMATCHED, (), matched, UNMATCHED_REFUSAL)
+    if plan.router.unmatched == "discard":
+        return Decision(Disposition.DISCARDED, (), matched)
+    return Decision(Disposition.UNMATCHED, (), matched)

@@ -1,0 +1,32 @@
+"""Files that come with the product: the default rules and the schema, from a wheel or a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+MODELINE = "# yaml-language-server: $schema="
+
+
+def folder(name: str) -> Path:
+    """The shipped folder of that name (`rules`, `schemas`)."""
+    installed = _PACKAGE / "installed_files" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def example_files() -> dict[str, str]:
+    """What `init` writes: relative name → text. The schema lies beside, so editors work offline."""
+    files = {
+        str(path.relative_to(folder("rules"))): _with_local_schema(path.read_text(encoding="utf-8"))
+        for path in sorted(folder("rules").rglob("*.yaml"))
+    }
+    schema = folder("schemas") / "dicom-router.schema.json"
+    files[schema.name] = schema.read_text(encoding="utf-8")
+    return files
+
+
+def _with_local_schema(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    if lines and lines[0].startswith(MODELINE):
+        lines[0] = f"{MODELINE}./dicom-router.schema.json\n"
+    return "".join(lines)

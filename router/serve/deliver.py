@@ -1,0 +1,59 @@
+"""Role `deliver`: dispatch, lanes, peers; and keeping the journal within its bounds."""
+
+from __future__ import annotations
+
+import os
+
+from router.flow.deliver import Courier, RouterNames
+from router.flow.dispatch import Dispatcher
+from router.flow.housekeeping import Housekeeping
+from router.model.station import Station
+from router.peers.peer import Peer, PeerContext
+from router.plugs import morphs, station_kinds
+from router.serve.process import DRAIN_SECONDS, Role
+from router.serve.secrets import read_secret
+from router.serve.stores import open_journal, open_ledger
+
+
+def deliver(role: Role, bell: int) -> None:
+    """Send what is owed until told to stop, then let batches under way finish."""
+    ledger = open_ledger(role.places, role.clock, role.boot_id)
+    journal = open_journal(role.places, role.plan, role.clock)
+    settings = role.plan.router
+    courier = Courier(
+        journal,
+        ledger,
+        {plug.name: plug for plug in morphs()},
+        RouterNames(settings.name, settings.organization),
+    )
+    kinds = {kind.name: kind for kind in station_kinds()}
+    context = PeerContext(
+        calling_ae_title=settings.ae_title,
+        read_secret=lambda secret: read_secret(secret, role.plan.folder),
+        clock=role.clock,
+        tls=role.plan.tls,
+    )
+
+    def make_peer(station: Station) -> Peer:
+        return kinds[station.kind].make(station, context)
+
+    dispatcher = Dispatcher(
+        role.plan, ledger, courier, make_peer, role.threads, role.clock, role.log, role.metrics
+    )
+    housekeeping = Housekeeping(
+        role.plan.store, journal, ledger, role.clock, role.log, role.threads.stop
+    )
+
+    def listen() -> None:
+        while not role.threads.stop.is_set():
+            os.eventfd_read(bell)
+            dispatcher.ring()
+
+    role.threads.start("bell", listen)
+    role.threads.start("housekeeping", housekeeping.run)
+    turning = role.threads.start("dispatch", dispatcher.run)
+    role.wait()
+    dispatcher.ring()
+    turning.join(DRAIN_SECONDS)
+    journal.close()
+    ledger.close()

@@ -1,0 +1,38 @@
+"""Where things lie in the data directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders of one data directory."""
+
+    data_dir: Path
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's database."""
+        return self.data_dir / "ledger" / "ledger.db"
+
+    @property
+    def keys(self) -> Path:
+        """The key ring's folder."""
+        return self.data_dir / "keys"
+
+    @property
+    def run(self) -> Path:
+        """What the processes publish while they run: metrics, no state."""
+        return self.data_dir / "run"
+
+
+def is_running(places: Places) -> bool:
+    """Whether a router holds the data directory now. Looks, and never touches the lock itself."""
+    try:
+        inode = str((places.data_dir / "LOCK").stat().st_ino)
+    except FileNotFoundError:
+        return False
+    held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    return any(" FLOCK " in line and line.split()[5].split(":")[2] == inode for line in held)

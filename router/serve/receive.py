@@ -1,0 +1,94 @@
+"""Role `receive`: DIMSE listeners, intake, the journal, and the index behind it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+
+from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, StoreRequest
+from router.dimse.server import Server
+from router.dimse.tls import server_context
+from router.flow.admission import admit
+from router.flow.indexer import Indexer
+from router.flow.intake import Arrival, Intake
+from router.model.instance import Source
+from router.serve.process import DRAIN_SECONDS, Role
+from router.serve.stores import open_journal, open_ledger
+
+
+def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None:
+    """Serve every DIMSE listener until told to stop, then drain."""
+    ledger = open_ledger(role.places, role.clock, role.boot_id)
+    journal = open_journal(role.places, role.plan, role.clock)
+    indexer = Indexer(ledger, lambda: os.eventfd_write(bell, 1), role.threads.stop)
+    intake = Intake(lambda: role.plan, journal, indexer, role.clock, role.log, role.metrics)
+    writer = role.threads.start("index", indexer.run)
+
+    def authorise(calling: Calling) -> Source | Rejection:
+        source = admit(role.plan, calling)
+        refused = isinstance(source, Rejection)
+        role.metrics.associations.labels(
+            calling.listener, "refused" if refused else "accepted"
+        ).inc()
+        if refused:
+            role.log.warning(
+                "association refused",
+                listener=calling.listener,
+                calling_ae_title=calling.calling_ae_title,
+                called_ae_title=calling.called_ae_title,
+                address=calling.address,
+                reason=source.reason,
+            )
+        return source
+
+    def store(request: StoreRequest, chunks: Iterator[memoryview]) -> StoreAnswer:
+        answer = intake.take(
+            Arrival(
+                request.source,
+                request.sop_class_uid,
+                request.sop_instance_uid,
+                request.transfer_syntax_uid,
+            ),
+            chunks,
+        )
+        return StoreAnswer(answer.status, answer.comment, answer.offending_tags)
+
+    def observe(event: str, /, **facts: object) -> None:
+        role.log.info(event, **facts)
+
+    handlers = Handlers(authorise, store)
+    servers = {
+        name: Server(
+            role.plan.listeners[name],
+            listening,
+            handlers,
+            role.threads,
+            role.clock,
+            tls_context=_tls_context(role, name),
+            observe=observe,
+        )
+        for name, listening in sockets.items()
+    }
+
+    def refresh() -> None:
+        for name, server in servers.items():
+            role.metrics.associations_open.labels(name).set(server.counts().open)
+        role.metrics.index_queue.set(indexer.waiting())
+
+    role.refresh.append(refresh)
+    for server in servers.values():
+        server.start()
+    role.wait()
+    for server in servers.values():
+        server.drain(DRAIN_SECONDS)
+        server.close()
+    indexer.close()
+    writer.join(DRAIN_SECONDS)
+    journal.close()
+    ledger.close()
+
+
+def _tls_context(role: Role, listener: str) -> object | None:
+    name = role.plan.listeners[listener].tls
+    return server_context(role.plan.tls[name]) if name else None

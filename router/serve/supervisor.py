@@ -1,0 +1,120 @@
+"""The supervisor: a single thread that binds, forks, watches and stops the role processes.
+
+It holds the lock on the data directory and the listening sockets, so both outlive a role that
+crashes: such a role is started again after a growing pause, and when that happens too often the
+whole router ends for the service manager to see. SIGTERM stops accepting at once, lets work under
+way finish within the drain time, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+
+from router.serve.process import DRAIN_SECONDS, EXIT_CRASHED, die_with_parent
+from router.telemetry.log import Log
+
+RESTARTS_ALLOWED = 5
+RESTART_WINDOW_SECONDS = 60.0
+KILL_AFTER_SECONDS = DRAIN_SECONDS + 5.0
+POLL_SECONDS = 0.2
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    body: Callable[[], int]
+    pid: int = 0
+    starts: list[float] = field(default_factory=list)
+    start_at: float = 0.0
+
+
+class Supervisor:
+    """Runs role bodies in forked processes until told to stop."""
+
+    def __init__(self, bodies: Mapping[str, Callable[[], int]], log: Log) -> None:
+        self._children = [_Child(name, body) for name, body in bodies.items()]
+        self._log = log
+        self._stopping = False
+
+    def run(self, on_started: Callable[[], None]) -> int:
+        """Start every role, call `on_started`, watch until stopped; 0, or 1 after a failure."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        for child in self._children:
+            self._start(child)
+        on_started()
+        failed = False
+        while not self._stopping:
+            self._reap()
+            failed = not self._revive()
+            if failed:
+                break
+            time.sleep(POLL_SECONDS)
+        self._end()
+        return 1 if failed else 0
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _start(self, child: _Child) -> None:
+        parent = os.getpid()
+        child.starts.append(time.monotonic())
+        child.pid = os.fork()
+        if child.pid == 0:
+            status = EXIT_CRASHED
+            try:
+                die_with_parent(parent)
+                status = child.body()
+            finally:
+                os._exit(status)
+
+    def _reap(self) -> None:
+        for child in self._children:
+            if not child.pid:
+                continue
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                child.pid = 0
+                child.start_at = time.monotonic() + 0.5 * 2.0 ** len(self._recent(child))
+                self._log.error("role ended", role=child.name, status=_describe(status))
+
+    def _revive(self) -> bool:
+        for child in self._children:
+            if child.pid or time.monotonic() < child.start_at:
+                continue
+            if len(self._recent(child)) > RESTARTS_ALLOWED:
+                self._log.error("role fails again and again, the router ends", role=child.name)
+                return False
+            self._start(child)
+        return True
+
+    def _recent(self, child: _Child) -> list[float]:
+        since = time.monotonic() - RESTART_WINDOW_SECONDS
+        child.starts = [start for start in child.starts if start > since]
+        return child.starts
+
+    def _end(self) -> None:
+        self._signal_all(signal.SIGTERM)
+        deadline = time.monotonic() + KILL_AFTER_SECONDS
+        while any(child.pid for child in self._children) and time.monotonic() < deadline:
+            for child in self._children:
+                if child.pid and os.waitpid(child.pid, os.WNOHANG)[0]:
+                    child.pid = 0
+            time.sleep(0.02)
+        self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for child in self._children:
+            if child.pid:
+                os.kill(child.pid, number)
+
+
+def _describe(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"killed by signal {os.WTERMSIG(status)}"
+    return f"exit status {os.WEXITSTATUS(status)}"

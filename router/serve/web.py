@@ -1,0 +1,96 @@
+"""Role `web`: health, readiness and metrics over HTTP."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from router.errors import StoreDown, StoreFull
+from router.serve.process import Role
+from router.serve.stores import open_ledger
+from router.store.ledger import Account, Ledger
+from router.store.room import Room
+from router.telemetry.metrics import merged, published_ages
+from router.web.app import Readings, make_app
+from router.web.server import HttpServer
+
+SILENT_AFTER_SECONDS = 5.0
+
+
+def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[str]) -> None:
+    """Serve every HTTP listener until told to stop. `expected` are the roles that must be alive."""
+    ledger = open_ledger(role.places, role.clock, role.boot_id, read_only=True)
+    room = Room(role.places.data_dir, role.clock)
+
+    def not_ready() -> tuple[str, ...]:
+        ages = published_ages(role.places.run)
+        reasons = [
+            f"role {name} is silent"
+            for name in sorted(expected)
+            if ages.get(name, SILENT_AFTER_SECONDS) >= SILENT_AFTER_SECONDS
+        ]
+        try:
+            room.check()
+        except StoreFull as error:
+            reasons.append(str(error))
+        try:
+            ledger.marks()
+        except StoreDown as error:
+            reasons.append(f"ledger: {error}")
+        return tuple(reasons)
+
+    def metrics() -> bytes:
+        return merged(role.places.run, _ledger_families(ledger, role.places.data_dir))
+
+    servers = [
+        HttpServer(
+            make_app(Readings(not_ready, metrics), frozenset(role.plan.listeners[name].serve)),
+            listening,
+        )
+        for name, listening in sockets.items()
+    ]
+    threads = [role.threads.start("http", server.run) for server in servers]
+    role.wait()
+    for server in servers:
+        server.stop()
+    for thread in threads:
+        thread.join(2.0)
+    ledger.close()
+
+
+def _ledger_families(ledger: Ledger, data_dir: Path) -> Iterator[Metric]:
+    account: Account = ledger.account()
+    instances = GaugeMetricFamily(
+        "dicom_router_instances", "Accepted instances, by where they are.", labels=["disposition"]
+    )
+    for name, count in account.instances.items():
+        instances.add_metric([name], count)
+    yield instances
+    deliveries = GaugeMetricFamily(
+        "dicom_router_deliveries", "Deliveries, by station and state.", labels=["station", "state"]
+    )
+    for station, states in account.stations.items():
+        for state, count in states.items():
+            deliveries.add_metric([station, state], count)
+    yield deliveries
+    up = GaugeMetricFamily(
+        "dicom_router_station_up", "1 online, 0 offline; absent when unknown.", labels=["station"]
+    )
+    for station, status in ledger.station_statuses().items():
+        if status.state in {"online", "offline"}:
+            up.add_metric([station], float(status.state == "online"))
+    yield up
+    yield GaugeMetricFamily(
+        "dicom_router_ledger_imbalance",
+        "Instances or deliveries that are not in exactly one place; must be 0.",
+        value=len(account.differences),
+    )
+    yield GaugeMetricFamily(
+        "dicom_router_storage_free_bytes",
+        "Free bytes on the data volume.",
+        value=float(shutil.disk_usage(data_dir).free),
+    )
