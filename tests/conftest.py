@@ -17,6 +17,7 @@ from tests.support import orthanc as orthanc_peer
 from tests.support import storescp as storescp_peer
 from tests.support.orthanc import Orthanc
 from tests.support.router_process import DEFAULT_SITE, Router
+from tests.support.sources import FIGURES
 from tests.support.storescp import StoreScp
 
 StoreScpFactory = Callable[..., StoreScp]
@@ -42,13 +43,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly what did not run because something is missing on this machine."""
+    """Say the figures of the shape, and loudly what did not run because something is missing."""
     reasons: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if _LOUD in reason:
             reason = reason.split(_LOUD, 1)[1]
             reasons[reason] = reasons.get(reason, 0) + 1
+    for figure in terminalreporter.config.stash.get(FIGURES, []):
+        terminalreporter.write_line(f"shape: {figure}")
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"!!! {count} tests DID NOT RUN: {reason}", red=True, bold=True)
 
