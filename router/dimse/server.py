@@ -1,8 +1,23 @@
-"""The provider's public face; see `router.dimse.handlers` for what it is given."""
+"""The DIMSE provider of one listener: accept, bound, hand over to a thread per association.
+
+The accepting thread does nothing but accept; no peer, silent, slow or hostile, delays the next.
+The listening socket is given, so it can outlive the plan that asked for it. `drain` lets running
+work end while new requests hear "temporary congestion"; `close` ends what is left.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
+import threading
+
+from router.clock import Clock
+from router.dimse.admission import Admission, Connection
+from router.dimse.association import Association, Service
 from router.dimse.handlers import (
+    CALLED_AE_TITLE_NOT_RECOGNISED,
+    CALLING_AE_TITLE_NOT_RECOGNISED,
     Calling,
     Counts,
     Handlers,
@@ -11,13 +26,128 @@ from router.dimse.handlers import (
     StoreAnswer,
     StoreRequest,
 )
+from router.dimse.wire import Wire, set_options
+from router.model.listener import Listener
+from router.threads import Threads
 
 __all__ = [
+    "CALLED_AE_TITLE_NOT_RECOGNISED",
+    "CALLING_AE_TITLE_NOT_RECOGNISED",
     "Calling",
     "Counts",
     "Handlers",
     "Observe",
     "Rejection",
+    "Server",
     "StoreAnswer",
     "StoreRequest",
 ]
+
+_BACKLOG = 512
+_ACCEPT_SECONDS = 0.25
+_DRAIN_STEP_SECONDS = 0.02
+_CLOSE_SECONDS = 5.0
+
+
+def _unobserved(event: str, /, **facts: object) -> None:
+    """Where nobody listens."""
+
+
+class Server:
+    """Accepts DICOM associations on one socket."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        sock: socket.socket,
+        handlers: Handlers,
+        threads: Threads,
+        clock: Clock,
+        *,
+        tls_context: ssl.SSLContext | None = None,
+        observe: Observe = _unobserved,
+    ) -> None:
+        """`sock` is bound; with `tls_context` every peer must speak TLS first."""
+        self._listener = listener
+        self._sock = sock
+        self._threads = threads
+        self._clock = clock
+        self._observe = observe
+        self._tls_context = tls_context
+        self._admission = Admission(listener.limits)
+        self._draining = threading.Event()
+        self._closed = threading.Event()
+        self._accepting: threading.Thread | None = None
+        self._service = Service(listener, handlers, self._admission, clock, observe, self._draining)
+
+    def start(self) -> None:
+        """Begin to listen and accept, in a thread of its own. Raises OSError when it cannot."""
+        self._sock.listen(_BACKLOG)
+        self._sock.settimeout(_ACCEPT_SECONDS)
+        self._accepting = self._threads.start(f"accept {self._listener.name}", self._accept)
+
+    def use_tls_context(self, context: ssl.SSLContext) -> None:
+        """Take renewed certificates into use for all later connections."""
+        self._tls_context = context
+
+    def counts(self) -> Counts:
+        """The numbers now, for metrics."""
+        return self._admission.counts()
+
+    def drain(self, seconds: float) -> bool:
+        """Refuse new associations, end idle ones, wait for the busy; whether all ended in time."""
+        self._draining.set()
+        deadline = self._clock.monotonic() + seconds
+        while self._admission.counts().open:
+            if self._clock.monotonic() >= deadline:
+                return False
+            self._clock.wait(self._closed, _DRAIN_STEP_SECONDS)
+        return True
+
+    def close(self, *, keep_socket: bool = False) -> None:
+        """Stop accepting, abort what is left, and wait a bounded time for its threads."""
+        self._draining.set()
+        self._closed.set()
+        if self._accepting is not None:
+            self._accepting.join(_CLOSE_SECONDS)
+        if not keep_socket:
+            self._sock.close()
+        deadline = self._clock.monotonic() + _CLOSE_SECONDS
+        while True:
+            left = self._admission.connections()
+            for connection in left:
+                connection.wire.interrupt()
+            if not left or self._clock.monotonic() >= deadline:
+                return
+            self._clock.wait(threading.Event(), _DRAIN_STEP_SECONDS)
+
+    def _accept(self) -> None:
+        while not self._closed.is_set() and not self._threads.stop.is_set():
+            try:
+                sock, address = self._sock.accept()
+            except TimeoutError:
+                continue
+            except OSError as error:
+                # Out of descriptors or memory, or the peer was gone at once: none is for ever.
+                self._observe("accept_failed", listener=self._listener.name, error=error.errno)
+                self._clock.wait(self._closed, _ACCEPT_SECONDS)
+                continue
+            self._begin(sock, str(address[0]))
+
+    def _begin(self, sock: socket.socket, address: str) -> None:
+        """Give the connection a thread; under want of threads it is closed instead."""
+        try:
+            set_options(sock)
+            connection = Connection(Wire(sock, self._clock), address, self._clock.monotonic())
+        except OSError:
+            sock.close()
+            return
+        self._admission.enter(connection)
+        association = Association(self._service, connection, self._tls_context)
+        try:
+            self._threads.start(f"association {self._listener.name} {address}", association.run)
+        except RuntimeError:
+            self._admission.refuse("threads")
+            self._admission.leave(connection)
+            with contextlib.suppress(OSError):
+                connection.wire.close()

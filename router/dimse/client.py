@@ -1,0 +1,373 @@
+"""The DIMSE user: opens an association, verifies, stores, releases.
+
+One thread uses one `ClientAssociation`. Every fault of the peer or the network is a DeliveryError
+with the cause in words (PS3.8 9.3.4, 9.3.8): Rejected and Busy for a refused association,
+Unreachable for anything that ends or stalls the connection, DeliveryError itself for an answer
+that makes no sense; after any of these the association is closed. Statuses are not judged here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from router.clock import Clock
+from router.dimse import command as commands
+from router.dimse import fragments, pdu, pdv
+from router.dimse.items import MAX_ASSOCIATE_BYTES, MAX_CONTEXTS
+from router.dimse.negotiate import VERIFICATION_SOP_CLASS_UID
+from router.dimse.wire import Buffer, Closed, Stalled, Wire, describe, set_options
+from router.errors import (
+    Busy,
+    DeliveryError,
+    ProtocolError,
+    Rejected,
+    Undeliverable,
+    Unreachable,
+)
+
+_RELEASE_SECONDS = 5.0
+_ABORT_SECONDS = 1.0
+_LAST_WORDS_SECONDS = 0.2
+_LIFE_SECONDS = 365 * 86400.0
+_BATCH_BYTES_PER_TIMEOUT = fragments.MAX_BATCH_BYTES
+_REASONS = {
+    (1, 1): "no reason given",
+    (1, 2): "application context name not supported",
+    (1, 3): "calling AE title not recognised",
+    (1, 7): "called AE title not recognised",
+    (2, 1): "no reason given",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "local limit exceeded",
+}
+_SOURCES = {1: "service user", 2: "service provider (ACSE)", 3: "service provider (presentation)"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResponse:
+    """What the peer said: status (0000,0900) and Error Comment (0000,0902), '' where absent."""
+
+    status: int
+    comment: str
+
+
+def connect(
+    host: str,
+    port: int,
+    calling_ae_title: str,
+    called_ae_title: str,
+    contexts: Sequence[tuple[str, str]],
+    *,
+    tls_context: ssl.SSLContext | None = None,
+    timeout_seconds: float,
+    max_pdu_bytes: int,
+    clock: Clock | None = None,
+) -> ClientAssociation:
+    """Open an association proposing each (SOP class UID, transfer syntax UID) as one context.
+
+    Connecting, TLS handshake and negotiation together must end within `timeout_seconds`; later it
+    bounds each answer and each 256 KiB sent. `max_pdu_bytes` is what we offer to receive. Raises
+    ValueError for no or more than 128 contexts, Rejected, Busy, Unreachable or DeliveryError.
+    """
+    wanted = tuple(dict.fromkeys(contexts))
+    if not 0 < len(wanted) <= MAX_CONTEXTS:
+        raise ValueError(f"an association has 1 to 128 presentation contexts, not {len(wanted)}")
+    clock = clock or Clock()
+    request = pdu.AssociateRequest(
+        1,
+        pdu.APPLICATION_CONTEXT_NAME,
+        called_ae_title,
+        calling_ae_title,
+        tuple(
+            pdu.ProposedContext(2 * index + 1, sop_class_uid, (transfer_syntax_uid,))
+            for index, (sop_class_uid, transfer_syntax_uid) in enumerate(wanted)
+        ),
+        max_pdu_bytes,
+    )
+    message = pdu.encode_request(request)
+    peer = f"{called_ae_title} at {host}:{port}"
+    deadline = clock.monotonic() + timeout_seconds
+    wire = Wire(_open_socket(host, port, peer, deadline, clock), clock)
+    association = ClientAssociation(wire, clock, peer, timeout_seconds, max_pdu_bytes)
+    with association._peer_faults(f"no association within {timeout_seconds:g} s"):
+        if tls_context is not None:
+            wire.secure(tls_context, deadline, server_hostname=host)
+        wire.send((message,), deadline)
+        association._negotiated(request, deadline)
+    return association
+
+
+def _open_socket(host: str, port: int, peer: str, deadline: float, clock: Clock) -> socket.socket:
+    """A connected socket; every address of the name is tried, looked up anew each time."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Unreachable(f"{peer}: the host name is not known") from error
+    cause = "no address"
+    for family, kind, protocol, _, address in addresses:
+        seconds = deadline - clock.monotonic()
+        if seconds <= 0:
+            break
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(seconds)
+            sock.connect(address)
+            set_options(sock)
+        except OSError as error:
+            sock.close()
+            cause = describe(error)
+            continue
+        return sock
+    raise Unreachable(f"{peer}: {cause}")
+
+
+class ClientAssociation:
+    """An open association as its requestor. As a context manager it releases at the end."""
+
+    def __init__(
+        self, wire: Wire, clock: Clock, peer: str, timeout_seconds: float, max_pdu_bytes: int
+    ) -> None:
+        self._wire = wire
+        self._monotonic = clock.monotonic
+        self._peer = peer
+        self._timeout = timeout_seconds
+        self._max_pdu_bytes = max_pdu_bytes
+        self._stream = pdv.PduStream(wire, clock.monotonic, self._pace(timeout_seconds))
+        self._contexts: dict[tuple[str, str], int] = {}
+        self._payload = 0
+        self._message_id = 0
+        self.peer_version_name = ""
+        self.is_closed = False
+
+    def __enter__(self) -> ClientAssociation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.release()
+        else:
+            self.abort()
+
+    def accepted(self, sop_class_uid: str) -> tuple[str, ...]:
+        """The transfer syntaxes the peer accepted for this SOP class, in the order proposed."""
+        return tuple(syntax for uid, syntax in self._contexts if uid == sop_class_uid)
+
+    def is_open(self) -> bool:
+        """Whether it can be used again: neither ended by us nor, as far as is seen, by the peer."""
+        return not self.is_closed and self._wire.is_open()
+
+    def echo(self) -> int:
+        """C-ECHO (PS3.7 9.3.5): the status. Raises Undeliverable when the context was refused."""
+        syntaxes = self.accepted(VERIFICATION_SOP_CLASS_UID)
+        if not syntaxes:
+            raise Undeliverable(f"{self._peer}: the Verification service is not accepted")
+        context_id = self._contexts[VERIFICATION_SOP_CLASS_UID, syntaxes[0]]
+        command_set = commands.encode(
+            (
+                (commands.AFFECTED_SOP_CLASS_UID, commands.uid_value(VERIFICATION_SOP_CLASS_UID)),
+                (commands.COMMAND_FIELD, commands.us_value(commands.C_ECHO_RQ)),
+                (commands.MESSAGE_ID, commands.us_value(self._next_message_id())),
+                (commands.COMMAND_DATA_SET_TYPE, commands.us_value(commands.NO_DATA_SET)),
+            )
+        )
+        with self._peer_faults(f"no answer to C-ECHO within {self._timeout:g} s"):
+            self._send([fragments.command_pdus(context_id, command_set, self._payload)])
+            return self._response(commands.C_ECHO_RSP, context_id).status
+
+    def store(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        chunks: Iterable[Buffer],
+        priority: int,
+        *,
+        length: int | None = None,
+    ) -> StoreResponse:
+        """C-STORE (PS3.7 9.3.1) of a data set given as flat byte buffers.
+
+        Each buffer may be used again once the next is asked for. `priority` is the DIMSE number:
+        0 medium, 1 high, 2 low. With `length`, the bytes of the whole data set, nothing is copied.
+        Raises Undeliverable where no context was accepted for this class and syntax; what `chunks`
+        raises passes through after the association was aborted, as does ValueError when `length`
+        was not the length.
+        """
+        context_id = self._contexts.get((sop_class_uid, transfer_syntax_uid))
+        if context_id is None:
+            raise Undeliverable(
+                f"{self._peer}: no presentation context accepted for SOP class {sop_class_uid} "
+                f"in transfer syntax {transfer_syntax_uid}"
+            )
+        command_set = commands.encode(
+            (
+                (commands.AFFECTED_SOP_CLASS_UID, commands.uid_value(sop_class_uid)),
+                (commands.COMMAND_FIELD, commands.us_value(commands.C_STORE_RQ)),
+                (commands.MESSAGE_ID, commands.us_value(self._next_message_id())),
+                (commands.PRIORITY, commands.us_value(priority)),
+                (commands.COMMAND_DATA_SET_TYPE, commands.us_value(commands.DATA_SET_FOLLOWS)),
+                (commands.AFFECTED_SOP_INSTANCE_UID, commands.uid_value(sop_instance_uid)),
+            )
+        )
+        first = fragments.command_pdus(context_id, command_set, self._payload)
+        batches = fragments.data_batches(first, chunks, context_id, self._payload, length)
+        with self._peer_faults(f"the peer stopped reading for {self._timeout:g} s"):
+            for batch in batches:
+                self._send(batch)
+        with self._peer_faults(f"no answer to C-STORE within {self._timeout:g} s"):
+            return self._response(commands.C_STORE_RSP, context_id)
+
+    def release(self) -> None:
+        """Release and close (PS3.8 7.2); never raises: all that matters was answered before."""
+        if self.is_closed:
+            return
+        deadline = self._monotonic() + min(self._timeout, _RELEASE_SECONDS)
+        self._stream.pace = self._pace(deadline - self._monotonic())
+        with contextlib.suppress(ProtocolError):
+            self._wire.send((pdu.RELEASE_RQ_PDU,), deadline)
+            while True:
+                kind = self._stream.pdu_type()
+                if kind == pdv.RELEASE_RQ:  # both at once: PS3.8 table 9-10, AR-8 and AR-9
+                    self._wire.send((pdu.RELEASE_RP_PDU,), deadline)
+                elif kind in (pdv.RELEASE_RP, pdv.ABORT):
+                    break
+                self._stream.body(self._max_pdu_bytes + 6)
+        self._close()
+
+    def abort(self) -> None:
+        """Abort and close (PS3.8 7.3); never raises and may be called again."""
+        if not self.is_closed:
+            self._wire.farewell(pdu.abort(0, 0), _ABORT_SECONDS)
+            self._close()
+
+    def _close(self) -> None:
+        self.is_closed = True
+        self._wire.close()
+
+    def _pace(self, seconds: float) -> pdv.Pace:
+        """Answers are small, so their whole is bounded by the time-out, not by a rate."""
+        return pdv.Pace(self._max_pdu_bytes, seconds, 1, self._monotonic() + seconds)
+
+    def _next_message_id(self) -> int:
+        if self.is_closed:
+            raise Unreachable(f"{self._peer}: the association is closed")
+        self._message_id = self._message_id % 0xFFFF + 1
+        return self._message_id
+
+    def _send(self, parts: list[Buffer]) -> None:
+        size = sum(map(len, parts))
+        patience = self._timeout * max(1.0, size / _BATCH_BYTES_PER_TIMEOUT)
+        self._wire.send(parts, self._monotonic() + patience)
+
+    def _negotiated(self, request: pdu.AssociateRequest, deadline: float) -> None:
+        """Read the answer to the A-ASSOCIATE-RQ (PS3.8 9.2.1, Sta5)."""
+        self._stream.pace = self._pace(deadline - self._monotonic())
+        kind = self._stream.pdu_type()
+        if kind == pdv.ASSOCIATE_RJ:
+            body = self._stream.body(max_bytes=4)
+            if len(body) != 4:
+                raise ProtocolError("an A-ASSOCIATE-RJ of wrong length", pdv.INVALID_PARAMETER)
+            self._close()
+            raise _refused(self._peer, body[1], body[2], body[3])
+        if kind == pdv.ABORT:
+            raise self._stream.peer_abort()
+        if kind != pdv.ASSOCIATE_AC:
+            raise ProtocolError("no answer to A-ASSOCIATE-RQ but another PDU", pdv.UNEXPECTED_PDU)
+        accept = pdu.decode_accept(self._stream.body(MAX_ASSOCIATE_BYTES))
+        proposed = {context.context_id: context for context in request.contexts}
+        for answer in accept.contexts:
+            context = proposed.get(answer.context_id)
+            if context is None or answer.result:
+                continue
+            syntax = context.transfer_syntaxes[0]
+            if answer.transfer_syntax != syntax:
+                raise ProtocolError("a presentation context accepted in another transfer syntax", 6)
+            self._contexts[context.abstract_syntax, syntax] = answer.context_id
+        # In the order proposed, whatever the order of the answers.
+        order = [
+            (context.abstract_syntax, context.transfer_syntaxes[0]) for context in request.contexts
+        ]
+        self._contexts = {key: self._contexts[key] for key in order if key in self._contexts}
+        self.peer_version_name = accept.implementation_version_name
+        try:
+            self._payload = fragments.payload_bytes(accept.max_pdu_bytes)
+        except ValueError as error:
+            self.abort()
+            raise Rejected(f"{self._peer}: {error}") from error
+
+    def _response(self, field: int, context_id: int) -> StoreResponse:
+        """The one answer to the request just sent, which must fit it (PS3.7 9.3)."""
+        stream = self._stream
+        stream.pace = self._pace(self._timeout)
+        stream.begin_message()
+        kind = pdv.P_DATA if not stream.is_at_pdu_boundary else stream.pdu_type()
+        if kind == pdv.ABORT:
+            raise stream.peer_abort()
+        if kind == pdv.RELEASE_RQ:
+            raise Closed("the peer released the association instead of answering")
+        if kind != pdv.P_DATA:
+            raise ProtocolError("a PDU that is no answer", pdv.UNEXPECTED_PDU)
+        answer = commands.parse(stream.command_set())
+        if answer.field != field:
+            raise ProtocolError(f"command field {answer.field:04X}H is no answer to the request")
+        if stream.context_id != context_id:
+            raise ProtocolError("the answer came on another presentation context")
+        if answer.number(commands.MESSAGE_ID_BEING_RESPONDED_TO) != self._message_id:
+            raise ProtocolError("the answer is to another message")
+        if answer.announces_data_set:
+            raise ProtocolError("the answer announces a data set")
+        status = answer.number(commands.STATUS)
+        if status is None:
+            raise ProtocolError("the answer has no status")
+        return StoreResponse(status, answer.text(commands.ERROR_COMMENT)[:64])
+
+    @contextlib.contextmanager
+    def _peer_faults(self, stalled: str) -> Iterator[None]:
+        """Turn what the peer did into a DeliveryError, and close; anything else passes, aborted."""
+        try:
+            yield
+        except Stalled as error:
+            self.abort()
+            raise Unreachable(f"{self._peer}: {stalled}") from error
+        except pdv.PeerAborted as error:
+            self._close()
+            raise Unreachable(f"{self._peer}: {error}") from error
+        except Closed as error:
+            words = self._last_words() or str(error)
+            self._close()
+            raise Unreachable(f"{self._peer}: {words}") from error
+        except ProtocolError as error:
+            self._wire.farewell(
+                pdu.abort(2 if error.abort_reason else 0, error.abort_reason), _ABORT_SECONDS
+            )
+            self._close()
+            raise DeliveryError(f"{self._peer}: {error}") from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def _last_words(self) -> str:
+        """The A-ABORT a peer may have sent before it closed while we were still sending."""
+        self._stream.pace = self._pace(_LAST_WORDS_SECONDS)
+        with contextlib.suppress(ProtocolError):
+            if self._stream.pdu_type() == pdv.ABORT:
+                return str(self._stream.peer_abort())
+        return ""
+
+
+def _refused(peer: str, result: int, source: int, reason: int) -> DeliveryError:
+    """The A-ASSOCIATE-RJ in words: Busy when it is transient, Rejected when permanent."""
+    words = _REASONS.get((source, reason), f"reason {reason}")
+    by = _SOURCES.get(source, f"source {source}")
+    if result == 2:
+        return Busy(f"{peer}: association rejected for now by the {by}: {words}")
+    return Rejected(f"{peer}: association rejected by the {by}: {words}")

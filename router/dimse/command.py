@@ -1,0 +1,199 @@
+"""Command sets (PS3.7 6.3 and annex E): reading requests and responses, writing answers.
+
+Always Implicit VR Little Endian. A command set is at most 64 KiB. Parsing raises ProtocolError on
+anything that is not a plain list of group 0000 elements; values are decoded on demand.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+
+from router.errors import ProtocolError
+
+MAX_COMMAND_BYTES = 65536
+
+C_STORE_RQ = 0x0001
+C_STORE_RSP = 0x8001
+C_ECHO_RQ = 0x0030
+C_ECHO_RSP = 0x8030
+C_CANCEL_RQ = 0x0FFF
+RESPONSE = 0x8000
+# Requests that have answers of their own but no service here: C-GET, C-FIND, C-MOVE and the N-.
+OTHER_REQUESTS = frozenset({0x10, 0x20, 0x21, 0x100, 0x110, 0x120, 0x130, 0x140, 0x150})
+
+AFFECTED_SOP_CLASS_UID = 0x0002
+REQUESTED_SOP_CLASS_UID = 0x0003
+COMMAND_FIELD = 0x0100
+MESSAGE_ID = 0x0110
+MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+PRIORITY = 0x0700
+COMMAND_DATA_SET_TYPE = 0x0800
+STATUS = 0x0900
+OFFENDING_ELEMENT = 0x0901
+ERROR_COMMENT = 0x0902
+AFFECTED_SOP_INSTANCE_UID = 0x1000
+
+NO_DATA_SET = 0x0101
+DATA_SET_FOLLOWS = 0x0001
+MAX_COMMENT_LENGTH = 64
+MAX_OFFENDING_TAGS = 32
+
+_ELEMENT = struct.Struct("<HHI")
+_US = struct.Struct("<H")
+_RESPONSE_MIDDLE = struct.Struct("<8sH8sH8sH8sH")
+_US_ELEMENTS = tuple(
+    _ELEMENT.pack(0, element, 2)
+    for element in (COMMAND_FIELD, MESSAGE_ID_BEING_RESPONDED_TO, COMMAND_DATA_SET_TYPE, STATUS)
+)
+_INSTANCE_UID = re.compile(r"(?!\.)(?!.*\.\.)[!-.0-\[\]-}]{1,128}\Z")
+
+
+class Command:
+    """A parsed command set; elements are by element number, all of group 0000."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[int, bytes]) -> None:
+        self._values = values
+
+    def number(self, element: int) -> int | None:
+        """A US value, or None when it is absent or not two bytes."""
+        value = self._values.get(element)
+        if value is None or len(value) != 2:
+            return None
+        return value[0] | value[1] << 8
+
+    def text(self, element: int) -> str:
+        """A UI or LO value without padding; '' when absent. Hostile text, but printable ASCII."""
+        value = self._values.get(element, b"").rstrip(b"\0 ").lstrip(b" ")
+        return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in value)
+
+    def uid(self, element: int) -> str:
+        """A UI value without padding; '' when absent or not ASCII."""
+        value = self._values.get(element, b"").rstrip(b"\0 ")
+        return value.decode("ascii") if value.isascii() else ""
+
+    @property
+    def field(self) -> int:
+        """The Command Field; raises ProtocolError when there is none."""
+        return self._required(COMMAND_FIELD)
+
+    @property
+    def message_id(self) -> int:
+        """The Message ID of a request; raises ProtocolError when there is none."""
+        return self._required(MESSAGE_ID)
+
+    @property
+    def announces_data_set(self) -> bool:
+        """Whether a data set follows; raises ProtocolError when that is not said."""
+        return self._required(COMMAND_DATA_SET_TYPE) != NO_DATA_SET
+
+    def _required(self, element: int) -> int:
+        number = self.number(element)
+        if number is None:
+            raise ProtocolError(f"the command set has no usable element (0000,{element:04X})")
+        return number
+
+
+def parse(data: bytes | bytearray | memoryview) -> Command:
+    """Read a command set. Raises ProtocolError unless it is group 0000 elements to its end."""
+    end = len(data)
+    if end > MAX_COMMAND_BYTES:
+        raise ProtocolError("the command set is larger than 64 KiB")
+    values: dict[int, bytes] = {}
+    offset = 0
+    while offset < end:
+        if offset + 8 > end:
+            raise ProtocolError("the command set ends inside an element")
+        group, element, length = _ELEMENT.unpack_from(data, offset)
+        offset += 8
+        if group:
+            raise ProtocolError("the command set holds an element that is not of group 0000")
+        if length > end - offset:
+            raise ProtocolError("the command set ends inside a value")
+        if element in values:
+            raise ProtocolError("the command set holds an element twice")
+        values[element] = bytes(data[offset : offset + length])
+        offset += length
+    return Command(values)
+
+
+def is_safe_instance_uid(uid: str) -> bool:
+    """1 to 128 printable characters that no file system could take for a path.
+
+    Whether it is a UID is decided by whoever takes the instance, with the data set before it.
+    """
+    return _INSTANCE_UID.match(uid) is not None
+
+
+def encode(elements: Sequence[tuple[int, bytes]]) -> bytes:
+    """A command set from (element number, even value) pairs in ascending order, length in front."""
+    body = b"".join(
+        part
+        for element, value in elements
+        for part in (_ELEMENT.pack(0, element, len(value)), value)
+    )
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
+
+
+def uid_value(uid: str) -> bytes:
+    """The UI encoding, padded to even length with NUL (PS3.5 6.2)."""
+    value = uid.encode("ascii", "replace")
+    return value + b"\0" * (len(value) & 1)
+
+
+def us_value(number: int) -> bytes:
+    """The US encoding."""
+    return _US.pack(number)
+
+
+def text_value(text: str) -> bytes:
+    """Text for an LO value: printable ASCII, at most 64 characters, padded to even length."""
+    cut = text[:MAX_COMMENT_LENGTH]
+    value = "".join(char if " " <= char <= "~" and char != "\\" else "?" for char in cut).encode()
+    return value + b" " * (len(value) & 1)
+
+
+def response(
+    field: int,
+    message_id: int,
+    status: int,
+    sop_class_uid: str,
+    *,
+    sop_instance_uid: str = "",
+    comment: str = "",
+    offending_tags: Sequence[int] = (),
+) -> bytes:
+    """A response without a data set (PS3.7 9.3.1.2, 9.3.5.2); `field` is the response's own.
+
+    Offending Element and Error Comment are left out when empty, the instance UID likewise.
+    """
+    sop_class = uid_value(sop_class_uid)
+    instance = uid_value(sop_instance_uid)
+    parts = [
+        _ELEMENT.pack(0, AFFECTED_SOP_CLASS_UID, len(sop_class)),
+        sop_class,
+        _RESPONSE_MIDDLE.pack(
+            _US_ELEMENTS[0],
+            field,
+            _US_ELEMENTS[1],
+            message_id,
+            _US_ELEMENTS[2],
+            NO_DATA_SET,
+            _US_ELEMENTS[3],
+            status,
+        ),
+    ]
+    if offending_tags:
+        tags = offending_tags[:MAX_OFFENDING_TAGS]
+        value = b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)
+        parts += [_ELEMENT.pack(0, OFFENDING_ELEMENT, len(value)), value]
+    if comment:
+        value = text_value(comment)
+        parts += [_ELEMENT.pack(0, ERROR_COMMENT, len(value)), value]
+    if instance:
+        parts += [_ELEMENT.pack(0, AFFECTED_SOP_INSTANCE_UID, len(instance)), instance]
+    body = b"".join(parts)
+    return b"\0\0\0\0\4\0\0\0" + struct.pack("<I", len(body)) + body
