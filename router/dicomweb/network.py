@@ -22,7 +22,6 @@ import httpcore
 
 from router.clock import Clock
 from router.errors import Rejected
-from router.model.station import TlsProfile
 
 _SMALLEST_WAIT_SECONDS: Final = 0.001
 _KEEP_ALIVE: Final = (
@@ -200,21 +199,3 @@ def _is(
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return question(mapped or address)
-
-
-def client_context(profile: TlsProfile | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, chain and host name always verified (PS3.15 B.12).
-
-    `profile` gives the authorities to trust in place of the system's, and our own certificate.
-    Raises Rejected when its files cannot be used.
-    """
-    try:
-        authorities = profile.ca if profile is not None else None
-        context = ssl.create_default_context(cafile=str(authorities) if authorities else None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if profile is not None and profile.cert is not None:
-            context.load_cert_chain(profile.cert, profile.key)
-    except (OSError, ValueError) as error:
-        name = profile.name if profile is not None else "default"
-        raise Rejected(f"the TLS profile {name} cannot be used: {type(error).__name__}") from error
-    return context

@@ -81,7 +81,9 @@ def _data_set(answer: HttpAnswer) -> StoreResponse | None:
 
 def _by_status(answer: HttpAnswer, count: int, now: float) -> Verdict:
     status = answer.status
-    message = _words(answer)
+    message = answer_words(answer)
+    if status // 100 == 2:
+        message = f"HTTP {status} without a readable account of what was stored"
     if status in _SLOW_DOWN:
         wait = retry_after_seconds(answer.retry_after, now)
         return Verdict(Result.BUSY, message, status, wait, about_station=True)
@@ -97,9 +99,8 @@ def _by_status(answer: HttpAnswer, count: int, now: float) -> Verdict:
     return Verdict(Result.RETRY if bounded else Result.DEAD, message, status)
 
 
-def _words(answer: HttpAnswer) -> str:
-    if answer.status // 100 == 2:
-        return f"HTTP {answer.status} without a readable account of what was stored"
+def answer_words(answer: HttpAnswer) -> str:
+    """The answer in a few words for people: its status, and what its text says, scrubbed."""
     said = ""
     if not answer.content_type.lower().startswith(("image/", "multipart/", "application/dicom")):
         said = scrubbed(answer.body[:4096].decode("utf-8", "replace"))

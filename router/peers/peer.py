@@ -7,12 +7,15 @@ was used: RETRY uses one, while BUSY, UNREACHABLE and HOLD speak of the station 
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from router.clock import Clock
+from router.dicom.part10 import file_meta
+from router.dimse.tls import client_context
 from router.errors import (
     Busy,
     ConfigError,
@@ -25,7 +28,7 @@ from router.errors import (
     Unreachable,
 )
 from router.model.delivery import Leased, Outcome, Result
-from router.model.station import Secret, TlsProfile
+from router.model.station import Secret, Station, TlsProfile
 from router.peers.status import attempt_limit as attempt_limit
 from router.peers.status import dimse_answer as dimse_answer
 from router.peers.status import dimse_outcome as dimse_outcome
@@ -33,8 +36,6 @@ from router.peers.status import within_limit as within_limit
 
 if TYPE_CHECKING:
     from router.dicom.outgoing import OutgoingDataSet
-
-NOT_SENT = "not sent: the connection was lost before its turn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,42 @@ def failure_outcome(delivery_id: int, error: RouterError) -> Outcome:
     if isinstance(error, DeliveryError):
         status, retry_after_seconds = error.status, error.retry_after_seconds
     return Outcome(delivery_id, _result_of(error), str(error), status, retry_after_seconds)
+
+
+def file_header(outgoing: OutgoingDataSet) -> bytes:
+    """What goes before a data set in a file (PS3.10 7.1); raises Undeliverable for odd UIDs."""
+    try:
+        return file_meta(
+            outgoing.sop_class_uid, outgoing.sop_instance_uid, outgoing.transfer_syntax_uid
+        )
+    except ValueError as error:
+        raise Undeliverable("its UIDs cannot be written into a file") from error
+
+
+def tls_context_of(station: Station, context: PeerContext) -> ssl.SSLContext | None:
+    """The TLS context the station is reached with, built now so that renewed files take effect.
+
+    None when it names no profile; raises Rejected when its profile or files cannot be used.
+    """
+    if station.tls is None:
+        return None
+    if station.tls not in context.tls:
+        raise Rejected(f"there is no TLS profile {station.tls}")
+    try:
+        return client_context(context.tls[station.tls])
+    except ValueError as error:
+        raise Rejected(str(error)) from error
+
+
+def not_sent(delivery_id: int, reason: Outcome) -> Outcome:
+    """The outcome of a delivery that was not tried, since another showed what the station says."""
+    return Outcome(
+        delivery_id,
+        reason.result,
+        f"not sent: {reason.message}",
+        reason.status,
+        reason.retry_after_seconds,
+    )
 
 
 def _result_of(error: RouterError) -> Result:
