@@ -1,0 +1,84 @@
+"""Routing decides purely from facts and plan."""
+
+from pathlib import Path
+
+from router.flow.route import decide
+from router.model.delivery import Disposition, Priority
+from router.model.plan import Plan, RouterSettings
+from router.model.recipe import Recipe
+from router.model.rule import Condition, Refusal, Rule, Send
+
+UPPER = Recipe.of([("set", {"PatientID": "X"})])
+NONE = Recipe.of(())
+
+
+def rule(name, *sends, holds=True, **more):
+    condition = Condition(name, frozenset(), lambda _: holds, lambda _: ())
+    return Rule(name, condition, tuple(sends), **more)
+
+
+def send(station, recipe=NONE, priority=Priority.MEDIUM):
+    return Send(station, recipe, priority)
+
+
+def plan(*rules, unmatched="keep"):
+    settings = RouterSettings("r", "R", Path("/nowhere"), unmatched=unmatched)
+    return Plan("d", Path("."), settings, {}, {}, {}, tuple(rules))
+
+
+def test_every_matching_rule_acts_in_order():
+    decision = decide(plan(rule("a", send("x")), rule("b", send("y"))), None)
+    assert decision.rules == ("a", "b")
+    assert [owed.station for owed in decision.owed] == ["x", "y"]
+    assert decision.disposition is Disposition.ROUTED
+
+
+def test_final_ends_the_list():
+    decision = decide(plan(rule("a", send("x"), final=True), rule("b", send("y"))), None)
+    assert [owed.station for owed in decision.owed] == ["x"]
+
+
+def test_a_rule_that_does_not_match_neither_acts_nor_ends():
+    decision = decide(plan(rule("a", send("x"), holds=False, final=True), rule("b", send("y"))), None)
+    assert [owed.station for owed in decision.owed] == ["y"]
+
+
+def test_disabled_rules_do_not_act():
+    decision = decide(plan(rule("a", send("x"), enabled=False)), None)
+    assert decision.disposition is Disposition.UNMATCHED
+
+
+def test_same_station_and_recipe_is_owed_once_at_the_higher_priority():
+    decision = decide(
+        plan(rule("a", send("x", priority=Priority.LOW)), rule("b", send("x", priority=Priority.HIGH))),
+        None,
+    )
+    assert [(owed.station, owed.priority, owed.rule) for owed in decision.owed] == [
+        ("x", Priority.HIGH, "b")
+    ]
+
+
+def test_same_station_with_another_recipe_is_owed_twice():
+    decision = decide(plan(rule("a", send("x")), rule("b", send("x", UPPER))), None)
+    assert len(decision.owed) == 2
+
+
+def test_discard_yields_to_a_rule_that_routes():
+    assert decide(plan(rule("a", discard=True)), None).disposition is Disposition.DISCARDED
+    both = decide(plan(rule("a", discard=True), rule("b", send("x"))), None)
+    assert both.disposition is Disposition.ROUTED
+
+
+def test_refuse_ends_at_once_and_owes_nothing():
+    refusal = Refusal(0xC001, "not here")
+    decision = decide(plan(rule("a", send("x")), rule("b", refuse=refusal)), None)
+    assert decision.refusal == refusal
+    assert decision.owed == ()
+
+
+def test_unmatched_is_kept_discarded_or_refused_as_configured():
+    assert decide(plan(), None).disposition is Disposition.UNMATCHED
+    assert decide(plan(unmatched="discard"), None).disposition is Disposition.DISCARDED
+    refused = decide(plan(unmatched="refuse"), None).refusal
+    assert refused is not None
+    assert refused.status & 0xF000 == 0xC000
