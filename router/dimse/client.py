@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from router.clock import Clock
 from router.dimse import command as commands
@@ -144,7 +145,7 @@ class ClientAssociation:
         self.peer_version_name = ""
         self.is_closed = False
 
-    def __enter__(self) -> ClientAssociation:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -283,20 +284,13 @@ class ClientAssociation:
         if kind != pdv.ASSOCIATE_AC:
             raise ProtocolError("no answer to A-ASSOCIATE-RQ but another PDU", pdv.UNEXPECTED_PDU)
         accept = pdu.decode_accept(self._stream.body(MAX_ASSOCIATE_BYTES))
-        proposed = {context.context_id: context for context in request.contexts}
-        for answer in accept.contexts:
-            context = proposed.get(answer.context_id)
-            if context is None or answer.result:
-                continue
-            syntax = context.transfer_syntaxes[0]
-            if answer.transfer_syntax != syntax:
-                raise ProtocolError("a presentation context accepted in another transfer syntax", 6)
-            self._contexts[context.abstract_syntax, syntax] = answer.context_id
-        # In the order proposed, whatever the order of the answers.
-        order = [
-            (context.abstract_syntax, context.transfer_syntaxes[0]) for context in request.contexts
-        ]
-        self._contexts = {key: self._contexts[key] for key in order if key in self._contexts}
+        answers = {answer.context_id: answer for answer in accept.contexts}
+        for context in request.contexts:
+            answer = answers.get(context.context_id)
+            # An acceptance in a syntax we did not propose cannot be used (PS3.8 9.3.3.2).
+            if answer and not answer.result and answer.transfer_syntax in context.transfer_syntaxes:
+                key = (context.abstract_syntax, answer.transfer_syntax)
+                self._contexts[key] = context.context_id
         self.peer_version_name = accept.implementation_version_name
         try:
             self._payload = fragments.payload_bytes(accept.max_pdu_bytes)

@@ -189,14 +189,6 @@ class Wire:
         with contextlib.suppress(ProtocolError):
             self.send((pdu,), self._monotonic() + seconds)
 
-    @property
-    def address(self) -> str:
-        """The peer's network address, without the port."""
-        try:
-            return str(self._sock.getpeername()[0])
-        except OSError:
-            return "unknown"
-
     def close(self) -> None:
         """Close the socket; harmless when it is closed."""
         with self._lock:
