@@ -84,8 +84,9 @@ def decode(octets: bytes) -> Envelope:
 
 
 def _instance(value: Any) -> Instance:
-    *facts, digest, received_at = value["instance"]
-    return Instance(*facts, bytes.fromhex(digest), received_at, Source(*value["source"]))
+    facts = [*value["instance"], Source(*value["source"])]
+    facts[11] = bytes.fromhex(facts[11])
+    return Instance(*facts)
 
 
 def _decision(value: Any) -> Decision:

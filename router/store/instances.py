@@ -1,0 +1,54 @@
+"""Instances of the ledger, read back. Patient attributes are empty: the ledger has none."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any, Final
+
+from router.model.delivery import Disposition
+from router.model.instance import Instance, RecordRef, Source
+from router.store.ledger import Stored
+
+_COLUMNS: Final = """
+SELECT instance_id, segment, place, length, record_id, disposition, duplicate_of, plan_digest,
+  rules, sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid,
+  transfer_syntax_uid, modality, data_set_length, header_length, content_digest, received_at,
+  listener, calling_ae_title, called_ae_title, address, source_station FROM instance
+"""
+
+
+def by_id(connection: sqlite3.Connection, instance_id: int) -> Stored | None:
+    """One instance."""
+    row = connection.execute(_COLUMNS + "WHERE instance_id = ?", (instance_id,)).fetchone()
+    return None if row is None else _stored(row)
+
+
+def by_sop_instance(connection: sqlite3.Connection, uid: str) -> tuple[Stored, ...]:
+    """Every version of a SOP instance, oldest first."""
+    rows = connection.execute(_COLUMNS + "WHERE sop_instance_uid = ? ORDER BY instance_id", (uid,))
+    return tuple(map(_stored, rows))
+
+
+def by_study(connection: sqlite3.Connection, uid: str) -> tuple[Stored, ...]:
+    """What is still here of a study, oldest first, without duplicates."""
+    rows = connection.execute(
+        _COLUMNS + "WHERE study_instance_uid = ? AND segment IS NOT NULL "
+        "AND disposition <> 'duplicate' ORDER BY instance_id",
+        (uid,),
+    )
+    return tuple(map(_stored, rows))
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    instance_id, segment, place, length, record_id, disposition, twin, plan_digest, rules = row[:9]
+    facts = (*row[9:15], "", "", "", *row[15:19], Source(*row[19:24]))
+    return Stored(
+        instance_id,
+        None if segment is None else RecordRef(segment, place, length, record_id),
+        Instance(*facts),
+        Disposition(disposition),
+        twin,
+        plan_digest,
+        tuple(json.loads(rules)),
+    )

@@ -1,0 +1,92 @@
+"""Which records must be kept, what a segment still holds, and how one is forgotten.
+
+Owed is a record with a delivery that is neither delivered nor cancelled, or one that is unmatched
+or quarantined. A segment is forgotten in the same transaction that writes the new places of its
+owed records, and never while one of its records is being sent.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Final
+
+from router.model.instance import RecordRef
+
+_OPEN: Final = """
+EXISTS (SELECT 1 FROM delivery d WHERE d.instance_id = i.instance_id
+        AND d.state NOT IN ('delivered', 'cancelled'))
+"""
+_OWED: Final = f"""
+SELECT i.instance_id, i.segment, i.place, i.length, i.record_id FROM instance i
+WHERE i.segment IS NOT NULL AND (?1 IS NULL OR i.segment = ?1)
+  AND (i.disposition IN ('unmatched', 'quarantined') OR {_OPEN})
+ORDER BY i.segment, i.place
+"""  # noqa: S608 - both parts are constants
+_LEASED: Final = """
+SELECT EXISTS (SELECT 1 FROM delivery d JOIN instance i USING (instance_id)
+               WHERE d.state = 'sending' AND i.segment = ?)
+"""
+
+
+def owed_records(
+    connection: sqlite3.Connection, segment: int | None
+) -> tuple[tuple[int, RecordRef], ...]:
+    """(instance id, record) of what must be kept, in order of place."""
+    rows = connection.execute(_OWED, (segment,))
+    return tuple((instance_id, RecordRef(*place)) for instance_id, *place in rows)
+
+
+def leased_in(connection: sqlite3.Connection, segment: int) -> bool:
+    """Whether a record of the segment is being sent."""
+    return bool(connection.execute(_LEASED, (segment,)).fetchone()[0])
+
+
+def newest_in(connection: sqlite3.Connection, segment: int) -> float | None:
+    """When the newest record of the segment arrived."""
+    statement = "SELECT max(received_at) FROM instance WHERE segment = ?"
+    newest: float | None = connection.execute(statement, (segment,)).fetchone()[0]
+    return newest
+
+
+def drop_segment(
+    connection: sqlite3.Connection, segment: int, moved: Mapping[int, RecordRef]
+) -> bool:
+    """Forget the segment; false when something owed has no new place or is being sent."""
+    owed = {instance_id for instance_id, _ in owed_records(connection, segment)}
+    if owed - set(moved) or leased_in(connection, segment):
+        return False
+    for instance_id, ref in moved.items():
+        connection.execute(
+            "UPDATE instance SET segment = ?, place = ? WHERE instance_id = ? AND segment = ?",
+            (ref.segment, ref.offset, instance_id, segment),
+        )
+        connection.execute(
+            "INSERT INTO segment (number, indexed_to) VALUES (?1, ?2) ON CONFLICT (number) "
+            "DO UPDATE SET indexed_to = max(indexed_to, ?2) WHERE indexed_to = ?3",
+            (ref.segment, ref.offset + ref.length, ref.offset),
+        )
+    connection.execute(
+        "UPDATE instance SET segment = NULL, place = NULL WHERE segment = ?", (segment,)
+    )
+    connection.execute(
+        "INSERT INTO segment (number, indexed_to, dropped) VALUES (?, 0, 1) "
+        "ON CONFLICT (number) DO UPDATE SET dropped = 1",
+        (segment,),
+    )
+    return True
+
+
+def dropped_segments(connection: sqlite3.Connection) -> tuple[int, ...]:
+    """Forgotten segments whose files may still be there."""
+    rows = connection.execute("SELECT number FROM segment WHERE dropped = 1 ORDER BY number")
+    return tuple(number for (number,) in rows)
+
+
+def prune_events(connection: sqlite3.Connection, before: float) -> int:
+    """Delete old events of ended tasks; how many."""
+    statement = (
+        "DELETE FROM event WHERE at < ? AND task_id IN "
+        "(SELECT task_id FROM task WHERE ended_at IS NOT NULL)"
+    )
+    return connection.execute(statement, (before,)).rowcount

@@ -1,0 +1,260 @@
+"""The ledger in one SQLite file, for one machine. `ledger.py` says what it promises.
+
+Each method is one transaction around a function of the module that knows the matter: indexing,
+turning, tasks, instances, keeping, accounting. Several processes may have it open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from router.clock import Clock
+from router.model.delivery import Leased
+from router.model.instance import RecordRef
+from router.model.recipe import Recipe
+from router.model.rule import Owed
+from router.model.task import Task, TaskStatus
+from router.store import accounting, indexing, instances, keeping, tasks, turning
+from router.store.counting import Counts
+from router.store.database import Database
+from router.store.ledger import (
+    Account,
+    Delivery,
+    Event,
+    Indexed,
+    Settlement,
+    StationState,
+    StationStatus,
+    Stored,
+)
+
+_STATUS = """
+INSERT INTO station_status (station, state, reason, since, checked_at) VALUES (?1, ?2, ?3, ?4, ?4)
+ON CONFLICT (station) DO UPDATE SET since = iif(state = ?2, since, ?4), state = ?2, reason = ?3,
+  checked_at = ?4
+"""
+
+
+class SqliteLedger:
+    """Safe for threads; open it after a fork."""
+
+    def __init__(self, database: Database, clock: Clock, boot_id: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._boot_id = boot_id
+        self._fairness = turning.Fairness()
+        self._known_recipes: frozenset[str] = frozenset()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        clock: Clock,
+        boot_id: str,
+        *,
+        read_only: bool = False,
+        quick_check: bool = False,
+    ) -> SqliteLedger:
+        """The ledger in that file, made when it is missing; `quick_check` after an unclean stop.
+
+        Raises StoreDown when it is damaged or of a newer version.
+        """
+        database = Database(path, read_only=read_only, quick_check=quick_check)
+        return cls(database, clock, boot_id)
+
+    def index(
+        self, entries: Sequence[Indexed], marks: Mapping[int, int] | None = None
+    ) -> tuple[int, ...]:
+        """Book records; their instance ids, in order of `entries`."""
+        now = self._clock.now()
+        with self._database.write() as connection:
+            ids = indexing.book(connection, entries, marks or {}, self._known_recipes, now)
+        used = {owed.recipe.digest for entry in entries for owed in entry.decision.owed}
+        self._known_recipes |= used
+        return ids
+
+    def marks(self) -> dict[int, int]:
+        """Segment → offset up to which every record is indexed."""
+        with self._database.read() as connection:
+            return dict(
+                connection.execute("SELECT number, indexed_to FROM segment WHERE dropped = 0")
+            )
+
+    def remember_recipes(self, recipes: Iterable[Recipe]) -> None:
+        """Keep recipes under their digests."""
+        with self._database.write() as connection:
+            for recipe in recipes:
+                indexing.remember(connection, recipe)
+
+    def recipe(self, digest: str) -> Recipe:
+        """The recipe of that digest. Raises KeyError."""
+        with self._database.read() as connection:
+            statement = "SELECT steps FROM recipe WHERE digest = ?"
+            row = connection.execute(statement, (digest,)).fetchone()
+        if row is None:
+            raise KeyError(digest)
+        return Recipe(row[0], digest)
+
+    def turn(
+        self, outcomes: Sequence[Settlement], wants: Mapping[str, int], now: float
+    ) -> tuple[Leased, ...]:
+        """Settle, then lease up to `wants[station]` due deliveries per station."""
+        counts = Counts()
+        with self._database.write() as connection:
+            if outcomes:
+                turning.settle(connection, outcomes, counts, now)
+            leased = turning.lease(connection, wants, counts, now, self._boot_id, self._fairness)
+            counts.write(connection)
+        return leased
+
+    def release_foreign_leases(self) -> int:
+        """Put back what earlier boots had leased; how many."""
+        statement = (
+            "SELECT delivery_id, station FROM delivery WHERE state = 'sending' AND leased_by <> ?"
+        )
+        return self._put_back(statement, (self._boot_id,))
+
+    def release_station(self, station: str, delivery_ids: Collection[int]) -> int:
+        """Put back own leases that were not tried; how many."""
+        statement = (
+            "SELECT delivery_id, station FROM delivery WHERE state = 'sending' AND leased_by = ? "
+            "AND station = ? AND delivery_id IN (SELECT value FROM json_each(?))"
+        )
+        return self._put_back(statement, (self._boot_id, station, json.dumps(list(delivery_ids))))
+
+    def _put_back(self, statement: str, parameters: tuple[str, ...]) -> int:
+        counts = Counts()
+        with self._database.write() as connection:
+            rows = connection.execute(statement, parameters).fetchall()
+            number = turning.put_back(connection, rows, counts, self._clock.now())
+            counts.write(connection)
+        return number
+
+    def next_due_at(self, after: float = 0.0) -> float | None:
+        """The earliest time beyond `after` at which a queued delivery falls due."""
+        statement = (
+            "SELECT min(due_at) FROM delivery INDEXED BY delivery_due "
+            "WHERE state = 'queued' AND due_at > 0 AND due_at > ?"
+        )
+        with self._database.read() as connection:
+            due_at: float | None = connection.execute(statement, (after,)).fetchone()[0]
+        return due_at
+
+    def waiting_stations(self) -> Mapping[str, int]:
+        """Station → number of queued deliveries, held ones included, where there are any."""
+        statement = (
+            "SELECT station, value FROM counter WHERE name = 'delivery:queued' AND value > 0"
+        )
+        with self._database.read() as connection:
+            return dict(connection.execute(statement))
+
+    def set_station_status(self, station: str, state: StationState, reason: str, at: float) -> None:
+        """Note what a look at the station came to."""
+        with self._database.write() as connection:
+            connection.execute(_STATUS, (station, state, reason[: turning.MAX_MESSAGE], at))
+
+    def station_statuses(self) -> Mapping[str, StationStatus]:
+        """The status of every station that was ever looked at."""
+        statement = "SELECT station, state, reason, since, checked_at FROM station_status"
+        with self._database.read() as connection:
+            return {row[0]: StationStatus(*row) for row in connection.execute(statement)}
+
+    def tasks(
+        self,
+        *,
+        status: TaskStatus | None = None,
+        station: str | None = None,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> tuple[Task, ...]:
+        """Tasks, newest first, with ids below `before`."""
+        with self._database.read() as connection:
+            return tasks.list_tasks(connection, status, station, limit, before)
+
+    def task(self, task_id: int) -> Task | None:
+        """One task."""
+        with self._database.read() as connection:
+            return tasks.find_task(connection, task_id)
+
+    def deliveries_of(self, task_id: int, limit: int = 1000) -> tuple[Delivery, ...]:
+        """The deliveries of a task, in order of arrival."""
+        with self._database.read() as connection:
+            return tasks.deliveries_of(connection, task_id, limit)
+
+    def events_of(self, task_id: int, limit: int = 1000) -> tuple[Event, ...]:
+        """The log of a task, oldest first."""
+        with self._database.read() as connection:
+            return tasks.events_of(connection, task_id, limit)
+
+    def send(self, instance_ids: Sequence[int], owed: Owed, at: float) -> int:
+        """Owe held instances to a station because someone asked; the task id. Raises KeyError."""
+        with self._database.write() as connection:
+            return tasks.send(connection, instance_ids, owed, at)
+
+    def retry(
+        self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""
+    ) -> int:
+        """Queue dead and quarantined deliveries again: of these tasks, or all (of a station)."""
+        with self._database.write() as connection:
+            return tasks.retry(connection, task_ids, station, by, self._clock.now())
+
+    def cancel(self, task_ids: Sequence[int], by: str = "") -> int:
+        """Cancel what is still queued of these tasks; how many deliveries."""
+        with self._database.write() as connection:
+            return tasks.cancel(connection, task_ids, by, self._clock.now())
+
+    def instance(self, instance_id: int) -> Stored | None:
+        """One instance."""
+        with self._database.read() as connection:
+            return instances.by_id(connection, instance_id)
+
+    def find_instances(self, sop_instance_uid: str) -> tuple[Stored, ...]:
+        """Every version of a SOP instance, oldest first."""
+        with self._database.read() as connection:
+            return instances.by_sop_instance(connection, sop_instance_uid)
+
+    def instances_of_study(self, study_instance_uid: str) -> tuple[Stored, ...]:
+        """The instances of a study whose bytes are still here, oldest first, no duplicates."""
+        with self._database.read() as connection:
+            return instances.by_study(connection, study_instance_uid)
+
+    def account(self) -> Account:
+        """The balance, counted now."""
+        with self._database.read() as connection:
+            return accounting.account(connection)
+
+    def owed_records(self, segment: int | None = None) -> tuple[tuple[int, RecordRef], ...]:
+        """(instance id, record) of what must not be evicted, in order of place."""
+        with self._database.read() as connection:
+            return keeping.owed_records(connection, segment)
+
+    def leased_in(self, segment: int) -> bool:
+        """Whether a delivery of a record of this segment is being sent."""
+        with self._database.read() as connection:
+            return keeping.leased_in(connection, segment)
+
+    def newest_in(self, segment: int) -> float | None:
+        """When the newest record of the segment arrived; None when it has none."""
+        with self._database.read() as connection:
+            return keeping.newest_in(connection, segment)
+
+    def drop_segment(self, segment: int, moved: Mapping[int, RecordRef]) -> bool:
+        """Forget a segment, with new places for its owed records; false when not all have one."""
+        with self._database.write() as connection:
+            return keeping.drop_segment(connection, segment, moved)
+
+    def dropped_segments(self) -> tuple[int, ...]:
+        """Segments that are forgotten; their files may be deleted."""
+        with self._database.read() as connection:
+            return keeping.dropped_segments(connection)
+
+    def prune_events(self, before: float) -> int:
+        """Delete events of ended tasks older than that; how many."""
+        with self._database.write() as connection:
+            return keeping.prune_events(connection, before)
+
+    def close(self) -> None:
+        """Close it; harmless when closed."""
+        self._database.close()

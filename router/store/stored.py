@@ -1,0 +1,152 @@
+"""Reading one record back.
+
+A small record is read whole by one call; of a large one the head, envelope and trailer when it is
+opened, and each chunk when it is asked for. Nothing leaves before its seal was checked; a damaged,
+torn, swapped or altered record raises RecordDamaged.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from router.errors import StoreDown
+from router.model.instance import RecordRef
+from router.store import layout
+from router.store.files import store_error
+from router.store.keys import KeyRing
+from router.store.records import RecordDamaged
+from router.store.sealed import CHUNK_BYTES, ENVELOPE, LAST, MORE, TAG_BYTES, ChunkSeal
+
+WHOLE_BYTES: Final = 2 * 1024 * 1024
+_SEALED_CHUNK: Final = CHUNK_BYTES + TAG_BYTES
+
+
+def open_structure(
+    descriptor: int, offset: int, length: int
+) -> tuple[layout.Head, layout.Trailer, bytes, bytes]:
+    """Head, trailer, sealed envelope and, when small, all bytes of the record at that place.
+
+    No key is needed. Raises RecordDamaged when it is not whole, StoreDown when it is unreadable.
+    """
+    smallest = layout.HEAD_BYTES + 2 * TAG_BYTES + layout.TRAILER_BYTES
+    if length < smallest:
+        raise RecordDamaged("the record is too short to be one")
+    whole = read_exactly(descriptor, length, offset) if length <= WHOLE_BYTES else b""
+    head_bytes = (whole or read_exactly(descriptor, layout.HEAD_BYTES, offset))[: layout.HEAD_BYTES]
+    head = layout.unpack_head(head_bytes)
+    if head.record_length != length:
+        raise RecordDamaged("the record is not of the length it should be")
+    end = offset + length - layout.TRAILER_BYTES
+    trailer_bytes = (
+        whole[-layout.TRAILER_BYTES :]
+        if whole
+        else read_exactly(descriptor, layout.TRAILER_BYTES, end)
+    )
+    trailer = layout.unpack_trailer(head, trailer_bytes)
+    if trailer.envelope_length > layout.MAX_ENVELOPE_BYTES:
+        raise RecordDamaged("the envelope of the record is too long to be one")
+    if whole:
+        start = length - layout.TRAILER_BYTES - trailer.envelope_length
+        envelope = whole[start : start + trailer.envelope_length]
+    else:
+        envelope = read_exactly(descriptor, trailer.envelope_length, end - trailer.envelope_length)
+    layout.check(head_bytes, envelope, trailer_bytes)
+    return head, trailer, envelope, whole
+
+
+def read_exactly(descriptor: int, length: int, offset: int) -> bytes:
+    """So many bytes at that place. Raises RecordDamaged when the file ends before."""
+    try:
+        octets = os.pread(descriptor, length, offset)
+    except OSError as error:
+        raise store_error(error, "reading the journal") from error
+    if len(octets) != length:
+        raise RecordDamaged("the journal ends within the record")
+    return octets
+
+
+class StoredRecord:
+    """One record, open for reading by one thread; `records.Record` says what it promises."""
+
+    def __init__(
+        self, descriptor: int, ref: RecordRef, keys: KeyRing, on_close: Callable[[], None]
+    ) -> None:
+        self._on_close: Callable[[], None] | None = on_close
+        self._descriptor = descriptor
+        head, trailer, self._envelope, whole = open_structure(descriptor, ref.offset, ref.length)
+        if ref.record_id and ref.record_id != head.record_id:
+            raise RecordDamaged("another record lies at that place")
+        bound_to = layout.bound_to(head.record_id, head.nonce_prefix)
+        data_key = keys.unwrap(head.key_id, head.wrap_nonce, head.wrapped_key, bound_to)
+        self._seal = ChunkSeal(data_key, head.nonce_prefix, head.record_id)
+        self._whole = memoryview(whole) if whole else None
+        self._start = ref.offset + layout.HEAD_BYTES
+        self._chunk_count = trailer.chunk_count
+        self._sealed_end = trailer.data_set_length + trailer.chunk_count * TAG_BYTES
+        self._held = (-1, b"")
+        self.record_id = head.record_id
+        self.length = trailer.data_set_length
+
+    def envelope(self) -> bytes:
+        """The envelope as it was committed."""
+        return self._seal.open(self._chunk_count, ENVELOPE, self._envelope)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the data set; fewer at its end."""
+        end = min(offset + length, self.length)
+        if offset < 0 or offset >= end:
+            return b""
+        first, last = offset // CHUNK_BYTES, (end - 1) // CHUNK_BYTES
+        if first == last:
+            start = first * CHUNK_BYTES
+            return self._chunk(first)[offset - start : end - start]
+        return b"".join(map(bytes, self.chunks(offset, end)))
+
+    def chunks(self, start: int = 0, end: int | None = None) -> Iterator[memoryview]:
+        """The data set from start to end; each view is valid until the next is asked for."""
+        end = self.length if end is None else min(end, self.length)
+        if start < 0 or start >= end:
+            return
+        first, last = start // CHUNK_BYTES, (end - 1) // CHUNK_BYTES
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, self.length)))
+        for index in range(first, last + 1):
+            sealed = self._sealed(index)
+            plain = buffer[: len(sealed) - TAG_BYTES]
+            self._seal.open_into(index, self._flag(index), sealed, plain)
+            base = index * CHUNK_BYTES
+            yield plain[max(0, start - base) : end - base]
+
+    def verify(self) -> None:
+        """Open every chunk and the envelope. Raises RecordDamaged."""
+        for _ in self.chunks():
+            pass
+        if self.length == 0:
+            self._chunk(0)
+        self.envelope()
+
+    def close(self) -> None:
+        """Let go of the record; harmless when closed."""
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None
+
+    def _chunk(self, index: int) -> bytes:
+        # Header readers ask for many small stretches of the same chunk.
+        if self._held[0] != index:
+            self._held = (index, self._seal.open(index, self._flag(index), self._sealed(index)))
+        return self._held[1]
+
+    def _flag(self, index: int) -> int:
+        return LAST if index == self._chunk_count - 1 else MORE
+
+    def _sealed(self, index: int) -> bytes | memoryview:
+        if self._on_close is None:
+            raise StoreDown("the record is closed")
+        start = index * _SEALED_CHUNK
+        length = min(_SEALED_CHUNK, self._sealed_end - start)
+        if self._whole is not None:
+            start += layout.HEAD_BYTES
+            return self._whole[start : start + length]
+        return read_exactly(self._descriptor, length, self._start + start)

@@ -1,0 +1,219 @@
+"""Tasks as people see them, and what people do to them: send, retry, cancel.
+
+Progress and status are counted from the deliveries each time. On Hold says why: the station is
+offline or inactive. Completed means every delivery has the peer's own receipt.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from router.model.delivery import Priority, State
+from router.model.rule import Owed
+from router.model.task import Task, TaskStatus
+from router.store.counting import Counts
+from router.store.indexing import EVENT, new_task, remember
+from router.store.ledger import Delivery, Event
+from router.store.turning import END_TASK
+
+_COUNTED: Final = """
+SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_uid, t.created_at,
+  t.started_at, t.ended_at, t.last_modified_at,
+  count(d.delivery_id) AS objects,
+  count(*) FILTER (WHERE d.state = 'delivered') AS delivered,
+  count(*) FILTER (WHERE d.state IN ('queued', 'sending')) AS waiting,
+  count(*) FILTER (WHERE d.state = 'dead') AS dead,
+  count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
+  count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
+  coalesce(sum(d.failures), 0) AS failures
+FROM task t LEFT JOIN delivery d USING (task_id)
+WHERE (?1 IS NULL OR t.task_id = ?1) AND (?2 IS NULL OR t.station = ?2)
+  AND (?3 IS NULL OR t.task_id < ?3)
+GROUP BY t.task_id ORDER BY t.task_id DESC
+"""
+_LISTED: Final = f"""
+SELECT c.*, CASE
+    WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive') THEN 'On Hold'
+    WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
+    WHEN c.waiting > 0 THEN 'In Progress'
+    WHEN c.dead + c.quarantined > 0 THEN 'Failed'
+    WHEN c.cancelled > 0 THEN 'Cancelled'
+    ELSE 'Completed' END AS status,
+  CASE
+    WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive')
+      THEN 'station is ' || s.state || iif(s.reason = '', '', ': ' || s.reason)
+    WHEN c.waiting = 0 AND c.dead + c.quarantined > 0 THEN (
+      SELECT d.last_error FROM delivery d
+      WHERE d.task_id = c.task_id AND d.state IN ('dead', 'quarantined')
+      ORDER BY d.changed_at DESC LIMIT 1)
+    ELSE '' END AS status_reason
+FROM ({_COUNTED}) c LEFT JOIN station_status s ON s.station = c.station
+WHERE (?4 IS NULL OR status = ?4) ORDER BY c.task_id DESC LIMIT ?5
+"""  # noqa: S608 - both parts are constants
+_DELIVERIES: Final = """
+SELECT d.delivery_id, d.instance_id, d.task_id, d.station, d.recipe_digest, d.priority, d.state,
+  d.attempts, d.due_at, d.last_error, d.last_status, d.created_at, d.changed_at, i.sop_instance_uid
+FROM delivery d JOIN instance i USING (instance_id) WHERE d.task_id = ?
+ORDER BY d.delivery_id LIMIT ?
+"""
+_EVENTS: Final = """
+SELECT event_id, at, task_id, delivery_id, kind, message, status FROM event WHERE task_id = ?
+ORDER BY event_id LIMIT ?
+"""
+_OWE: Final = """
+INSERT OR IGNORE INTO delivery (instance_id, task_id, station, recipe_digest, priority, state,
+  created_at, changed_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)
+"""
+_FAILED: Final = """
+SELECT delivery_id, task_id, station, state FROM delivery
+WHERE state IN ('dead', 'quarantined') AND (?1 IS NULL OR station = ?1)
+  AND (?2 IS NULL OR task_id IN (SELECT value FROM json_each(?2))) ORDER BY delivery_id
+"""
+_REQUEUE: Final = """
+UPDATE OR IGNORE delivery SET state = 'queued', due_at = 0, changed_at = ? WHERE delivery_id = ?
+"""
+_QUEUED: Final = """
+SELECT delivery_id, task_id, station, state FROM delivery
+WHERE state = 'queued' AND task_id IN (SELECT value FROM json_each(?))
+"""
+
+
+def list_tasks(
+    connection: sqlite3.Connection,
+    status: TaskStatus | None,
+    station: str | None,
+    limit: int,
+    before: int | None,
+) -> tuple[Task, ...]:
+    """Tasks, newest first."""
+    rows = connection.execute(_LISTED, (None, station, before, status, limit))
+    return tuple(map(_task, rows))
+
+
+def find_task(connection: sqlite3.Connection, task_id: int) -> Task | None:
+    """One task."""
+    row = connection.execute(_LISTED, (task_id, None, None, None, 1)).fetchone()
+    return None if row is None else _task(row)
+
+
+def deliveries_of(connection: sqlite3.Connection, task_id: int, limit: int) -> tuple[Delivery, ...]:
+    """The deliveries of a task, in order of arrival."""
+    rows = connection.execute(_DELIVERIES, (task_id, limit))
+    return tuple(map(_delivery, rows))
+
+
+def events_of(connection: sqlite3.Connection, task_id: int, limit: int) -> tuple[Event, ...]:
+    """The log of a task, oldest first."""
+    return tuple(Event(*row) for row in connection.execute(_EVENTS, (task_id, limit)))
+
+
+def send(connection: sqlite3.Connection, instance_ids: Sequence[int], owed: Owed, at: float) -> int:
+    """Owe held instances to a station; what is open there already is not owed twice."""
+    study = ""
+    for instance_id in instance_ids:
+        row = connection.execute(
+            "SELECT study_instance_uid FROM instance WHERE instance_id = ? AND segment IS NOT NULL",
+            (instance_id,),
+        ).fetchone()
+        if row is None:
+            raise KeyError(instance_id)
+        study = study or row[0]
+    if not study and not instance_ids:
+        raise KeyError("nothing to send")
+    remember(connection, owed.recipe)
+    task_id = new_task(connection, owed, study, at)
+    counts = Counts()
+    for instance_id in instance_ids:
+        row = (
+            instance_id,
+            task_id,
+            owed.station,
+            owed.recipe.digest,
+            int(owed.priority),
+            at,
+            at,
+        )
+        if connection.execute(_OWE, row).rowcount:
+            counts.created(owed.station)
+    counts.write(connection)
+    connection.execute(END_TASK, (at, task_id))
+    return task_id
+
+
+def retry(
+    connection: sqlite3.Connection,
+    task_ids: Sequence[int] | None,
+    station: str | None,
+    by: str,
+    at: float,
+) -> int:
+    """Queue dead and quarantined deliveries again; how many."""
+    wanted = None if task_ids is None else json.dumps(list(task_ids))
+    rows = connection.execute(_FAILED, (station, wanted)).fetchall()
+    return _move(connection, rows, _REQUEUE, State.QUEUED, ("retried", by), at)
+
+
+def cancel(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
+    """Cancel what is queued; how many."""
+    rows = connection.execute(_QUEUED, (json.dumps(list(task_ids)),)).fetchall()
+    statement = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
+    return _move(connection, rows, statement, State.CANCELLED, ("cancelled", by), at)
+
+
+def _move(
+    connection: sqlite3.Connection,
+    rows: Sequence[tuple[int, int, str, str]],
+    statement: str,
+    state: State,
+    event: tuple[str, str],
+    at: float,
+) -> int:
+    counts = Counts()
+    tasks: dict[int, int] = {}
+    for delivery_id, task_id, station, before in rows:
+        if connection.execute(statement, (at, delivery_id)).rowcount:
+            counts.moved(station, before, state)
+            tasks[task_id] = tasks.get(task_id, 0) + 1
+    kind, by = event
+    for task_id, number in tasks.items():
+        message = f"{number} deliveries" + (f" by {by}" if by else "")
+        connection.execute(EVENT, (at, task_id, None, kind, message, None))
+        connection.execute(END_TASK, (at, task_id))
+    counts.write(connection)
+    return sum(tasks.values())
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    fields = (*row[:5], Priority(row[5]), State(row[6]), *row[7:])
+    return Delivery(*fields)
+
+
+def _task(row: tuple[Any, ...]) -> Task:
+    task_id, kind, priority, station, requester, study, *times = row[:10]
+    created_at, started_at, ended_at, last_modified_at = times
+    objects, delivered, waiting, dead, quarantined, cancelled, failures = row[10:17]
+    status, reason = row[17:]
+    return Task(
+        task_id=task_id,
+        kind=kind,
+        status=status,
+        status_reason=reason,
+        priority=Priority(priority).word,
+        station=station,
+        requester=requester,
+        study_instance_uid=study,
+        objects=objects,
+        delivered=delivered,
+        waiting=waiting,
+        dead=dead,
+        quarantined=quarantined,
+        cancelled=cancelled,
+        failures=failures,
+        created_at=created_at,
+        started_at=started_at,
+        ended_at=ended_at,
+        last_modified_at=last_modified_at,
+    )

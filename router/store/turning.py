@@ -1,0 +1,199 @@
+"""Settle and lease: what came of the last deliveries, and which are next.
+
+Within a station the order is priority, then study, then arrival (a task is one study on its way to
+one station, so tasks are taken in the order they were opened). After every ten of a higher
+priority one of a lower is taken when it waits, so that none starves.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from router.model.delivery import Leased, Priority, State
+from router.model.instance import RecordRef
+from router.store.counting import Counts
+from router.store.indexing import EVENT
+from router.store.ledger import Settlement
+
+HIGHER_BEFORE_LOWER: Final = 10
+MAX_MESSAGE: Final = 500
+
+_NOW: Final = """
+SELECT delivery_id, task_id, station, state FROM delivery
+WHERE delivery_id IN (SELECT value FROM json_each(?))
+"""
+_SETTLE: Final = """
+UPDATE delivery SET state = ?, attempts = attempts + ?, failures = failures + ?,
+  due_at = coalesce(?, due_at), leased_by = NULL, last_error = ?, last_status = ?, changed_at = ?
+WHERE delivery_id = ?
+"""
+_DUE: Final = """
+SELECT delivery_id, priority FROM delivery INDEXED BY delivery_queue
+WHERE state = 'queued' AND station = ? AND priority = ? AND due_at <= ?
+ORDER BY task_id, delivery_id LIMIT ?
+"""
+_TAKE: Final = """
+UPDATE delivery SET state = 'sending', leased_by = ?, changed_at = ? WHERE delivery_id = ?
+"""
+_LEASED: Final = """
+SELECT d.delivery_id, d.instance_id, d.station, d.recipe_digest, d.priority, d.attempts,
+  d.created_at, i.segment, i.place, i.length, i.record_id, i.sop_class_uid, i.sop_instance_uid,
+  i.study_instance_uid, i.transfer_syntax_uid, i.data_set_length, d.task_id
+FROM json_each(?) wanted CROSS JOIN delivery d ON d.delivery_id = wanted.value
+CROSS JOIN instance i USING (instance_id) ORDER BY wanted.key
+"""
+_START: Final = """
+UPDATE task SET started_at = coalesce(started_at, ?1), last_modified_at = ?1 WHERE task_id = ?2
+"""
+END_TASK: Final = """
+UPDATE task SET last_modified_at = ?1, ended_at = iif(
+  EXISTS (SELECT 1 FROM delivery d WHERE d.task_id = task.task_id
+          AND d.state IN ('queued', 'sending')), NULL, ?1)
+WHERE task_id = ?2
+"""
+
+
+@dataclass(slots=True)
+class Fairness:
+    """How many of a higher priority were taken of a station since the last of a lower one."""
+
+    taken: dict[tuple[str, Priority], int] = field(default_factory=dict)
+
+    def order(
+        self, station: str, waiting: Mapping[Priority, Sequence[int]], limit: int
+    ) -> list[int]:
+        """Up to `limit` ids of the station's waiting ones, in the order they are to be sent."""
+        queues = {priority: deque(waiting.get(priority, ())) for priority in Priority}
+        chosen: list[int] = []
+        while len(chosen) < limit and any(queues.values()):
+            priority = self._next(station, queues)
+            chosen.append(queues[priority].popleft())
+        return chosen
+
+    def _next(self, station: str, queues: Mapping[Priority, deque[int]]) -> Priority:
+        # The lowest class is asked first: whoever waited for ten others goes now.
+        for priority in reversed(Priority):
+            passed = self.taken.get((station, priority), 0)
+            if queues[priority] and passed >= HIGHER_BEFORE_LOWER:
+                self.taken[station, priority] = 0
+                return priority
+        priority = next(one for one in Priority if queues[one])
+        self.taken[station, priority] = 0
+        for lower in Priority:
+            if lower > priority and queues[lower]:
+                self.taken[station, lower] = self.taken.get((station, lower), 0) + 1
+        return priority
+
+
+def settle(
+    connection: sqlite3.Connection, settlements: Sequence[Settlement], counts: Counts, now: float
+) -> None:
+    """Write what tries came to; of a delivery that is not being sent only a receipt counts."""
+    ids = json.dumps([one.outcome.delivery_id for one in settlements])
+    found = {row[0]: row[1:] for row in connection.execute(_NOW, (ids,))}
+    updates, events, tasks = [], [], set()
+    for one in settlements:
+        outcome = one.outcome
+        task_id, station, before = found.get(outcome.delivery_id, (0, "", ""))
+        late_receipt = before == State.QUEUED and one.state is State.DELIVERED
+        if before != State.SENDING and not late_receipt:
+            continue
+        # A second settlement of the same delivery in this call must see the first.
+        found[outcome.delivery_id] = (task_id, station, one.state.value)
+        message = outcome.message[:MAX_MESSAGE]
+        failed = one.state is not State.DELIVERED
+        updates.append(
+            (
+                one.state.value,
+                int(one.count_attempt),
+                int(failed),
+                one.due_at,
+                message,
+                outcome.status,
+                now,
+                outcome.delivery_id,
+            )
+        )
+        if failed or message:
+            kind = outcome.result.value
+            events.append((now, task_id, outcome.delivery_id, kind, message, outcome.status))
+        counts.moved(station, before, one.state.value)
+        tasks.add(task_id)
+    connection.executemany(_SETTLE, updates)
+    connection.executemany(EVENT, events)
+    connection.executemany(END_TASK, [(now, task_id) for task_id in tasks])
+
+
+def lease(
+    connection: sqlite3.Connection,
+    wants: Mapping[str, int],
+    counts: Counts,
+    now: float,
+    boot_id: str,
+    fairness: Fairness,
+) -> tuple[Leased, ...]:
+    """Take the next deliveries of these stations for this boot."""
+    chosen: list[int] = []
+    for station, limit in wants.items():
+        if limit <= 0:
+            continue
+        ids = fairness.order(station, _waiting(connection, station, limit, now), limit)
+        if ids:
+            counts.moved(station, State.QUEUED, State.SENDING, len(ids))
+            chosen += ids
+    if not chosen:
+        return ()
+    connection.executemany(_TAKE, [(boot_id, now, delivery_id) for delivery_id in chosen])
+    rows = connection.execute(_LEASED, (json.dumps(chosen),)).fetchall()
+    connection.executemany(_START, [(now, task_id) for task_id in {row[-1] for row in rows}])
+    return tuple(map(_leased, rows))
+
+
+def put_back(
+    connection: sqlite3.Connection, rows: Iterable[tuple[int, str]], counts: Counts, now: float
+) -> int:
+    """Queue leased (delivery id, station) again, with nothing else changed; how many."""
+    number = 0
+    for delivery_id, station in rows:
+        connection.execute(
+            "UPDATE delivery SET state = 'queued', leased_by = NULL, changed_at = ? "
+            "WHERE delivery_id = ?",
+            (now, delivery_id),
+        )
+        counts.moved(station, State.SENDING, State.QUEUED)
+        number += 1
+    return number
+
+
+def _waiting(
+    connection: sqlite3.Connection, station: str, limit: int, now: float
+) -> dict[Priority, list[int]]:
+    """The head of each priority's queue: no more than can be taken of it."""
+    waiting: dict[Priority, list[int]] = {}
+    higher = 0
+    for priority in Priority:
+        wanted = limit if higher < limit else limit // HIGHER_BEFORE_LOWER + 1
+        rows = connection.execute(_DUE, (station, int(priority), now, wanted)).fetchall()
+        waiting[priority] = [row[0] for row in rows]
+        higher += len(rows)
+    return waiting
+
+
+def _leased(row: tuple[Any, ...]) -> Leased:
+    delivery_id, instance_id, station, recipe, priority, attempts, created_at = row[:7]
+    return Leased(
+        delivery_id,
+        instance_id,
+        station,
+        recipe,
+        Priority(priority),
+        attempts,
+        created_at,
+        RecordRef(*row[7:11]),
+        *row[11:16],
+    )
