@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from router.dicom.elements import Coding, Element, ElementReader
 from router.dicom.tags import all_vrs_for
@@ -18,6 +19,8 @@ from router.dicom.wanted import CHARACTER_SET, PIXEL_REPRESENTATION
 from router.model.path import ALL_ITEMS, Path, PathStep
 
 Kept = dict[int, tuple[str, bytes]]
+# Pixel Representation 1, in either byte order.
+SIGNED: Final = frozenset({b"\1\0", b"\0\1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Surroundings:
         return _LAYOUTS[self.coding]
 
 
-_LAYOUTS = {
+_LAYOUTS: Final = {
     Coding(explicit, little): Layout("", explicit_vr=explicit, little_endian=little)
     for explicit in (True, False)
     for little in (True, False)
@@ -52,7 +55,7 @@ def resolve_vr(vr: str, tag: int, creator: str | None, *, is_signed: bool) -> st
 def find_attribute(kept: Kept, path: Path, coding: Coding, character_set: str) -> Attribute | None:
     """The attribute at the path; see `HeaderReader.get`."""
     pixels = kept.get(PIXEL_REPRESENTATION)
-    around = Surroundings(coding, character_set, pixels is not None and pixels[1][:2] in _SIGNED)
+    around = Surroundings(coding, character_set, pixels is not None and pixels[1][:2] in SIGNED)
     step = path.steps[0]
     tag = _find_kept(kept, step, around)
     if tag is None:
@@ -61,9 +64,6 @@ def find_attribute(kept: Kept, path: Path, coding: Coding, character_set: str) -
     if len(path.steps) == 1 and step.item is None:
         return attribute_of(tag, vr, raw, step.creator, around)
     return _merge(_in_items(raw, vr, path.steps, around))
-
-
-_SIGNED = {b"\1\0", b"\0\1"}
 
 
 def attribute_of(
@@ -127,7 +127,7 @@ def _inside(
             values = decode("CS", reader.value(element), around.layout, "")
             character_set = "\\".join(map(str, values)) or character_set
         elif element.tag == PIXEL_REPRESENTATION:
-            is_signed = reader.value(element)[:2] in _SIGNED
+            is_signed = reader.value(element)[:2] in SIGNED
     return Surroundings(coding, character_set, is_signed)
 
 

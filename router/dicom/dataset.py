@@ -1,0 +1,242 @@
+"""An editable data set: attributes read and changed by path, everything else left as it lies.
+
+Parsed lazily from random access; values are read when they are asked for, and large ones never.
+Every failure of an edit is MorphFailed, and its message holds no value. Text that does not fit the
+declared character set converts the whole data set to UTF-8 (ISO_IR 192); nothing is ever replaced
+by a question mark (PS3.5 6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from router.dicom.charset import UTF_8, is_known
+from router.dicom.elements import Element, ElementReader, Limits, RandomAccess, coding_of
+from router.dicom.nested import Surroundings, resolve_vr
+from router.dicom.recode import recode
+from router.dicom.splice import Piece, pieces_of
+from router.dicom.tags import format_tag
+from router.dicom.transfer_syntax import layout_of
+from router.dicom.tree import NewElement, Node, OpenSequence
+from router.dicom.values import (
+    SINGLE_VALUE_VRS,
+    Attribute,
+    RepertoireProblem,
+    Value,
+    ValueProblem,
+    encode,
+)
+from router.dicom.wanted import CHARACTER_SET
+from router.errors import BadDataset, MorphFailed
+from router.model.path import ALL_ITEMS, Path, PathStep
+
+_DEFAULT_LIMITS: Final = Limits()
+
+
+class EditableDataSet:
+    """One data set of `length` bytes behind `read(offset, length)`, in its transfer syntax.
+
+    A deflated one is given inflated. `default_character_set` is assumed where none is declared.
+    Raises MorphFailed when the bytes are no data set.
+    """
+
+    def __init__(
+        self,
+        read: RandomAccess,
+        length: int,
+        transfer_syntax_uid: str,
+        *,
+        default_character_set: str = "",
+        limits: Limits = _DEFAULT_LIMITS,
+    ) -> None:
+        self._length = length
+        self._default = default_character_set
+        coding = coding_of(layout_of(transfer_syntax_uid))
+        with _as_morph_failure():
+            self._top = Node(ElementReader(read, length, limits), coding, span=(0, length))
+
+    @property
+    def character_set(self) -> str:
+        """Specific Character Set in force at the top, '' for the default repertoire."""
+        return self._top.declared_character_set() or self._default
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether any edit changed anything."""
+        return self._top.is_changed
+
+    def pieces(self) -> list[Piece]:
+        """The data set as it is now; see `router.dicom.splice`."""
+        return pieces_of(self._top, self._length)
+
+    def get(self, path: Path) -> Attribute | None:
+        """The attribute: None when absent, no values when empty; `[*]` gives those of all items."""
+        first: Attribute | None = None
+        values: list[Value] = []
+        with _as_morph_failure():
+            for node, tag in self._targets(path):
+                step = path.steps[-1]
+                entry = node.find(tag)
+                if entry is None:
+                    continue
+                if step.item is not None and not self._items(node, tag, step):
+                    continue
+                found = node.attribute(entry, step.creator, node.surroundings(self._default))
+                first = first or found
+                values.extend(found.values)
+        return None if first is None else Attribute(first.tag, first.vr, tuple(values))
+
+    def exists(self, path: Path) -> bool:
+        """Whether the attribute, or the item the path ends in, is there."""
+        with _as_morph_failure():
+            for node, tag in self._targets(path):
+                step = path.steps[-1]
+                if step.item is not None:
+                    if self._items(node, tag, step):
+                        return True
+                elif node.find(tag) is not None:
+                    return True
+        return False
+
+    def set(self, path: Path, values: Sequence[Value] | Value) -> None:
+        """Give the attribute these values; it, its items and private creators are added if absent.
+
+        `[*]` sets it in every item there is. A text with backslashes is taken as several values
+        where the VR has several. Raises MorphFailed for values the VR does not allow.
+        """
+        many = (values,) if isinstance(values, str | int | float) else tuple(values)
+        if path.steps[-1].item is not None:
+            raise MorphFailed(f"{path.text} names an item, which has no value")
+        with _as_morph_failure(path):
+            if path.steps[-1].tag == CHARACTER_SET:
+                self.convert_character_set("\\".join(map(str, many)))
+                return
+            for node, tag in self._targets(path, create=True):
+                self._set(node, tag, path.steps[-1], many)
+
+    def blank(self, path: Path) -> None:
+        """Leave the attribute without a value; nothing happens when it is absent."""
+        if path.steps[-1].item is not None:
+            raise MorphFailed(f"{path.text} names an item, which has no value")
+        with _as_morph_failure(path):
+            if path.steps[-1].tag == CHARACTER_SET:
+                self.convert_character_set("")
+                return
+            for node, tag in self._targets(path):
+                entry = node.find(tag)
+                if entry is not None:
+                    vr = resolve_vr(entry.vr, tag, path.steps[-1].creator, is_signed=False)
+                    node.put(NewElement(tag, vr, b""))
+
+    def remove(self, path: Path) -> None:
+        """Remove the attribute or item; a private creator left without elements goes too."""
+        with _as_morph_failure(path):
+            step = path.steps[-1]
+            if step.tag == CHARACTER_SET:
+                self.convert_character_set("")
+                return
+            for node, tag in self._targets(path):
+                if step.item is None:
+                    node.drop(tag)
+                    continue
+                gone = self._items(node, tag, step)
+                entry = node.find(tag)
+                if gone and isinstance(entry, OpenSequence):
+                    entry.items = [item for item in entry.items if item not in gone]
+                    entry.is_changed = True
+                    node.touch(tag)
+
+    def convert_character_set(self, character_set: str) -> None:
+        """Bring all text to another character set and declare it.
+
+        Raises MorphFailed when a text does not fit, or the character set is none (PS3.3 C.12.1.1.2).
+        """
+        if not is_known(character_set):
+            raise MorphFailed("no defined term of Specific Character Set")
+        with _as_morph_failure():
+            recode(self._top, character_set, self._default)
+
+    def tags(self) -> tuple[int, ...]:
+        """The tags at the top, in order."""
+        return tuple(entry.tag for entry in self._top.entries)
+
+    def _targets(self, path: Path, *, create: bool = False) -> list[tuple[Node, int]]:
+        """The data sets a path leads to, with the tag its last step has there."""
+        nodes = [self._top]
+        for step in path.steps[:-1]:
+            nodes = [item for node in nodes for item in self._step(node, step, create=create)]
+        found: list[tuple[Node, int]] = []
+        for node in nodes:
+            tag = self._tag(node, path.steps[-1], create=create)
+            if tag is not None:
+                found.append((node, tag))
+        return found
+
+    def _tag(self, node: Node, step: PathStep, *, create: bool) -> int | None:
+        return node.tag_of(step, self.character_set if step.creator else "", create=create)
+
+    def _step(self, node: Node, step: PathStep, *, create: bool) -> list[Node]:
+        tag = self._tag(node, step, create=create)
+        if tag is None:
+            return []
+        entry = node.find(tag)
+        if create and step.item != ALL_ITEMS:
+            if entry is None:
+                node.put(OpenSequence(tag, "SQ", None))
+                entry = node.find(tag)
+            assert entry is not None
+            sequence = node.open(entry, step.creator)
+            if sequence is None:
+                raise MorphFailed(f"{format_tag(tag)} is no sequence")
+            if step.item == len(sequence.items):
+                return [node.add_item(sequence)]
+            if step.item is None or step.item > len(sequence.items):
+                raise MorphFailed(f"{format_tag(tag)} has no item {step.item}")
+        return self._items(node, tag, step)
+
+    def _items(self, node: Node, tag: int, step: PathStep) -> list[Node]:
+        entry = node.find(tag)
+        sequence = node.open(entry, step.creator) if entry is not None else None
+        if sequence is None or step.item is None:
+            return []
+        if step.item == ALL_ITEMS:
+            return list(sequence.items)
+        return sequence.items[step.item : step.item + 1]
+
+    def _set(self, node: Node, tag: int, step: PathStep, values: tuple[Value, ...]) -> None:
+        entry = node.find(tag)
+        around = node.surroundings(self._default)
+        vr = resolve_vr(entry.vr if entry else "", tag, step.creator, is_signed=around.is_signed)
+        if vr == "UN" and all(isinstance(value, str) for value in values):
+            vr = "LO"
+        if vr not in SINGLE_VALUE_VRS and len(values) == 1 and isinstance(values[0], str):
+            values = tuple(values[0].split("\\")) if values[0] else ()
+        try:
+            raw = encode(vr, values, around.layout, around.character_set)
+        except RepertoireProblem:
+            recode(self._top, UTF_8, self._default)
+            around = Surroundings(around.coding, UTF_8, around.is_signed)
+            raw = encode(vr, values, around.layout, UTF_8)
+        if (
+            isinstance(entry, NewElement | Element)
+            and entry.vr in {vr, ""}
+            and node.raw(entry) == raw
+        ):
+            return
+        node.put(NewElement(tag, vr, raw))
+        if self._default and not raw.isascii() and self._top.declared_character_set() is None:
+            # What was only assumed so far must be said once we write such text ourselves.
+            declared = encode("CS", self._default.split("\\"), around.layout, "")
+            self._top.put(NewElement(CHARACTER_SET, "CS", declared))
+
+
+@contextmanager
+def _as_morph_failure(path: Path | None = None) -> Iterator[None]:
+    """What goes wrong inside an edit is MorphFailed, naming the path and no value."""
+    where = f"{path.text}: " if path is not None else ""
+    try:
+        yield
+    except (BadDataset, ValueProblem) as problem:
+        raise MorphFailed(f"{where}{problem}") from None

@@ -1,0 +1,168 @@
+"""A stored data set made ready to leave: as it is, edited, or in another transfer syntax.
+
+Everything that can fail fails in `prepare`, before a byte is sent; the chunks come later, as often
+as asked, and hold 256 KiB at most. Pixel bytes are passed through, never decoded; only big endian
+ones are swapped. Compressed data sets keep their transfer syntax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from router.dicom.dataset import EditableDataSet
+from router.dicom.elements import ElementReader, RandomAccess, coding_of
+from router.dicom.inflate import InflatedAccess, deflated
+from router.dicom.splice import Piece, Span, length_of
+from router.dicom.streams import PieceAccess, stream, stream_length
+from router.dicom.transcode import Transcoder
+from router.dicom.transfer_syntax import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    Layout,
+    layout_of,
+)
+from router.dicom.wanted import SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
+from router.errors import BadDataset, MorphFailed, Undeliverable
+from router.model.path import Path, PathStep
+
+Chunks = Callable[[], Iterator[bytes | memoryview]]
+Edit = Callable[[EditableDataSet], None]
+
+_TARGETS: Final = frozenset(
+    {
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_LITTLE_ENDIAN,
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    }
+)
+_SOURCES: Final = _TARGETS | {EXPLICIT_VR_BIG_ENDIAN}
+_IDENTITY: Final = tuple(
+    Path((PathStep(tag),), "") for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingDataSet:
+    """What goes out: its identity after any edit, its length in bytes if known, its chunks."""
+
+    transfer_syntax_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    length: int | None
+    chunks: Chunks = field(compare=False)
+
+
+def can_convert(source_uid: str, target_uid: str) -> bool:
+    """Whether a data set of one transfer syntax can be sent in another."""
+    return source_uid == target_uid or (source_uid in _SOURCES and target_uid in _TARGETS)
+
+
+def prepare(
+    read: RandomAccess,
+    length: int,
+    source_uid: str,
+    target_uid: str,
+    edit: Edit | None,
+    facts: tuple[str, str, str],
+    *,
+    default_character_set: str = "",
+) -> OutgoingDataSet:
+    """The data set of `length` bytes behind `read(offset, length)`, edited, in the target syntax.
+
+    `facts` are SOP class, SOP instance and study instance UID; an edit may change them. Raises
+    MorphFailed when the edit fails, Undeliverable when the data set cannot be converted.
+    """
+    if not can_convert(source_uid, target_uid):
+        raise Undeliverable(f"transfer syntax {source_uid} cannot be converted to {target_uid}")
+    if edit is None and source_uid == target_uid:
+        return _verbatim(read, length, source_uid, facts)
+    source, target = layout_of(source_uid), layout_of(target_uid)
+    plain_read = read
+    plain_length = length
+    pieces: list[Piece] | None = None
+    try:
+        if source.deflated:
+            plain_read = InflatedAccess(read, length)
+            plain_length = plain_read.measure()
+    except BadDataset as problem:
+        failure = MorphFailed if edit is not None else Undeliverable
+        raise failure(str(problem)) from None
+    if edit is not None:
+        data_set = EditableDataSet(
+            plain_read, plain_length, source_uid, default_character_set=default_character_set
+        )
+        edit(data_set)
+        if data_set.is_changed:
+            facts = _identity(data_set, facts)
+            pieces = data_set.pieces()
+        elif source_uid == target_uid:
+            return _verbatim(read, length, source_uid, facts)
+    if pieces is None:
+        pieces = [Span(0, plain_length)] if plain_length else []
+    opened = _opener(read, length, source)
+    if coding_of(source) == coding_of(target):
+        return _spliced(opened, pieces, target, facts)
+    return _converted(opened, pieces, source, target, facts)
+
+
+def _opener(read: RandomAccess, length: int, source: Layout) -> Callable[[], RandomAccess]:
+    """Access to the plain bytes, one for each stream, since inflating keeps a position."""
+    if source.deflated:
+        return lambda: InflatedAccess(read, length)
+    return lambda: read
+
+
+def _verbatim(
+    read: RandomAccess, length: int, uid: str, facts: tuple[str, str, str]
+) -> OutgoingDataSet:
+    spans = [Span(0, length)]
+    return OutgoingDataSet(uid, *facts, length, lambda: stream(spans, read))
+
+
+def _identity(data_set: EditableDataSet, facts: tuple[str, str, str]) -> tuple[str, str, str]:
+    texts: list[str] = []
+    for path, before in zip(_IDENTITY, facts, strict=True):
+        attribute = data_set.get(path)
+        texts.append(str(attribute.values[0]) if attribute and attribute.values else before)
+    return texts[0], texts[1], texts[2]
+
+
+def _spliced(
+    opened: Callable[[], RandomAccess],
+    pieces: list[Piece],
+    target: Layout,
+    facts: tuple[str, str, str],
+) -> OutgoingDataSet:
+    if target.deflated:
+        return OutgoingDataSet(target.uid, *facts, None, lambda: deflated(stream(pieces, opened())))
+    return OutgoingDataSet(target.uid, *facts, length_of(pieces), lambda: stream(pieces, opened()))
+
+
+def _converted(
+    opened: Callable[[], RandomAccess],
+    pieces: list[Piece],
+    source: Layout,
+    target: Layout,
+    facts: tuple[str, str, str],
+) -> OutgoingDataSet:
+    def transcoder() -> tuple[PieceAccess, Transcoder]:
+        access = PieceAccess(pieces, opened())
+        reader = ElementReader(access, access.length)
+        return access, Transcoder(reader, coding_of(source), coding_of(target))
+
+    def chunks() -> Iterator[bytes | memoryview]:
+        access, work = transcoder()
+        found = stream(work.pieces(), access)
+        return deflated(found) if target.deflated else found
+
+    try:
+        # The dry run finds the length, and whatever cannot be converted before anything is sent.
+        length = stream_length(transcoder()[1].pieces())
+    except BadDataset as problem:
+        raise Undeliverable(f"cannot be converted: {problem}") from None
+    return OutgoingDataSet(target.uid, *facts, None if target.deflated else length, chunks)

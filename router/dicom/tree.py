@@ -1,0 +1,212 @@
+"""The tree behind an editable data set: untouched elements by position, changed ones by value.
+
+A node is one data set: the top, or an item that an edit went into. Its entries stay in the order
+they were found; new ones are put in tag order. Whoever changes an entry calls `touch`, which marks
+the way up, and drops the group lengths that no longer hold (PS3.5 7.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from router.dicom.elements import Coding, Element, ElementReader, Item
+from router.dicom.nested import SIGNED, Surroundings, attribute_of, resolve_vr
+from router.dicom.values import BULK_VRS, Attribute, decode
+from router.dicom.wanted import CHARACTER_SET, PIXEL_REPRESENTATION
+from router.errors import MorphFailed
+from router.model.path import PathStep
+
+_FIRST_BLOCK: Final = 0x10
+_LAST_BLOCK: Final = 0xFF
+
+
+@dataclass(slots=True)
+class NewElement:
+    """An element with a new value."""
+
+    tag: int
+    vr: str
+    value: bytes
+
+
+@dataclass(slots=True)
+class OpenSequence:
+    """A sequence that was entered; `source` is where it lay, None for a new one."""
+
+    tag: int
+    vr: str
+    source: Element | None
+    items: list[Node] = field(default_factory=list)
+    is_changed: bool = False
+
+
+Entry = Element | NewElement | OpenSequence
+
+
+class Node:
+    """One data set of the tree; `source` is the item it was, None for the top and for new items."""
+
+    __slots__ = ("around", "coding", "entries", "is_changed", "parent", "reader", "source")
+
+    def __init__(
+        self,
+        reader: ElementReader,
+        coding: Coding,
+        *,
+        parent: tuple[Node, OpenSequence] | None = None,
+        source: Item | None = None,
+        span: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.reader = reader
+        self.coding = coding
+        self.parent = parent
+        self.source = source
+        self.is_changed = source is None and parent is not None
+        self.entries: list[Entry] = list(reader.elements(*span, coding))
+
+    def touch(self, tag: int) -> None:
+        """Note that the entry of this tag changed, came or went."""
+        node: Node = self
+        while True:
+            node.is_changed = True
+            group_length = tag & 0xFFFF0000
+            node.entries = [entry for entry in node.entries if entry.tag != group_length]
+            if node.parent is None:
+                return
+            node, sequence = node.parent
+            sequence.is_changed = True
+            tag = sequence.tag
+
+    def find(self, tag: int) -> Entry | None:
+        """The entry of a tag; the last where a tag is repeated, as readers keep that one."""
+        return next((entry for entry in reversed(self.entries) if entry.tag == tag), None)
+
+    def put(self, entry: NewElement | OpenSequence) -> None:
+        """Replace the entries of the tag, or insert in tag order."""
+        places = [place for place, old in enumerate(self.entries) if old.tag == entry.tag]
+        if places:
+            self.entries[places[0]] = entry
+            for place in reversed(places[1:]):
+                del self.entries[place]
+        else:
+            following = (p for p, old in enumerate(self.entries) if old.tag > entry.tag)
+            self.entries.insert(next(following, len(self.entries)), entry)
+        self.touch(entry.tag)
+
+    def drop(self, tag: int) -> None:
+        """Remove the entries of a tag, and the creator of a private block left empty."""
+        kept = [entry for entry in self.entries if entry.tag != tag]
+        if len(kept) == len(self.entries):
+            return
+        self.entries = kept
+        self.touch(tag)
+        group, block = tag >> 16, (tag >> 8) & 0xFF
+        if group & 1 and block >= _FIRST_BLOCK:
+            first = (group << 16) | (block << 8)
+            if not any(first <= entry.tag <= first | 0xFF for entry in self.entries):
+                self.entries = [e for e in self.entries if e.tag != (group << 16) | block]
+
+    def surroundings(self, default_character_set: str) -> Surroundings:
+        """How values in this node are read: what it says itself, else what is around it."""
+        character_set: str | None = None
+        is_signed: bool | None = None
+        node: Node | None = self
+        while node is not None:
+            if character_set is None:
+                character_set = node.declared_character_set()
+            signed = node.find(PIXEL_REPRESENTATION)
+            if is_signed is None and signed is not None:
+                is_signed = node.raw(signed)[:2] in SIGNED
+            node = node.parent[0] if node.parent else None
+        if character_set is None:
+            character_set = default_character_set
+        return Surroundings(self.coding, character_set, bool(is_signed))
+
+    def declared_character_set(self) -> str | None:
+        """Specific Character Set of this node; None when absent or empty."""
+        entry = self.find(CHARACTER_SET)
+        if entry is None:
+            return None
+        values = decode("CS", self.raw(entry), Surroundings(self.coding, "").layout, "")
+        return "\\".join(map(str, values)) or None
+
+    def raw(self, entry: Entry) -> bytes:
+        """The value's bytes; b'' for an entered sequence. Raises BadDataset when too long."""
+        if isinstance(entry, NewElement):
+            return entry.value
+        return b"" if isinstance(entry, OpenSequence) else self.reader.value(entry)
+
+    def attribute(self, entry: Entry, creator: str | None, around: Surroundings) -> Attribute:
+        """The decoded attribute of an entry."""
+        vr = resolve_vr(entry.vr, entry.tag, creator, is_signed=around.is_signed)
+        if isinstance(entry, OpenSequence) or vr in BULK_VRS:
+            return Attribute(entry.tag, vr, ())
+        return attribute_of(entry.tag, entry.vr, self.raw(entry), creator, around)
+
+    def open(self, entry: Entry, creator: str | None) -> OpenSequence | None:
+        """The sequence of an entry, entered; None when it is no sequence."""
+        if isinstance(entry, OpenSequence):
+            return entry
+        vr = resolve_vr(entry.vr, entry.tag, creator, is_signed=False)
+        is_sequence = vr == "SQ" or (isinstance(entry, Element) and entry.undefined and vr == "UN")
+        if not is_sequence:
+            return None
+        source = entry if isinstance(entry, Element) else None
+        opened = OpenSequence(entry.tag, entry.vr or "SQ", source)
+        if source is not None:
+            coding = self.coding.inside(source.vr)
+            opened.items = [
+                Node(
+                    self.reader,
+                    coding,
+                    parent=(self, opened),
+                    source=item,
+                    span=(item.body_start, item.body_end),
+                )
+                for item in self.reader.items(source, coding)
+            ]
+        self.entries[self._place(entry)] = opened
+        return opened
+
+    def _place(self, entry: Entry) -> int:
+        return next(place for place, old in enumerate(self.entries) if old is entry)
+
+    def add_item(self, sequence: OpenSequence) -> Node:
+        """A new, empty item at the end of a sequence."""
+        node = Node(self.reader, self.coding.inside(sequence.vr), parent=(self, sequence))
+        sequence.items.append(node)
+        sequence.is_changed = True
+        self.touch(sequence.tag)
+        return node
+
+    def tag_of(self, step: PathStep, character_set: str, *, create: bool = False) -> int | None:
+        """The tag a step names here; for private ones through their creator (PS3.5 7.8.1).
+
+        None when the creator is absent. With `create` its block is added; raises MorphFailed when
+        the group has no free block.
+        """
+        if step.creator is None:
+            return step.tag
+        group = step.tag >> 16
+        around = Surroundings(self.coding, character_set)
+        used: set[int] = set()
+        for entry in self.entries:
+            number = entry.tag & 0xFFFF
+            if entry.tag >> 16 != group or number < _FIRST_BLOCK:
+                continue
+            used.add(number >> 8 or number)
+            if number <= _LAST_BLOCK and not isinstance(entry, OpenSequence):
+                named = attribute_of(entry.tag, entry.vr, self.raw(entry), None, around)
+                if named.values == (step.creator,):
+                    return (group << 16) | (number << 8) | (step.tag & 0xFF)
+        if not create:
+            return None
+        free = next((b for b in range(_FIRST_BLOCK, _LAST_BLOCK + 1) if b not in used), None)
+        if free is None:
+            raise MorphFailed(f"group {group:04X} has no free private block")
+        if not step.creator.isascii():
+            raise MorphFailed("a private creator to be added is plain ASCII")
+        creator = step.creator.encode("ascii")
+        self.put(NewElement((group << 16) | free, "LO", creator + b" " * (len(creator) % 2)))
+        return (group << 16) | (free << 8) | (step.tag & 0xFF)
