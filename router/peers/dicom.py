@@ -21,7 +21,15 @@ from router.dicom.transfer_syntax import (
 from router.dicom.uid_names import uid_name
 from router.dicomweb.words import scrubbed
 from router.dimse.client import ClientAssociation, connect
-from router.errors import Busy, DeliveryError, Rejected, RouterError, Undeliverable, Unreachable
+from router.errors import (
+    BadDataset,
+    Busy,
+    DeliveryError,
+    Rejected,
+    RouterError,
+    Undeliverable,
+    Unreachable,
+)
 from router.model.delivery import Outcome, Result
 from router.model.plug import StationKind
 from router.model.station import Station
@@ -143,8 +151,9 @@ class DicomPeer:
         """An association that proposed what this parcel needs: the one there is, or a new one."""
         self.idle()
         wanted = _contexts_for(parcel)
-        if self._warm is not None and self._warm.proposed.issuperset(wanted):
-            return self._warm
+        warm = self._warm
+        if warm is not None and warm.proposed.issuperset(wanted) and warm.association.is_open():
+            return warm
         self.close()
         contexts = list(dict.fromkeys(_first(MAX_CONTEXTS, (parcel, *ahead))))
         association = self._connected(contexts, self._station.limits.timeout_seconds)
@@ -170,7 +179,11 @@ class DicomPeer:
                 outgoing.transfer_syntax_uid,
                 reading,
                 leased.priority.dimse_code,
+                length=outgoing.length,
             )
+        except ValueError as error:
+            self._warm = None
+            raise BadDataset("the data set is not as long as it was") from error
         except RouterError as error:
             self._warm = None
             warm.association.abort()

@@ -11,9 +11,10 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from router.clock import Clock
+from router.dicom.outgoing import OutgoingDataSet
 from router.dicom.part10 import file_meta
 from router.dimse.tls import client_context
 from router.errors import (
@@ -33,9 +34,6 @@ from router.peers.status import attempt_limit as attempt_limit
 from router.peers.status import dimse_answer as dimse_answer
 from router.peers.status import dimse_outcome as dimse_outcome
 from router.peers.status import within_limit as within_limit
-
-if TYPE_CHECKING:
-    from router.dicom.outgoing import OutgoingDataSet
 
 
 @dataclass(frozen=True, slots=True)
