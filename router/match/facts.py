@@ -48,7 +48,7 @@ class Facts:
         "transfer_syntax_uid",
     )
 
-    def __init__(  # noqa: PLR0917 - the facts of an instance, in the order they are known
+    def __init__(
         self,
         header: Header,
         source: Source,

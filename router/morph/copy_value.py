@@ -1,0 +1,69 @@
+"""Step `copy`: the values of one attribute into another.
+
+Written `copy: {Target: Source}`, as `set` is. A source without a value leaves the target without
+one; an absent source changes nothing. Fails with MorphFailed when the VR of the target does not
+allow the values.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from router.dicom.dataset import EditableDataSet
+from router.model.path import Path
+from router.model.plug import Morph, PlugError
+from router.morph.context import MorphContext
+from router.morph.parameters import ATTRIBUTE, Step, attribute, each, entries, named, values_of
+
+
+def compile_copy(parameters: Any) -> Step:
+    """Target to source, in the order they are written. Raises PlugError."""
+
+    def pair(target: Any, source: Any) -> tuple[Path, Path]:
+        to, origin = attribute(target, at_key=True), attribute(source)
+        for path, is_key in ((to, True), (origin, False)):
+            try:
+                values_of(path)
+            except PlugError as error:
+                error.at_key = is_key
+                raise
+        return to, origin
+
+    pairs: list[tuple[Path, Path]] = each(
+        (target, partial(pair, target, source)) for target, source in entries(parameters, "copy")
+    )
+
+    def step(data_set: EditableDataSet, _: MorphContext) -> None:
+        for to, origin in pairs:
+            found = data_set.get(origin)
+            if found is not None:
+                data_set.set(to, found.values)
+
+    return step
+
+
+def _reads(parameters: Any) -> frozenset[Path]:
+    return named(parameters.values())
+
+
+def _writes(parameters: Any) -> frozenset[Path]:
+    return named(parameters)
+
+
+PLUGS = (
+    Morph(
+        name="copy",
+        summary="Copies the values of one attribute into another.",
+        schema={
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": ATTRIBUTE,
+            "description": "Target to source: copy: {OtherPatientIDs: PatientID}.",
+        },
+        example="copy: {OtherPatientIDs: PatientID}",
+        compile=compile_copy,
+        reads=_reads,
+        writes=_writes,
+    ),
+)
