@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -78,20 +78,27 @@ class Sender:
         sop_instance_uid: str,
         transfer_syntax_uid: str,
         data_set: bytes | Iterable[bytes],
+        was_sent: Callable[[], None] | None = None,
+        priority: int = 0,
     ) -> int:
-        """C-STORE of a whole data set or of its chunks; the status the peer answered."""
+        """C-STORE of a whole data set or of its chunks; the status the peer answered.
+
+        `was_sent` is called when the last byte was handed to the kernel, before the answer.
+        """
         context_id = self._contexts[sop_class_uid, transfer_syntax_uid]
         self._command(
             context_id,
             {
                 0x0002: sop_class_uid,
                 0x0100: wire.C_STORE_RQ,
-                0x0700: 0,
+                0x0700: priority,
                 0x0800: wire.DATA_SET,
                 0x1000: sop_instance_uid,
             },
         )
         self._send_data_set(context_id, data_set)
+        if was_sent is not None:
+            was_sent()
         return self._status()
 
     def _command(self, context_id: int, elements: dict[int, int | str]) -> None:

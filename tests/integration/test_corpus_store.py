@@ -1,0 +1,49 @@
+"""Every storable file of the shared corpus passes through the router unchanged (P4).
+
+The judge is DCMTK on both sides: what dcmsend puts on the wire to a storescp directly, and what
+arrives behind the router, must be the same objects in the same transfer syntaxes, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.corpus import CorpusFile
+from tests.support.router_process import Router
+from tests.support.storescp import ReceivedFile, StoreScp, dcmsend
+
+pytestmark = pytest.mark.peers
+
+
+def seen(item: ReceivedFile) -> tuple[str, str, str, str]:
+    meta = item.meta
+    return (meta.sop_instance_uid, meta.sop_class_uid, meta.transfer_syntax_uid, item.digest())
+
+
+def test_p4_the_corpus_arrives_as_it_was_sent(
+    router: Callable[..., Router],
+    storescp: Callable[..., StoreScp],
+    shared_corpus: tuple[CorpusFile, ...],
+    tmp_path: Path,
+) -> None:
+    paths = [item.path for item in shared_corpus if item.storable]
+    direct, behind = storescp(), storescp()
+    edge = router(destination=behind.port)
+
+    expected = dcmsend(direct.port, paths, tmp_path, called_ae_title="DEST")
+    through = dcmsend(edge.port, paths, tmp_path)
+    assert expected.exit_code == 0, expected.output
+    assert len(expected.statuses) == len(paths)
+    refused = [(uid, status) for uid, status in through.statuses if not status.startswith("0x0000")]
+    assert not refused, refused
+    assert len(through.statuses) == len(paths), through.output
+
+    edge.wait_until_drained(120)
+    sent = {seen(item) for item in direct.received()}
+    arrived = {seen(item) for item in behind.received()}
+    assert len(sent) > 250
+    assert arrived - sent == set(), "objects that nobody sent, or changed on the way"
+    assert sent - arrived == set(), "objects that did not arrive unchanged"
