@@ -99,7 +99,7 @@ def _stays_inside(root: Path, path: str, shown_root: str, report: Report) -> boo
     if target == str(root) or target.startswith(f"{root}{os.sep}"):
         return True
     shown = f"{shown_root}/{Path(path).relative_to(root).as_posix()}"
-    report.error("DR403", "this link leads out of the configuration folder", Place(shown, 1, 1))
+    report.error("DR005", "this link leads out of the configuration folder", Place(shown, 1, 1))
     return False
 
 

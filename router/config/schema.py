@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft7Validator
@@ -29,6 +30,14 @@ from router.model.problem import Place
 _NUMBER_LIKE = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?\Z")
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check leaves: the keys of a mapping whose values have the right shape."""
+
+    data: dict[str, Any]
+    is_fine: bool
+
+
 class Shapes:
     """Checks nodes against fragments; validators are built once for each fragment."""
 
@@ -44,18 +53,26 @@ class Shapes:
         path: tuple[PathPart, ...],
         key_place: Place | None = None,
         data: Any = None,
-    ) -> bool:
-        """Report whatever is wrong with the shape of `node`; true when nothing is.
+    ) -> Checked:
+        """Report whatever is wrong with the shape of `node`, and give what is right.
 
         `key_place` is where its name stands, for what is missing in it; `data` its plain value
         when the caller has it already (or has it raw).
         """
         data = plain(node) if data is None else data
-        found = False
+        wrong: set[PathPart] = set()
+        faults = 0
         for error in self._validator(fragment).iter_errors(data):
-            found = True
+            faults += 1
+            wrong.update(tuple(error.absolute_path)[:1])
             self._report_error(_most_telling(error), node, path, key_place)
-        return self._texts_are_texts(node, fragment, path) and not found
+        unquoted = self._number_like_titles(node, fragment, path)
+        if not isinstance(data, dict):
+            return Checked({}, is_fine=not faults)
+        wrong.update(unquoted)
+        known = fragment.get("properties", data)
+        sound = {key: data[key] for key in data if key not in wrong and key in known}
+        return Checked(sound, is_fine=not faults and not unquoted)
 
     def _validator(self, fragment: Mapping[str, Any]) -> Draft7Validator:
         known = self._validators.get(id(fragment))
@@ -74,7 +91,7 @@ class Shapes:
         below = tuple(error.absolute_path)
         full = (*path, *below)
         if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-            known = error.schema.get("properties", {})
+            known = _around(error).get("properties", {})
             for key in error.instance:
                 if key not in known:
                     words = wording.unknown_key(key, known, show_path(full))
@@ -89,21 +106,21 @@ class Shapes:
     def _add(self, words: Words, place: Place, path: tuple[PathPart, ...]) -> None:
         self._report.error(words.code, words.message, place, path=show_path(path), hint=words.hint)
 
-    def _texts_are_texts(
+    def _number_like_titles(
         self, node: Node, fragment: Mapping[str, Any], path: tuple[PathPart, ...]
-    ) -> bool:
+    ) -> list[str]:
         """AE titles that are read as numbers elsewhere (`0123`) must stand in quotes."""
+        unquoted: list[str] = []
         if not isinstance(node, MappingNode):
-            return True
-        fine = True
+            return unquoted
         for key, entry in node.entries.items():
             value, shape = entry.value, fragment.get("properties", {}).get(key, {})
             if shape.get("format") != "ae-title" or not isinstance(value, Scalar) or value.style:
                 continue
             if isinstance(value.value, str) and _NUMBER_LIKE.match(value.text):
                 self._add(wording.number_like_text(key, value.text), value.place, (*path, key))
-                fine = False
-        return fine
+                unquoted.append(key)
+        return unquoted
 
 
 def schema(plugs: Plugs) -> dict[str, Any]:
@@ -157,24 +174,29 @@ def _most_telling(error: ValidationError) -> ValidationError:
     return best_match([error]) if error.context else error
 
 
+def _around(error: ValidationError) -> Mapping[str, Any]:
+    return error.schema if isinstance(error.schema, Mapping) else {}
+
+
 def _words(error: ValidationError, node: Node | None, path: tuple[PathPart, ...]) -> Words:
     keyword, value = str(error.validator), error.instance
+    limit: Any = error.validator_value
     name = wording.name_of(path)
-    around = error.schema if isinstance(error.schema, Mapping) else {}
+    around = _around(error)
     if keyword == "type":
         return wording.wrong_type(around, node, name, value)
     if keyword == "enum":
-        return wording.wrong_choice(list(error.validator_value), value)
+        return wording.wrong_choice(list(limit), value)
     if keyword == "const":
-        return wording.wrong_choice([error.validator_value], value)
+        return wording.wrong_choice([limit], value)
     if keyword in ("pattern", "minLength", "maxLength") and isinstance(value, str):
         return wording.wrong_text(around, name, value)
     if keyword in ("minimum", "maximum"):
         return wording.out_of_range(around, name, value)
     if keyword == "required" and isinstance(value, Mapping):
-        missing = [key for key in error.validator_value if key not in value]
+        missing = [key for key in limit if key not in value]
         return wording.missing_keys(missing, show_path(path))
-    return wording.other_fault(keyword, error.validator_value, name)
+    return wording.other_fault(keyword, limit, name)
 
 
 def _with(fragment: Fragment, properties: dict[str, Fragment]) -> Fragment:

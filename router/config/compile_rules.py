@@ -1,0 +1,258 @@
+"""Meaning of `rules`: conditions compiled, recipes composed, destinations resolved.
+
+A recipe is the morphs of the rule, then those of the route. A route names stations that may be sent
+to; everything that cannot be meant is reported at its place, and a rule is built of what is sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from typing import Any, Final
+
+from router.config import shapes_rules, units
+from router.config.compile_morphs import Morphs, Step
+from router.config.context import Context
+from router.config.nodes import (
+    Mapping,
+    Node,
+    PathPart,
+    Scalar,
+    Sequence,
+    node_at,
+    place_at,
+    raw,
+    show_path,
+)
+from router.config.suggest import did_you_mean
+from router.dicom.transfer_syntax import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
+from router.dicom.uid_names import uid_for
+from router.match.condition import ConditionProblems, compile_condition
+from router.model.delivery import Priority
+from router.model.recipe import Recipe
+from router.model.rule import Condition, Refusal, Rule, Send
+from router.model.station import Station
+
+_WRITABLE: Final = (
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+)
+_REFUSED_BY_RULE: Final = 0xC001
+
+
+class Rules:
+    """Compiles the rules of one document against its stations."""
+
+    def __init__(
+        self, document: Mapping, context: Context, stations: AnyMapping[str, Station]
+    ) -> None:
+        self._context = context
+        self._rules = document.get("rules")
+        written = document.get("stations")
+        # A station with a mistake of its own is no unknown station.
+        self._names = tuple(written.entries) if isinstance(written, Mapping) else ()
+        self._stations = stations
+        self._operators = {operator.name: operator for operator in context.plugs.operators}
+        self._morphs = Morphs(document, context)
+
+    def compile(self) -> tuple[Rule, ...]:
+        """All rules, in order."""
+        self._morphs.check_named()
+        if not isinstance(self._rules, Sequence):
+            return ()
+        first: dict[str, Node] = {}
+        rules: list[Rule] = []
+        for index, node in enumerate(self._rules.items):
+            path: tuple[PathPart, ...] = ("rules", index)
+            name_node = node_at(node, ("name",))
+            name = name_node.text if isinstance(name_node, Scalar) else ""
+            if name_node is not None and name and name in first:
+                self._context.report.error(
+                    "DR204",
+                    f"two rules are named '{name}'",
+                    name_node.place,
+                    path=show_path((*path, "name")),
+                    other=first[name].place,
+                )
+            elif name_node is not None:
+                first[name] = name_node
+            rules.append(self._rule(name or f"rule {index + 1}", node, path))
+        return tuple(rules)
+
+    def _rule(self, name: str, node: Node, path: tuple[PathPart, ...]) -> Rule:
+        checked = self._context.shapes.check(node, shapes_rules.RULE, path, data=raw_rule(node))
+        data = checked.data
+        steps: tuple[Step, ...] = ()
+        if "morph" in data:
+            written = node_at(node, ("morph",)) or node
+            steps = self._morphs.steps(written, (*path, "morph"))
+        acts = [key for key in ("route", "discard", "refuse") if key in data]
+        if len(acts) > 1:
+            place = place_at(node, (acts[1],), at_key=True)
+            message = (
+                f"a rule has only one of route, discard and refuse, this one has {acts[0]} too"
+            )
+            self._context.report.error("DR106", message, place, path=show_path(path))
+        refuse = data.get("refuse")
+        return Rule(
+            name=name,
+            condition=self._condition(node, data, path),
+            sends=self._sends(node, steps, path) if "route" in data else (),
+            discard="discard" in data,
+            refuse=_refusal(refuse) if refuse is not None else None,
+            final=data.get("final", False),
+            enabled=data.get("enabled", True),
+            place=(node_at(node, ("name",)) or node).place,
+        )
+
+    def _condition(
+        self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
+    ) -> Condition:
+        written = node_at(node, ("match",))
+        try:
+            match = raw(written) if written is not None and "match" in data else {}
+            return compile_condition(
+                match, station_names=self._names, operators=self._operators or None
+            )
+        except ConditionProblems as problems:
+            for error in problems.problems:
+                self._context.plug_error(error, written or node, (*path, "match"))
+            return compile_condition({}, station_names=())
+
+    def _sends(
+        self, node: Node, steps: tuple[Step, ...], path: tuple[PathPart, ...]
+    ) -> tuple[Send, ...]:
+        route = node_at(node, ("route",)) or node
+        entries = list(enumerate(route.items)) if isinstance(route, Sequence) else [(0, route)]
+        sends: list[Send] = []
+        for index, entry in entries:
+            at: tuple[PathPart, ...] = (*path, "route")
+            at = (*at, index) if isinstance(route, Sequence) else at
+            send = self._send(entry, steps, at)
+            if send is not None and any(known.station == send.station for known in sends):
+                message = f"'{send.station}' stands twice in this route"
+                self._context.error("DR204", message, entry, at)
+            elif send is not None:
+                sends.append(send)
+        return tuple(sends)
+
+    def _send(self, node: Node, steps: tuple[Step, ...], path: tuple[PathPart, ...]) -> Send | None:
+        if isinstance(node, Scalar):
+            station = self._destination(node, path)
+            return None if station is None else Send(station, Recipe.of(steps))
+        data = self._context.shapes.check(
+            node, shapes_rules.ROUTE_ENTRY, path, data=raw_rule(node)
+        ).data
+        if isinstance(node, Mapping) and ("to" in data) == ("first_of" in data):
+            given = "both" if "to" in data else "neither"
+            message = f"a route entry has exactly one of 'to' and 'first_of', this one has {given}"
+            self._context.error("DR103", message, node, path)
+            return None
+        station = self._target(node, data, path)
+        if "morph" in data:
+            written = node_at(node, ("morph",)) or node
+            steps = (*steps, *self._morphs.steps(written, (*path, "morph")))
+        self._warn_of_waiting(node, data, path)
+        syntax = self._transfer_syntax(node, data, path)
+        if station is None:
+            return None
+        return Send(
+            station=station,
+            recipe=Recipe.of(steps),
+            priority=Priority.of(data.get("priority", "medium")),
+            when=data.get("when", "instance"),
+            idle_seconds=units.seconds(data["idle"]) if "idle" in data else 30.0,
+            transfer_syntax_uid=syntax,
+        )
+
+    def _target(
+        self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
+    ) -> str | None:
+        if "to" in data:
+            return self._destination(node_at(node, ("to",)) or node, (*path, "to"))
+        choices = node_at(node, ("first_of",))
+        if not isinstance(choices, Sequence) or "first_of" not in data:
+            return None
+        names = [
+            self._destination(item, (*path, "first_of", index))
+            for index, item in enumerate(choices.items)
+        ]
+        if len(names) > 1:
+            place = place_at(node, ("first_of",), at_key=True)
+            message = "'first_of' is not acted upon by this version"
+            hint = f"only '{names[0]}' is sent to"
+            shown = show_path((*path, "first_of"))
+            self._context.report.warn("DR390", message, place, path=shown, hint=hint)
+        return names[0]
+
+    def _destination(self, node: Node, path: tuple[PathPart, ...]) -> str | None:
+        """A station that may be sent to (DR201, DR207)."""
+        name = node.text if isinstance(node, Scalar) else ""
+        if not name:
+            self._context.error("DR102", "the name of a station is expected here", node, path)
+            return None
+        station = self._stations.get(name)
+        if name not in self._names:
+            hint = "" if self._context.report.is_full else did_you_mean(name, self._names)
+            message = f"the route leads to '{name}', which no station defines"
+            self._context.error("DR201", message, node, path, hint)
+        elif station is not None and not station.send:
+            message = f"the route leads to '{name}', which may not be sent to"
+            hint = f"add send: true to station '{name}'"
+            self._context.error("DR207", message, node, path, hint)
+        return name
+
+    def _warn_of_waiting(
+        self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
+    ) -> None:
+        if data.get("when", "instance") == "instance":
+            return
+        place = place_at(node, ("when",), at_key=True)
+        message = f"'when: {data['when']}' is not acted upon by this version"
+        hint = "each instance is sent at once"
+        shown = show_path((*path, "when"))
+        self._context.report.warn("DR390", message, place, path=shown, hint=hint)
+
+    def _transfer_syntax(
+        self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
+    ) -> str | None:
+        written = data.get("transfer_syntax")
+        if written is None:
+            return None
+        uid = written if written in _WRITABLE else uid_for(written, "Transfer Syntax")
+        if uid in _WRITABLE:
+            return uid
+        wrong = node_at(node, ("transfer_syntax",)) or node
+        message = f"'{written}' is no transfer syntax this router can write"
+        hint = "ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian"
+        self._context.error("DR220", message, wrong, (*path, "transfer_syntax"), hint)
+        return None
+
+
+def raw_rule(node: Node) -> Any:
+    """The plain value of a rule or route entry, without what is inside `match` and `morph`.
+
+    Those two have their own compilers; here only their kind matters.
+    """
+    if not isinstance(node, Mapping):
+        return _shallow(node)
+    return {key: _shallow(entry.value) for key, entry in node.entries.items()}
+
+
+def _shallow(node: Node) -> Any:
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Sequence):
+        return [item.value if isinstance(item, Scalar) else {} for item in node.items]
+    return {
+        key: entry.value.value if isinstance(entry.value, Scalar) else {}
+        for key, entry in node.entries.items()
+    }
+
+
+def _refusal(data: AnyMapping[str, Any]) -> Refusal:
+    return Refusal(data.get("status", _REFUSED_BY_RULE), data.get("comment", "refused by a rule"))

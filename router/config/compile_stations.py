@@ -1,0 +1,245 @@
+"""Meaning of `stations`: defaults filled in, references resolved, what sending needs checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from router.config import compile_router, shapes_router, shapes_stations, units
+from router.config.context import Context
+from router.config.nodes import Entry, Mapping, Node, PathPart, node_at, place_at, show_path
+from router.config.references import check_tls_name, is_loopback, kind_of, named
+from router.model.ids import normalise_ae_title
+from router.model.station import (
+    Auth,
+    Basic,
+    Bearer,
+    Heartbeat,
+    Limits,
+    OAuth,
+    Retry,
+    Station,
+    TlsProfile,
+)
+
+_FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
+_TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
+
+
+def stations(
+    document: Mapping, context: Context, tls: AnyMapping[str, TlsProfile]
+) -> dict[str, Station]:
+    """Section `stations`, with every station whose kind is known."""
+    beat, retry = _defaults(document, context)
+    found: dict[str, Station] = {}
+    for name, entry in named(document, "stations", context):
+        path: tuple[PathPart, ...] = ("stations", name)
+        kind = kind_of(entry.value, context.shapes.stations, "dicom", path, context)
+        if kind is None:
+            continue
+        shape = context.shapes.stations[kind]
+        checked = context.shapes.check(entry.value, shape, path, entry.key.place)
+        data = checked.data
+        check_tls_name(data.get("tls"), tls, entry.value, path, context)
+        _refuse_later_keys(data, entry, path, context)
+        if kind == "dicom":
+            _check_reachable(data, entry, path, context)
+        if kind == "dicomweb":
+            _check_url(data.get("url", ""), ("url",), data, entry, path, context)
+        auth = _auth(data, entry.value, path, context) if "auth" in data else None
+        if isinstance(auth, OAuth):
+            _check_url(auth.token_url, ("auth", "token_url"), data, entry, path, context)
+        found[name] = _station(name, kind, data, context, (beat, retry, auth), entry)
+    return found
+
+
+def _defaults(document: Mapping, context: Context) -> tuple[Heartbeat, Retry]:
+    node = document.get("defaults")
+    if node is None:
+        return Heartbeat(), Retry()
+    data = context.shapes.check(node, shapes_router.DEFAULTS, ("defaults",)).data
+    beat = compile_router.default_heartbeat(data)
+    return beat, compile_router.retry(data.get("retry", {}), Retry())
+
+
+def _station(
+    name: str,
+    kind: str,
+    data: AnyMapping[str, Any],
+    context: Context,
+    parts: tuple[Heartbeat, Retry, Auth | None],
+    entry: Entry,
+) -> Station:
+    beat, retry, auth = parts
+    beat = compile_router.heartbeat(data.get("heartbeat", {}), beat)
+    if kind == "dicom" and not data.get("port"):
+        beat = Heartbeat(False, beat.every_seconds, beat.timeout_seconds)
+    titles: dict[str, Any] = {
+        key: normalise_ae_title(data[key])
+        for key in ("ae_title", "calling_ae_title")
+        if key in data
+    }
+    return Station(
+        name=name,
+        kind=kind,  # type: ignore[arg-type] # one of the known kinds, by the shape
+        **titles,
+        **{key: data[key] for key in _TEXTS if key in data},
+        **{key: data[key] for key in _FLAGS if key in data},
+        port=data.get("port"),
+        tls=data.get("tls"),
+        profile=data.get("profile", "generic"),
+        auth=auth,
+        path=Path(context.folder / data["path"]) if "path" in data else None,
+        active=data.get("active", True),
+        allow_insecure_http=data.get("allow_insecure_http", False),
+        heartbeat=beat,
+        retry=compile_router.retry(data.get("retry", {}), retry),
+        limits=_limits(data.get("limits", {})),
+        place=entry.key.place,
+    )
+
+
+def _limits(data: AnyMapping[str, Any]) -> Limits:
+    base = Limits()
+    batch = data.get("batch", {})
+    return Limits(
+        associations=data.get("associations", base.associations),
+        requests=data.get("requests", base.requests),
+        batch_instances=batch.get("instances", base.batch_instances),
+        batch_bytes=units.size_bytes(batch["size"]) if "size" in batch else base.batch_bytes,
+        bandwidth_bytes_per_second=(
+            units.bytes_per_second(data["bandwidth"]) if "bandwidth" in data else None
+        ),
+        hours=units.hours(data["hours"]) if "hours" in data else None,
+        timeout_seconds=(
+            units.seconds(data["timeout"]) if "timeout" in data else base.timeout_seconds
+        ),
+        max_pdu_bytes=(
+            units.size_bytes(data["max_pdu"]) if "max_pdu" in data else base.max_pdu_bytes
+        ),
+    )
+
+
+def _check_reachable(
+    data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
+) -> None:
+    """Host and port are needed to send, to query and for a heartbeat of its own, and only then."""
+    written = entry.value.entries if isinstance(entry.value, Mapping) else {}
+    missing = [key for key in ("host", "port") if key not in written]
+    reasons = {
+        "send": data.get("send", False),
+        "query_retrieve": data.get("query_retrieve", False),
+        "heartbeat": "heartbeat" in data and data["heartbeat"].get("enabled", True),
+    }
+    wanting = [key for key, wants in reasons.items() if wants]
+    if missing and wanting:
+        needs = " and ".join(f"'{key}'" for key in missing)
+        place = place_at(entry.value, (wanting[0],), at_key=True)
+        message = f"{show_path(path)} needs {needs}, because {wanting[0]} is on"
+        hint = "add it, for example port: 104" if "port" in missing else "add host"
+        context.report.error("DR208", message, place, path=show_path(path), hint=hint)
+
+
+def _check_url(
+    url: str,
+    below: tuple[str, ...],
+    data: AnyMapping[str, Any],
+    entry: Entry,
+    path: tuple[PathPart, ...],
+    context: Context,
+) -> None:
+    """Clear text only where it was asked for; to this machine it is advice (DR209, DR313)."""
+    if not url.startswith("http://"):
+        return
+    node = node_at(entry.value, below) or entry.value
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    message = f"{below[-1]} begins with http://: patient data and tokens would go in clear"
+    if data.get("allow_insecure_http"):
+        return
+    if is_loopback(host):
+        context.warn("DR313", message, node, (*path, *below), "write allow_insecure_http: true")
+        return
+    hint = "write https://, or add allow_insecure_http: true"
+    context.error("DR209", message, node, (*path, *below), hint)
+
+
+def _refuse_later_keys(
+    data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
+) -> None:
+    """What would change bytes or privacy is refused while it is not done; the rest is said."""
+
+    def place(*below: str) -> Any:
+        return place_at(entry.value, below, at_key=True)
+
+    for key, wrong in (
+        ("morph", bool(data.get("morph"))),
+        ("original_patient_id", data.get("original_patient_id", False)),
+    ):
+        if wrong:
+            message = f"'{key}' of a station is not supported by this version"
+            hint = "morph in the rule or in its route instead" if key == "morph" else ""
+            shown = show_path((*path, key))
+            context.report.error("DR290", message, place(key), path=shown, hint=hint)
+    limits = data.get("limits", {})
+    harmless = [("iocm",)] if data.get("iocm") else []
+    below: list[tuple[str, ...]] = [
+        *harmless,
+        *(("limits", key) for key in ("bandwidth", "hours") if key in limits),
+    ]
+    for keys in below:
+        message = f"'{keys[-1]}' is not acted upon by this version"
+        context.report.warn("DR390", message, place(*keys), path=show_path((*path, *keys)))
+
+
+def _auth(
+    station: AnyMapping[str, Any], node: Node, path: tuple[PathPart, ...], context: Context
+) -> Auth | None:
+    written = node_at(node, ("auth",))
+    kind = station["auth"].get("type")
+    if written is None or kind not in shapes_stations.AUTH:
+        return None
+    at: tuple[PathPart, ...] = (*path, "auth")
+    place = place_at(node, ("auth",), at_key=True)
+    checked = context.shapes.check(written, shapes_stations.AUTH[kind], at, place)
+    data = checked.data
+    for key in ("client_secret", "private_key", "token", "password"):
+        if key in data:
+            data[key] = context.secret(data[key], node_at(written, (key,)), (*at, key))
+    if kind == "oauth2":
+        return _oauth(data, written, at, context) if checked.is_fine else None
+    if not checked.is_fine:
+        return None
+    if kind == "bearer":
+        return Bearer(data["token"])
+    return Basic(data["username"], data["password"])
+
+
+def _oauth(
+    data: AnyMapping[str, Any], node: Node, path: tuple[PathPart, ...], context: Context
+) -> OAuth | None:
+    key = data.get("private_key")
+    if ("client_secret" in data) == (key is not None):
+        message = "oauth2 needs exactly one of client_secret and private_key"
+        context.error("DR103", message, node, path)
+        return None
+    if key is not None and key.kind == "env":
+        wrong = node_at(node, ("private_key",)) or node
+        context.error("DR220", "private_key must be a file", wrong, (*path, "private_key"))
+        return None
+    scope = data.get("scope", [])
+    return OAuth(
+        token_url=data["token_url"],
+        client_id=data["client_id"],
+        scope=(scope,) if isinstance(scope, str) else tuple(scope),
+        client_secret=data.get("client_secret"),
+        private_key=Path(context.folder / key.name) if key is not None else None,
+        key_id=data.get("key_id"),
+        audience=data.get("audience"),
+        resource=data.get("resource"),
+        send_secret_in=data.get("send_secret_in", "body"),
+    )

@@ -1,0 +1,67 @@
+"""Names and what they refer to: named things of a section, kinds, TLS profiles, hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import ip_address
+from typing import Any
+
+from router.config.context import Context
+from router.config.nodes import Entry, Mapping, Node, PathPart, node_at
+from router.config.suggest import did_you_mean
+from router.config.wording import wrong_choice
+
+
+def named(document: Mapping, section: str, context: Context) -> list[tuple[str, Entry]]:
+    """The named things of a section; names that cannot be used are reported (DR105)."""
+    node = document.get(section)
+    if not isinstance(node, Mapping):
+        return []
+    for name, entry in node.entries.items():
+        plain_name = name.replace("-", "").replace("_", "").replace(".", "")
+        if not plain_name.isalnum() or not plain_name.isascii() or len(name) > 64:
+            message = f"'{name}' cannot be a name in {section}"
+            hint = "letters, digits, '-', '_' and '.', at most 64"
+            path = f"{section}.{name}"
+            context.report.error("DR105", message, entry.key.place, path=path, hint=hint)
+    return list(node.entries.items())
+
+
+def kind_of(
+    node: Node, kinds: Any, default: str | None, path: tuple[PathPart, ...], context: Context
+) -> str | None:
+    """The word after `type:`, or None with a problem when it is missing or unknown."""
+    written = node_at(node, ("type",))
+    if written is None:
+        if isinstance(node, Mapping) and default is None:
+            words = f"needs 'type': {', '.join(kinds)}"
+            context.error("DR103", f"{'.'.join(map(str, path))} {words}", node, path)
+        return default if isinstance(node, Mapping) else next(iter(kinds))
+    kind = getattr(written, "value", None)
+    if isinstance(kind, str) and kind in kinds:
+        return kind
+    words_ = wrong_choice(list(kinds), kind)
+    context.error(words_.code, words_.message, written, (*path, "type"), words_.hint)
+    return None
+
+
+def check_tls_name(
+    name: str | None,
+    tls: Collection[str],
+    node: Node,
+    path: tuple[PathPart, ...],
+    context: Context,
+) -> None:
+    """A profile that is named must be defined (DR202)."""
+    if name is not None and name not in tls:
+        wrong = node_at(node, ("tls",)) or node
+        hint = did_you_mean(name, tls) or "define it under 'tls:'"
+        context.error("DR202", f"no TLS profile '{name}' is defined", wrong, (*path, "tls"), hint)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in ("localhost", "localhost.localdomain", "ip6-localhost")
