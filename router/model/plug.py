@@ -18,8 +18,7 @@ class PlugError(ValueError):
 
     `path` is a tuple of keys and indexes below the parameters; `at_key` says that the last key
     itself is wrong, not its value; `hint` is what to write instead; `column_offset` points at a
-    character inside the value (patterns, templates). `others` are further mistakes that were found
-    in the same parameters.
+    character inside the value (patterns, templates).
     """
 
     def __init__(
@@ -31,7 +30,6 @@ class PlugError(ValueError):
         at_key: bool = False,
         column_offset: int = 0,
         code: str = "DR220",
-        others: tuple[PlugError, ...] = (),
     ) -> None:
         super().__init__(message)
         self.path = path
@@ -39,7 +37,6 @@ class PlugError(ValueError):
         self.at_key = at_key
         self.column_offset = column_offset
         self.code = code
-        self.others = others
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,22 +142,14 @@ def entries(parameters: Any, name: str) -> list[tuple[Any, Any]]:
 
 
 def each(items: Iterable[tuple[Any, Callable[[], Any]]]) -> list[Any]:
-    """Run the thunk of each key; raise the first PlugError with the key in front of its path.
-
-    The others travel with it, so that all mistakes are reported together.
-    """
-    done, faults = [], []
-    for key, thunk in items:
+    """What the call of each key gives; a PlugError gets the key in front of its path."""
+    done = []
+    for key, call in items:
         try:
-            done.append(thunk())
+            done.append(call())
         except PlugError as error:
-            for fault in (error, *error.others):
-                fault.path = (key, *fault.path)
-            faults.append(error)
-    if faults:
-        first, *rest = faults
-        first.others = (*first.others, *rest)
-        raise first
+            error.path = (key, *error.path)
+            raise
     return done
 
 
