@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -14,11 +13,10 @@ from router.cli.common import (
     emit_json,
     format_option,
 )
-from router.cli.plan import load_folder
-from router.config.problems import as_json, render_all
-from router.config.schema import schema as make_schema
+from router.cli.plan import all_plugs, load_folder
+from router.config.problems import as_json
+from router.config.schema import schema_text
 from router.installed import example_files
-from router.plugs import morphs, operators, station_kinds
 
 
 @click.command()
@@ -45,7 +43,7 @@ def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
         )
     else:
         if loaded.problems:
-            click.echo(render_all(loaded.problems, loaded.sources) + "\n")
+            click.echo(loaded.render() + "\n")
         if loaded.plan is not None:
             plan = loaded.plan
             click.echo(
@@ -59,10 +57,7 @@ def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
 @click.command()
 def schema() -> int:
     """Print the JSON Schema (draft-07) of the configuration, for editors."""
-    text = json.dumps(
-        make_schema(operators(), morphs(), station_kinds()), indent=2, ensure_ascii=False
-    )
-    click.echo(text)
+    click.echo(schema_text(all_plugs()), nl=False)
     return 0
 
 

@@ -99,8 +99,9 @@ def send(
     errand = Errand(
         getpass.getuser(), station, Priority.of(priority), plan.router.ae_title, plan.digest
     )
+    failed: list[tuple[Path, str]] = []
     if study:
-        queued, failed = _send_study(plan, study, errand), []
+        queued = _send_study(plan, study, errand)
     else:
         queued, failed = _send_files(plan, files, errand)
     if form == "json":
@@ -142,7 +143,8 @@ def _send_files(
 ) -> tuple[int, list[tuple[Path, str]]]:
     ledger = write_ledger(plan)
     journal = open_journal(Places(plan.router.data_dir), plan, Clock())
-    queued, failed = 0, []
+    queued = 0
+    failed: list[tuple[Path, str]] = []
     try:
         for path in _files(paths):
             try:

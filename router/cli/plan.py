@@ -12,7 +12,7 @@ import click
 from router.cli.common import EXIT_FAILED
 from router.clock import Clock
 from router.config.load import Loaded, load
-from router.config.problems import render_all
+from router.config.plugged import Plugs
 from router.model.plan import Plan
 from router.plugs import morphs, operators, station_kinds
 from router.serve.places import Places
@@ -20,16 +20,21 @@ from router.serve.stores import open_ledger
 from router.store.sqlite_ledger import SqliteLedger
 
 
+def all_plugs() -> Plugs:
+    """Every plug this installation has."""
+    return Plugs(operators(), morphs(), station_kinds())
+
+
 def load_folder(folder: Path) -> Loaded:
     """The folder, compiled with every plug this installation has."""
-    return load(folder, operators=operators(), morphs=morphs(), station_kinds=station_kinds())
+    return load(folder, all_plugs())
 
 
 def plan_or_exit(folder: Path) -> Plan:
     """The folder's plan; its problems go to standard error and end the command (exit 1)."""
     loaded = load_folder(folder)
     if loaded.plan is None:
-        click.echo(render_all(loaded.problems, loaded.sources), err=True)
+        click.echo(loaded.render(), err=True)
         sys.exit(EXIT_FAILED)
     return loaded.plan
 

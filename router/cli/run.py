@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -9,14 +10,14 @@ from typing import Literal
 import click
 
 from router.cli.common import EXIT_FAILED, EXIT_PENDING, config_folder, config_option, fail_text
-from router.cli.plan import load_folder, read_ledger
-from router.config.last_good import load_last_good, save_last_good
+from router.cli.plan import all_plugs, load_folder, read_ledger
+from router.config import last_good
 from router.config.load import Loaded
-from router.config.problems import render_all
 from router.model.plan import Plan
-from router.plugs import morphs, operators, station_kinds
 from router.serve.run import run as run_router
 from router.telemetry.log import Log, open_log
+
+_DATA_DIR = re.compile(r"\bdata_dir:\s*(\"[^\"]+\"|'[^']+'|[^\s,}#]+)")
 
 
 @click.command()
@@ -34,16 +35,15 @@ def run(config: Path | None, log_form: Literal["json", "text"] | None, *, strict
     form = log_form or ("text" if sys.stderr.isatty() else "json")
     log = open_log(sys.stderr, form, {})
     loaded = load_folder(folder)
-    errors = [problem for problem in loaded.problems if problem.severity == "error"]
-    if loaded.plan is None:
-        click.echo(render_all(loaded.problems, loaded.sources), err=True)
-        plan = None if strict else _last_good(folder, log, len(errors))
+    plan = loaded.plan
+    if plan is None:
+        click.echo(loaded.render(), err=True)
+        plan = None if strict else _last_good(folder, loaded, log)
         if plan is None:
-            fail_text(f"{len(errors)} problems in {folder}; not started")
+            fail_text(f"{len(loaded.errors)} problems in {folder}; not started")
             return EXIT_FAILED
     else:
-        plan = loaded.plan
-        _remember(plan, loaded)
+        _remember(loaded, plan, log)
         for problem in loaded.problems:
             place = f"{problem.place.file}:{problem.place.line}:{problem.place.column}"
             log.warning("configuration", place=place, code=problem.code, problem=problem.message)
@@ -57,21 +57,30 @@ def run(config: Path | None, log_form: Literal["json", "text"] | None, *, strict
     return code or (EXIT_PENDING if waiting else 0)
 
 
-def _remember(plan: Plan, loaded: Loaded) -> None:
+def _remember(loaded: Loaded, plan: Plan, log: Log) -> None:
     plan.router.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    save_last_good(plan.router.data_dir, loaded)
+    try:
+        last_good.save(plan.router.data_dir, loaded)
+    except OSError as error:
+        log.warning("the plan could not be kept for a later start", reason=error.strerror)
 
 
-def _last_good(folder: Path, log: Log, errors: int) -> Plan | None:
-    found = load_last_good(
-        folder, operators=operators(), morphs=morphs(), station_kinds=station_kinds()
-    )
-    if found is None or found.plan is None:
-        return None
-    log.error(
-        "the configuration is broken; the last plan that ran is started instead",
-        folder=str(folder),
-        errors=errors,
-        plan=found.plan.digest[:12],
-    )
-    return found.plan
+def _last_good(folder: Path, loaded: Loaded, log: Log) -> Plan | None:
+    """The last plan that ran with the data directory these broken texts still name."""
+    for data_dir in _data_dirs(folder, loaded):
+        found = last_good.load_last_good(data_dir, all_plugs())
+        if found is not None and found.plan is not None:
+            log.error(
+                "the configuration is broken; the last plan that ran is started instead",
+                folder=str(folder),
+                errors=len(loaded.errors),
+                plan=found.plan.digest[:12],
+            )
+            return found.plan
+    return None
+
+
+def _data_dirs(folder: Path, loaded: Loaded) -> tuple[Path, ...]:
+    texts = (source.text for source in loaded.sources)
+    named = (match for text in texts for match in _DATA_DIR.finditer(text))
+    return tuple(folder / match.group(1).strip("'\"") for match in named)

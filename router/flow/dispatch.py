@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from router.clock import Clock
@@ -25,7 +26,7 @@ from router.model.delivery import Leased, Outcome, Result
 from router.model.plan import Plan
 from router.model.station import Station
 from router.peers.peer import Peer
-from router.store.ledger import Ledger, Settlement
+from router.store.ledger import Ledger, Settlement, StationState
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics
 from router.threads import Threads
@@ -40,7 +41,7 @@ class _Desked:
     station: Station
     desk: Desk
     pace: Pace
-    status: str = "unknown"
+    status: StationState = "unknown"
     probing: bool = False
     warned: str = ""
 
@@ -243,7 +244,7 @@ class Dispatcher:
             if entry.probing or not entry.pace.may_probe():
                 continue
             entry.probing = True
-            self._threads.start(f"probe-{name}", lambda entry=entry: self._probe(entry))
+            self._threads.start(f"probe-{name}", partial(self._probe, entry))
 
     def _probe(self, entry: _Desked) -> None:
         peer = self._make_peer(entry.station)
@@ -264,7 +265,7 @@ class Dispatcher:
             self._set_status(report.station, entry, "offline", report.message)
 
     def _set_status(
-        self, name: str, entry: _Desked, status: str, reason: str, *, force: bool = False
+        self, name: str, entry: _Desked, status: StationState, reason: str, *, force: bool = False
     ) -> None:
         if entry.status == status and not force:
             return

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from router.dicom.dataset import EditableDataSet, RandomAccess
+from router.dicom.dataset import EditableDataSet
+from router.dicom.elements import RandomAccess
 from router.dicom.header import HeaderReader
-from router.errors import MorphFailed
+from router.dicom.inflate import InflatedAccess
+from router.dicom.transfer_syntax import layout_of
+from router.errors import BadDataset, MorphFailed
+from router.flow.intake import assumed_character_set
 from router.flow.route import decide
 from router.match.facts import Facts
 from router.model.instance import Source
@@ -78,11 +82,10 @@ def explain(plan: Plan, subject: Subject, morphs: Mapping[str, Morph]) -> Explan
 
 def facts_of(plan: Plan, subject: Subject) -> Facts:
     """The facts the rules see, read as an arriving instance is read. Raises BadDataset."""
-    station = plan.stations.get(subject.source.station or "")
     reader = HeaderReader(
         subject.transfer_syntax_uid,
         plan.needs,
-        default_character_set=station.character_set if station else "",
+        default_character_set=assumed_character_set(plan, subject.source),
     )
     for offset in range(0, subject.length, READ_BYTES):
         reader.feed(subject.read(offset, min(READ_BYTES, subject.length - offset)))
@@ -107,7 +110,19 @@ def _told(plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph])
         organization=plan.router.organization,
     )
     try:
-        data_set = EditableDataSet.parse(subject.read, subject.length, subject.transfer_syntax_uid)
-        return OwedTold(owed, describe_changes(owed.recipe, data_set, context, morphs))
-    except MorphFailed as error:
+        data_set = EditableDataSet(
+            *_inflated(subject),
+            subject.transfer_syntax_uid,
+            default_character_set=assumed_character_set(plan, subject.source),
+        )
+        return OwedTold(owed, describe_changes(owed.recipe, morphs, data_set, context))
+    except (MorphFailed, BadDataset) as error:
         return OwedTold(owed, (), str(error))
+
+
+def _inflated(subject: Subject) -> tuple[RandomAccess, int]:
+    """The plain bytes and their length; a deflated data set is read inflated, bounded."""
+    if not layout_of(subject.transfer_syntax_uid).deflated:
+        return subject.read, subject.length
+    access = InflatedAccess(subject.read, subject.length)
+    return access, access.measure()

@@ -112,7 +112,7 @@ class Intake:
         reader = HeaderReader(
             arrival.transfer_syntax_uid,
             plan.needs,
-            default_character_set=_assumed_character_set(plan, arrival.source),
+            default_character_set=assumed_character_set(plan, arrival.source),
         )
         writer = self._journal.begin()
         try:
@@ -178,7 +178,8 @@ class Intake:
             self._metrics.rule_matches.labels(rule).inc()
 
 
-def _assumed_character_set(plan: Plan, source: Source) -> str:
+def assumed_character_set(plan: Plan, source: Source) -> str:
+    """The character set assumed of objects from this source that declare none."""
     station = plan.stations.get(source.station) if source.station else None
     return station.character_set if station else ""
 

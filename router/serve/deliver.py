@@ -13,6 +13,7 @@ from router.plugs import morphs, station_kinds
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.secrets import read_secret
 from router.serve.stores import open_journal, open_ledger
+from router.store.room import Room
 
 
 def deliver(role: Role, bell: int) -> None:
@@ -35,13 +36,20 @@ def deliver(role: Role, bell: int) -> None:
     )
 
     def make_peer(station: Station) -> Peer:
-        return kinds[station.kind].make(station, context)
+        peer: Peer = kinds[station.kind].make(station, context)
+        return peer
 
     dispatcher = Dispatcher(
         role.plan, ledger, courier, make_peer, role.threads, role.clock, role.log, role.metrics
     )
     housekeeping = Housekeeping(
-        role.plan.store, journal, ledger, role.clock, role.log, role.threads.stop
+        role.plan.store,
+        journal,
+        ledger,
+        Room(role.places.data_dir, role.clock),
+        role.clock,
+        role.log,
+        role.threads.stop,
     )
 
     def listen() -> None:

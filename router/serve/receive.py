@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 
 from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, StoreRequest
@@ -15,12 +16,15 @@ from router.flow.intake import Arrival, Intake
 from router.model.instance import Source
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.stores import open_journal, open_ledger
+from router.store.recovery import recover
 
 
 def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None:
     """Serve every DIMSE listener until told to stop, then drain."""
     ledger = open_ledger(role.places, role.clock, role.boot_id)
     journal = open_journal(role.places, role.plan, role.clock)
+    # A predecessor that crashed may have left records that are durable and not indexed.
+    recover(journal, ledger)
     indexer = Indexer(ledger, lambda: os.eventfd_write(bell, 1), role.threads.stop)
     intake = Intake(lambda: role.plan, journal, indexer, role.clock, role.log, role.metrics)
     writer = role.threads.start("index", indexer.run)
@@ -31,7 +35,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
         role.metrics.associations.labels(
             calling.listener, "refused" if refused else "accepted"
         ).inc()
-        if refused:
+        if isinstance(source, Rejection):
             role.log.warning(
                 "association refused",
                 listener=calling.listener,
@@ -89,6 +93,6 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     ledger.close()
 
 
-def _tls_context(role: Role, listener: str) -> object | None:
+def _tls_context(role: Role, listener: str) -> ssl.SSLContext | None:
     name = role.plan.listeners[listener].tls
     return server_context(role.plan.tls[name]) if name else None

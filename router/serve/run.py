@@ -99,7 +99,13 @@ def _recover(plan: Plan, places: Places, boot_id: str, log: Log) -> None:
         journal.close()
         freed = ledger.release_foreign_leases()
         ledger.remember_recipes(send.recipe for rule in plan.rules for send in rule.sends)
-        log.info("recovered", records=found.indexed, torn=found.torn, leases_freed=freed)
+        log.info(
+            "recovered",
+            records=found.records,
+            damaged=found.damaged,
+            torn_bytes=found.torn_bytes,
+            leases_freed=freed,
+        )
     finally:
         ledger.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from router.clock import Clock
 from router.model.plan import Plan
 from router.serve.places import Places
-from router.store.journal import SegmentJournal
+from router.store.journal import Journal
 from router.store.keys import KeyRing
 from router.store.room import Room
 from router.store.sqlite_ledger import SqliteLedger
@@ -18,8 +18,8 @@ def open_ledger(
     return SqliteLedger.open(places.ledger, clock, boot_id, read_only=read_only)
 
 
-def open_journal(places: Places, plan: Plan, clock: Clock) -> SegmentJournal:
+def open_journal(places: Places, plan: Plan, clock: Clock) -> Journal:
     """The journal. Raises StoreDown when it cannot be opened."""
-    return SegmentJournal(
+    return Journal(
         places.data_dir, KeyRing.open(places.keys), plan.store, Room(places.data_dir, clock)
     )

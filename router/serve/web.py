@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-
-from prometheus_client.core import GaugeMetricFamily, Metric
 
 from router.errors import StoreDown, StoreFull
 from router.serve.process import Role
 from router.serve.stores import open_ledger
-from router.store.ledger import Account, Ledger
+from router.store.ledger import Ledger
 from router.store.room import Room
-from router.telemetry.metrics import merged, published_ages
+from router.telemetry.metrics import Gauges, merged, published_ages
 from router.web.app import Readings, make_app
 from router.web.server import HttpServer
 
@@ -44,7 +42,7 @@ def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[st
         return tuple(reasons)
 
     def metrics() -> bytes:
-        return merged(role.places.run, _ledger_families(ledger, role.places.data_dir))
+        return merged(role.places.run, _ledger_gauges(ledger, role.places.data_dir))
 
     servers = [
         HttpServer(
@@ -62,35 +60,30 @@ def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[st
     ledger.close()
 
 
-def _ledger_families(ledger: Ledger, data_dir: Path) -> Iterator[Metric]:
-    account: Account = ledger.account()
-    instances = GaugeMetricFamily(
-        "dicom_router_instances", "Accepted instances, by where they are.", labels=["disposition"]
+def _ledger_gauges(ledger: Ledger, data_dir: Path) -> tuple[Gauges, ...]:
+    account = ledger.account()
+    deliveries = tuple(
+        ((station, state), float(count))
+        for station, states in account.stations.items()
+        for state, count in states.items()
     )
-    for name, count in account.instances.items():
-        instances.add_metric([name], count)
-    yield instances
-    deliveries = GaugeMetricFamily(
-        "dicom_router_deliveries", "Deliveries, by station and state.", labels=["station", "state"]
+    up = tuple(
+        ((station,), float(status.state == "online"))
+        for station, status in ledger.station_statuses().items()
+        if status.state in {"online", "offline"}
     )
-    for station, states in account.stations.items():
-        for state, count in states.items():
-            deliveries.add_metric([station, state], count)
-    yield deliveries
-    up = GaugeMetricFamily(
-        "dicom_router_station_up", "1 online, 0 offline; absent when unknown.", labels=["station"]
-    )
-    for station, status in ledger.station_statuses().items():
-        if status.state in {"online", "offline"}:
-            up.add_metric([station], float(status.state == "online"))
-    yield up
-    yield GaugeMetricFamily(
-        "dicom_router_ledger_imbalance",
-        "Instances or deliveries that are not in exactly one place; must be 0.",
-        value=len(account.differences),
-    )
-    yield GaugeMetricFamily(
-        "dicom_router_storage_free_bytes",
-        "Free bytes on the data volume.",
-        value=float(shutil.disk_usage(data_dir).free),
+    instances = tuple(((name,), float(count)) for name, count in account.instances.items())
+    imbalance = float(len(account.differences))
+    free_bytes = float(shutil.disk_usage(data_dir).free)
+    return (
+        Gauges("instances", "Accepted instances, by where they are.", ("disposition",), instances),
+        Gauges("deliveries", "Deliveries, by state.", ("station", "state"), deliveries),
+        Gauges("station_up", "1 online, 0 offline; absent when unknown.", ("station",), up),
+        Gauges(
+            "ledger_imbalance",
+            "What is not in exactly one place; must be 0.",
+            (),
+            (((), imbalance),),
+        ),
+        Gauges("storage_free_bytes", "Free bytes on the volume.", (), (((), free_bytes),)),
     )

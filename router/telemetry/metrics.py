@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -86,6 +87,16 @@ def published_ages(folder: Path) -> dict[str, float]:
     return ages
 
 
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """One family of gauges read from somewhere else: a value for each row of label values."""
+
+    name: str
+    text: str
+    labels: tuple[str, ...]
+    rows: tuple[tuple[tuple[str, ...], float], ...]
+
+
 class _Merged:
     """A collector over families that are already built."""
 
@@ -97,8 +108,8 @@ class _Merged:
         yield from self._families
 
 
-def merged(folder: Path, own: Iterable[Metric] = ()) -> bytes:
-    """The series of all processes added up, with `own` families appended."""
+def merged(folder: Path, own: Iterable[Gauges] = ()) -> bytes:
+    """The series of all processes added up, with `own` gauges appended."""
     families: dict[str, Metric] = {}
     values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
     for path in sorted(folder.glob("*.prom")):
@@ -111,6 +122,11 @@ def merged(folder: Path, own: Iterable[Metric] = ()) -> bytes:
                 values[key] = values.get(key, 0.0) + float(sample.value)
     for (name, sample_name, labels), value in values.items():
         families[name].add_sample(sample_name, dict(labels), value)
+    for gauges in own:
+        family = GaugeMetricFamily(f"{_PREFIX}_{gauges.name}", gauges.text, labels=gauges.labels)
+        for row, value in gauges.rows:
+            family.add_metric(row, value)
+        families[family.name] = family
     registry = CollectorRegistry()
-    registry.register(_Merged([*families.values(), *own]))
+    registry.register(_Merged(families.values()))
     return generate_latest(registry)
