@@ -10,7 +10,7 @@ looks further: the record of everything that is owed must be whole in the journa
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Final
 
 from router.model.delivery import Disposition, State
@@ -19,9 +19,7 @@ from router.store.records import Journal, RecordDamaged
 
 _COUNTED: Final = """
 SELECT 'instance:' || disposition, '', count(*) FROM instance GROUP BY disposition
-UNION ALL SELECT 'instance:received', '', count(*) FROM instance
 UNION ALL SELECT 'delivery:' || state, station, count(*) FROM delivery GROUP BY station, state
-UNION ALL SELECT 'delivery:created', station, count(*) FROM delivery GROUP BY station
 """
 _HOLDING: Final = "SELECT station FROM station_status WHERE state IN ('offline', 'inactive')"
 _FORGOTTEN: Final = "forgotten:"
@@ -34,7 +32,7 @@ def account(connection: sqlite3.Connection) -> Account:
         (name, station): value
         for name, station, value in connection.execute("SELECT name, station, value FROM counter")
     }
-    rows = {(name, station): value for name, station, value in connection.execute(_COUNTED)}
+    rows = _count(connection)
     holding = {station for (station,) in connection.execute(_HOLDING)}
     instances = {
         word: counters.get((f"instance:{word}", ""), 0)
@@ -51,6 +49,16 @@ def account(connection: sqlite3.Connection) -> Account:
         stations[station]["queued"] = 0
     deliveries = {word: sum(counts[word] for counts in stations.values()) for word in _STATES}
     return Account(instances, deliveries, dict(stations), differences)
+
+
+def _count(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """The rows there are, under the names of the counters."""
+    rows: Counter[tuple[str, str]] = Counter()
+    for name, station, value in connection.execute(_COUNTED):
+        kind = name.partition(":")[0]
+        rows[name, station] = value
+        rows[f"{kind}:{'received' if kind == 'instance' else 'created'}", station] += value
+    return rows
 
 
 def _compare(

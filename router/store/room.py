@@ -50,6 +50,15 @@ class Room:
         """Bytes claimed by what is in flight."""
         return self._claimed
 
+    def shortage_bytes(self) -> int:
+        """Bytes to be freed until instances are taken again; 0 while they are. Raises StoreDown."""
+        with self._lock:
+            self._look()
+            if not self._refusing:
+                return 0
+            resume = self._watermark() + self._total // 50 + FIRST_CLAIM_BYTES
+            return max(0, resume - (self._free - self._claimed))
+
     def check(self, size_bytes: int = 0) -> None:
         """Raise StoreFull when so many bytes more would pass the watermark."""
         with self._lock:

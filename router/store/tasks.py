@@ -29,10 +29,12 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
   count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
   coalesce(sum(d.failures), 0) AS failures
-FROM task t LEFT JOIN delivery d USING (task_id)
-WHERE (?1 IS NULL OR t.task_id = ?1) AND (?2 IS NULL OR t.station = ?2)
-  AND (?3 IS NULL OR t.task_id < ?3)
-GROUP BY t.task_id ORDER BY t.task_id DESC
+FROM (
+  SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
+    AND task_id < coalesce(?3, 9223372036854775807)
+  ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
+) t LEFT JOIN delivery d ON d.task_id = t.task_id
+GROUP BY t.task_id
 """
 _LISTED: Final = f"""
 SELECT c.*, CASE
