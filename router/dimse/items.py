@@ -6,6 +6,7 @@ standard asks (PS3.8 9.3.1), so that the decoder behind sees only what it knows.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 
@@ -15,7 +16,6 @@ MAX_ASSOCIATE_BYTES = 256 * 1024
 MAX_CONTEXTS = 128
 MAX_TRANSFER_SYNTAXES = 64
 MAX_USER_INFORMATION_BYTES = 64 * 1024
-MAX_UID_BYTES = 66
 FIXED_BYTES = 68
 
 _APPLICATION_CONTEXT = 0x10
@@ -26,8 +26,10 @@ _TRANSFER_SYNTAX = 0x40
 _USER_INFORMATION = 0x50
 _USER_ITEMS = frozenset(range(0x51, 0x5A))
 _MAXIMUM_LENGTH = 0x51
+_TEXT_ITEMS = frozenset({0x52, 0x55})
 _INVALID_PARAMETER = 6
 _HEADER = struct.Struct(">BxH")
+_UID = re.compile(rb"(?=.{0,64}\Z)([0-9]+(\.[0-9]+)*)?\Z", re.DOTALL)
 
 
 def cleaned(body: bytes) -> bytes:
@@ -43,7 +45,7 @@ def cleaned(body: bytes) -> bytes:
     kept = [body[:FIXED_BYTES]]
     for kind, value in _items(body[FIXED_BYTES:]):
         if kind == _APPLICATION_CONTEXT:
-            _check_uid(value)
+            value = _uid(value)
         elif kind in (_PROPOSED_CONTEXT, _ANSWERED_CONTEXT):
             contexts += 1
             if contexts > MAX_CONTEXTS:
@@ -73,11 +75,12 @@ def _cleaned_context(value: bytes, seen: set[int]) -> bytes:
     for kind, uid in _items(value[4:]):
         if kind not in (_ABSTRACT_SYNTAX, _TRANSFER_SYNTAX):
             continue
-        _check_uid(uid)
         transfer_syntaxes += kind == _TRANSFER_SYNTAX
         if transfer_syntaxes > MAX_TRANSFER_SYNTAXES:
             raise _invalid("more than 64 transfer syntaxes in one presentation context")
-        kept.append(_item(kind, uid))
+        # In the answer to a rejected context the syntax has no meaning and may be empty.
+        if uid := _uid(uid):
+            kept.append(_item(kind, uid))
     return b"".join(kept)
 
 
@@ -86,6 +89,8 @@ def _cleaned_user_information(value: bytes) -> bytes:
     for kind, item in _items(value):
         if kind == _MAXIMUM_LENGTH and len(item) != 4:
             raise _invalid("a maximum length item that is not four bytes")
+        if kind in _TEXT_ITEMS and not item.isascii():
+            continue
         if kind in _USER_ITEMS:
             kept.append(_item(kind, item))
     return b"".join(kept)
@@ -109,9 +114,12 @@ def _item(kind: int, value: bytes) -> bytes:
     return _HEADER.pack(kind, len(value)) + value
 
 
-def _check_uid(value: bytes) -> None:
-    if len(value) > MAX_UID_BYTES:
-        raise _invalid("a UID longer than 64 characters in an A-ASSOCIATE PDU")
+def _uid(value: bytes) -> bytes:
+    """A UID without the padding some peers add; '' when there is nothing else."""
+    uid = value.rstrip(b"\0 ")
+    if not _UID.match(uid):
+        raise _invalid("a UID in an A-ASSOCIATE PDU that is none")
+    return uid
 
 
 def _invalid(message: str) -> ProtocolError:

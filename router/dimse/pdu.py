@@ -59,7 +59,10 @@ class AnsweredContext:
 
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
-    """An A-ASSOCIATE-RQ. AE titles as sent without outer spaces; `max_pdu_bytes` 0 is no limit."""
+    """An A-ASSOCIATE-RQ. AE titles as sent without outer spaces; `max_pdu_bytes` 0 is no limit.
+
+    `ae_title_fields` are the 32 bytes of both as received, which the answer repeats.
+    """
 
     protocol_version: int
     application_context_name: str
@@ -71,6 +74,7 @@ class AssociateRequest:
     wants_identity_response: bool = False
     extended_sop_classes: tuple[str, ...] = ()
     implementation_version_name: str = ""
+    ae_title_fields: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ def decode_request(body: bytes) -> AssociateRequest:
                 if isinstance(item, primitives.SOPClassExtendedNegotiation)
             ),
             implementation_version_name=_version_name(information),
+            ae_title_fields=body[4:36],
         )
     except _DECODER_FAULTS as fault:
         raise _undecodable(fault) from fault
@@ -173,11 +178,11 @@ def encode_accept(
     An operations window is answered 1/1, extended negotiation of an accepted storage class level
     2, and a user identity only when the peer asked for a positive response.
     """
-    primitive = _primitive(request.calling_ae_title, request.called_ae_title)
+    primitive = _primitive("X", "X")
     primitive.result = 0
     answers = []
     for context in contexts:
-        answer = _context(context.context_id, context.abstract_syntax, (context.transfer_syntax,))
+        answer = _context(context.context_id, APPLICATION_CONTEXT_NAME, (context.transfer_syntax,))
         answer.result = context.result
         answers.append(answer)
     primitive.presentation_context_definition_results_list = answers
@@ -203,7 +208,8 @@ def encode_accept(
     primitive.user_information = information
     encoder = coders.A_ASSOCIATE_AC()
     encoder.from_primitive(primitive)
-    return bytes(encoder.encode())
+    encoded = bytes(encoder.encode())
+    return encoded[:10] + request.ae_title_fields + encoded[42:]
 
 
 def _decode(decoder: Any, kind: int, body: bytes) -> tuple[Any, int]:
