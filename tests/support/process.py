@@ -55,11 +55,12 @@ def wait_until(
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for a child: no surprises from outside, no delayed ACK, sbin on the path."""
+    """The environment for a child: no surprises from outside, no delayed ACK."""
     env = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
     env["TCP_NODELAY"] = "1"
     env["PYTHONPATH"] = str(PROJECT)
-    env["PATH"] = env.get("PATH", "") + ":/usr/sbin:/sbin"
+    # pynetdicom brings programs named like DCMTK's: the system's come first.
+    env["PATH"] = "/usr/bin:/usr/sbin:/bin:/sbin:" + env.get("PATH", "")
     env.update(extra or {})
     return env
 
