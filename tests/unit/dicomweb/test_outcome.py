@@ -236,7 +236,9 @@ def test_F18_an_unreadable_success_is_retried_and_never_taken_for_one(body: byte
         (0x0210, "generic", R),
     ],
 )
-def test_f93_F18_failure_reasons_by_profile(reason: int | None, profile: str, result: Result) -> None:
+def test_f93_F18_failure_reasons_by_profile(
+    reason: int | None, profile: str, result: Result
+) -> None:
     assert item_verdict(reason, profile_named(profile)).result is result
 
 
@@ -271,13 +273,24 @@ def test_F18_retry_after_in_seconds_as_a_date_and_absurd(text: str, seconds: flo
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["00081199", "00081198", "0008119A", "0008119a", "00081155", "00081197", "Value", "vr"]
-        ),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "00081199",
+                    "00081198",
+                    "0008119A",
+                    "0008119a",
+                    "00081155",
+                    "00081197",
+                    "Value",
+                    "vr",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )
