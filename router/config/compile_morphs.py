@@ -6,12 +6,22 @@ it stays what it was when stations, tables and lists change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping as AnyMapping
+import json
 from typing import Any, Final
 
 from router.config import shapes_rules
 from router.config.context import Context, raw_for
-from router.config.nodes import Mapping, Node, PathPart, Scalar, Sequence, place_at, raw, show_path
+from router.config.nodes import (
+    Entry,
+    Mapping,
+    Node,
+    PathPart,
+    Scalar,
+    Sequence,
+    place_at,
+    raw,
+    show_path,
+)
 from router.config.suggest import did_you_mean
 from router.model.plug import Morph, PlugError
 
@@ -28,6 +38,7 @@ class Morphs:
         self._lists = document.get("morphs")
         self._done: dict[str, tuple[Step, ...]] = {}
         self._open: list[str] = []
+        self._sound: set[tuple[str, str]] = set()
         self._tables = self._read_tables(document)
 
     def check_named(self) -> None:
@@ -119,55 +130,43 @@ class Morphs:
             return ()
         written = raw(entry.value)
         parameters = raw_for(entry.value, written, morph.schema)
-        if not self._context.shapes.check(
-            entry.value, morph.schema, at, entry.key.place, parameters
-        ).is_fine:
-            return ()
-        parameters = self._inline_table(parameters, entry.value, at)
-        if parameters is None or not self._compiles(morph, parameters, entry.value, at):
-            return ()
-        return ((name, parameters),)
+        known = (name, json.dumps(parameters))
+        if known not in self._sound:
+            if not self._is_sound(morph, parameters, entry, at):
+                return ()
+            self._sound.add(known)
+        return ((name, self._with_table(parameters)),)
 
-    def _inline_table(self, parameters: Any, node: Node, path: tuple[PathPart, ...]) -> Any:
-        """The parameters with the table in place of its name; None when there is no such table."""
-        name = parameters.get("table") if isinstance(parameters, dict) else None
-        if not isinstance(name, str):
-            return parameters
-        if name not in self._tables:
-            place = place_at(node, ("table",))
-            hint = did_you_mean(name, self._tables) or "define it under 'tables:'"
-            shown = show_path((*path, "table"))
-            message = f"no table '{name}' is defined"
-            self._context.report.error("DR203", message, place, path=shown, hint=hint)
-            return None
-        return {**parameters, "table": self._tables[name]}
-
-    def _compiles(
-        self, morph: Morph, parameters: Any, node: Node, path: tuple[PathPart, ...]
+    def _is_sound(
+        self, morph: Morph, parameters: Any, entry: Entry, path: tuple[PathPart, ...]
     ) -> bool:
         """Whether the plug takes the parameters; if not, every mistake in them is reported."""
+        shapes = self._context.shapes
+        if not shapes.check(entry.value, morph.schema, path, entry.key.place, parameters).is_fine:
+            return False
+        if not self._table_is_known(parameters, entry.value, path):
+            return False
         try:
-            morph.compile(parameters)
+            morph.compile(self._with_table(parameters))
         except PlugError as error:
-            for each in _all_mistakes(morph, parameters) or [error]:
-                self._context.plug_error(each, node, path)
+            self._context.plug_error(error, entry.value, path)
             return False
         return True
 
+    def _table_is_known(self, parameters: Any, node: Node, path: tuple[PathPart, ...]) -> bool:
+        name = parameters.get("table") if isinstance(parameters, dict) else None
+        if not isinstance(name, str) or name in self._tables:
+            return True
+        place = place_at(node, ("table",))
+        hint = did_you_mean(name, self._tables) or "define it under 'tables:'"
+        shown = show_path((*path, "table"))
+        message = f"no table '{name}' is defined"
+        self._context.report.error("DR203", message, place, path=shown, hint=hint)
+        return False
 
-def _all_mistakes(morph: Morph, parameters: Any) -> list[PlugError]:
-    """The mistake of each attribute alone, where the parameters are attributes side by side."""
-    alone: AnyMapping[Any, Any] = {}
-    if isinstance(parameters, dict) and not morph.schema.get("properties"):
-        alone = {key: {key: value} for key, value in parameters.items()}
-    elif isinstance(parameters, list):
-        alone = {index: [value] for index, value in enumerate(parameters)}
-    mistakes: list[PlugError] = []
-    for key, part in alone.items():
-        try:
-            morph.compile(part)
-        except PlugError as error:
-            if isinstance(parameters, list) and error.path[:1] == (0,):
-                error.path = (key, *error.path[1:])
-            mistakes.append(error)
-    return mistakes
+    def _with_table(self, parameters: Any) -> Any:
+        """The parameters with a table in place of its name."""
+        name = parameters.get("table") if isinstance(parameters, dict) else None
+        if not isinstance(name, str):
+            return parameters
+        return {**parameters, "table": self._tables[name]}
