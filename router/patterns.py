@@ -48,7 +48,7 @@ class Pattern:
         return self._testing.search(subject.encode("utf-8", "replace")) is not None
 
     def sub(self, replacement: Replacement, subject: str) -> str:
-        r"""The subject with every match replaced.
+        r"""The subject with every match replaced; an empty match right behind another is none.
 
         Raises PatternError when the result would exceed MAX_RESULT_LENGTH characters.
         """
@@ -57,6 +57,9 @@ class Pattern:
         end = 0
         length = len(subject)
         for match in self._capturing.finditer(subject):
+            # `.*` fits once, not once more at its own end.
+            if pieces and match.start() == match.end() == end:
+                continue
             text = replacement.expand(match)
             length += len(text)
             if length > MAX_RESULT_LENGTH:

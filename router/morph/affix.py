@@ -1,7 +1,8 @@
 """Steps `prefix` and `suffix`: text before or behind each value of an attribute.
 
 The text may be a template. An attribute that is absent or has no value is left alone, and so is an
-empty value among several. Fails with MorphFailed when the longer value does not fit the VR.
+empty value among several. All entries see the data set as the step found it. Fails with MorphFailed
+when the longer value does not fit the VR.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def _compiler(name: str, join: Callable[[str, str], str]) -> Callable[[Any], Ste
         )
 
         def step(data_set: EditableDataSet, context: MorphContext) -> None:
+            changes = []
             for pattern, affix in pairs:
                 for path in concrete(data_set, pattern):
                     found = data_set.get(path)
@@ -45,7 +47,9 @@ def _compiler(name: str, join: Callable[[str, str], str]) -> Callable[[Any], Ste
                         continue
                     added = affix(data_set, context)
                     values = [join(str(old), added) if old != "" else "" for old in found.values]
-                    data_set.set(path, values)
+                    changes.append((path, values))
+            for path, values in changes:
+                data_set.set(path, values)
 
         return step
 

@@ -1,8 +1,9 @@
 """Step `copy`: the values of one attribute into another.
 
 Written `copy: {Target: Source}`, as `set` is. A source without a value leaves the target without
-one; an absent source changes nothing. Fails with MorphFailed when the VR of the target does not
-allow the values.
+one; an absent source changes nothing. All sources are read before anything is written, so two
+attributes can change places. Fails with MorphFailed when the VR of the target does not allow the
+values.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from router.morph.parameters import ATTRIBUTE, Step, attribute, each, entries, n
 
 
 def compile_copy(parameters: Any) -> Step:
-    """Target to source, in the order they are written. Raises PlugError."""
+    """Target to source. Raises PlugError."""
 
     def pair(target: Any, source: Any) -> tuple[Path, Path]:
         to, origin = attribute(target, at_key=True), attribute(source)
@@ -35,8 +36,8 @@ def compile_copy(parameters: Any) -> Step:
     )
 
     def step(data_set: EditableDataSet, _: MorphContext) -> None:
-        for to, origin in pairs:
-            found = data_set.get(origin)
+        copies = [(to, data_set.get(origin)) for to, origin in pairs]
+        for to, found in copies:
             if found is not None:
                 data_set.set(to, found.values)
 

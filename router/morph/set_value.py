@@ -2,6 +2,7 @@
 
 A value is a text, a template, or a list of them for several values. Attributes that are absent are
 added, with the sequence item and the private creator on their way; `[*]` means every item there is.
+All templates of one step see the data set as the step found it, so the order of entries is nothing.
 Fails with MorphFailed when a template does, or when its result does not fit the VR.
 """
 
@@ -28,12 +29,13 @@ def _pairs(parameters: Any, name: str) -> list[tuple[Path, Texts]]:
 
 
 def compile_set(parameters: Any) -> Step:
-    """Attribute to value, in the order they are written. Raises PlugError."""
+    """Attribute to value. Raises PlugError."""
     pairs = _pairs(parameters, "set")
 
     def step(data_set: EditableDataSet, context: MorphContext) -> None:
-        for path, values in pairs:
-            data_set.set(path, _written(values(data_set, context)))
+        found = [(path, values(data_set, context)) for path, values in pairs]
+        for path, values in found:
+            data_set.set(path, _written(values))
 
     return step
 
@@ -43,13 +45,21 @@ def compile_default(parameters: Any) -> Step:
     pairs = _pairs(parameters, "default")
 
     def step(data_set: EditableDataSet, context: MorphContext) -> None:
-        for pattern, values in pairs:
-            for path in concrete(data_set, pattern):
-                found = data_set.get(path)
-                if found is None or not any(value != "" for value in found.values):
-                    data_set.set(path, _written(values(data_set, context)))
+        missing = [
+            (path, values(data_set, context))
+            for pattern, values in pairs
+            for path in concrete(data_set, pattern)
+            if _has_none(data_set, path)
+        ]
+        for path, values in missing:
+            data_set.set(path, _written(values))
 
     return step
+
+
+def _has_none(data_set: EditableDataSet, path: Path) -> bool:
+    found = data_set.get(path)
+    return found is None or not any(value != "" for value in found.values)
 
 
 def _written(values: tuple[str, ...]) -> tuple[str, ...] | str:

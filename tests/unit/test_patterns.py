@@ -72,6 +72,8 @@ def test_a_pattern_too_large_is_refused() -> None:
         ("ä+", "\\\\", "xääy", "x\\y"),
         ("", "-", "ab", "-a-b-"),
         ("z", "y", "ab", "ab"),
+        (".*", "x", "ab", "x"),
+        ("a*", "-", "baac", "-b-c-"),
     ],
 )
 def test_replacement(pattern: str, becomes: str, subject: str, result: str) -> None:
@@ -79,9 +81,7 @@ def test_replacement(pattern: str, becomes: str, subject: str, result: str) -> N
     assert compiled.sub(compiled.replacement(becomes), subject) == result
 
 
-@pytest.mark.parametrize(
-    ("becomes", "offset"), [(r"\2", 0), (r"ab\x", 2), ("ab\\", 2), (r"\٣", 0)]
-)
+@pytest.mark.parametrize(("becomes", "offset"), [(r"\2", 0), (r"ab\x", 2), ("ab\\", 2), (r"\٣", 0)])
 def test_a_replacement_names_groups_the_pattern_has(becomes: str, offset: int) -> None:
     with pytest.raises(PatternError) as caught:
         compile_pattern("(a)").replacement(becomes)

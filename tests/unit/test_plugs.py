@@ -86,14 +86,14 @@ def test_a_wrong_parameter_of_a_morph_is_refused(plug: Morph, wrong: Any) -> Non
         plug.compile(wrong)
 
 
-EXTENSION = '''
+EXTENSION = """
 from router.model.plug import Operator
 
 PLUGS = (
     Operator("{name}", "Begins with this.", {{"type": "string"}}, "{name}: x",
              lambda text, _: lambda values: any(v.startswith(text) for v in values or ())),
 )
-'''
+"""
 
 
 @pytest.fixture

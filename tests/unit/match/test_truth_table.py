@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.filewriter import write_dataset
 from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from router.dicom.header import HeaderReader
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
@@ -232,7 +231,9 @@ TABLE: list[tuple[dict[str, Any], bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("match", "expected"), [row for row in TABLE if row[1] != "refused"], ids=str)
+@pytest.mark.parametrize(
+    ("match", "expected"), [row for row in TABLE if row[1] != "refused"], ids=str
+)
 def test_truth_table(match: dict[str, Any], expected: bool) -> None:
     assert holds(match, image()) is expected
 
