@@ -131,6 +131,7 @@ class StoredRecord:
         if self._on_close is not None:
             self._on_close()
             self._on_close = None
+            self._held = (-1, b"")
 
     def _chunk(self, index: int) -> bytes:
         # Header readers ask for many small stretches of the same chunk.
