@@ -25,7 +25,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     journal = open_journal(role.places, role.plan, role.clock)
     # A predecessor that crashed may have left records that are durable and not indexed.
     recover(journal, ledger)
-    indexer = Indexer(ledger, lambda: os.eventfd_write(bell, 1), role.threads.stop)
+    indexer = Indexer(ledger, lambda: os.eventfd_write(bell, 1), role.threads.stop, role.clock)
     intake = Intake(lambda: role.plan, journal, indexer, role.clock, role.log, role.metrics)
     writer = role.threads.start("index", indexer.run)
 
