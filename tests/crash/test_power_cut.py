@@ -37,11 +37,13 @@ def test_F3_p2_power_cut_at_random_under_load(
         edge = router(start=False, destination=destination.port, data_dir=volume.path / "data")
         load = Load(edge.port)
         load.start()
+        cuts: list[float] = []
         try:
             for _ in range(rounds):
                 edge.start()
                 time.sleep(rng.uniform(0.2, 2.0))
                 volume.cut()
+                cuts.append(time.monotonic())
                 time.sleep(rng.uniform(0.0, 0.2))
                 edge.kill()
                 volume.unmount()
@@ -51,7 +53,7 @@ def test_F3_p2_power_cut_at_random_under_load(
             load.stop()
             alive = edge.process is not None
         assert alive
-        check_nothing_is_lost(edge, load, destination)
+        check_nothing_is_lost(edge, load, destination, cuts)
         edge.assert_balanced()
         edge.expect_balanced = False  # the volume is gone when the fixture would look
         edge.kill()

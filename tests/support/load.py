@@ -24,7 +24,8 @@ class Load:
     """`senders` threads that store small objects as fast as they are answered, and `tricklers`
     that send larger ones slowly, so that a fault often meets them halfway.
 
-    `acknowledged`: UID → SHA-256 of the data set answered with 0x0000. `unanswered`: sent whole, no
+    `acknowledged`: UID → SHA-256 of the data set answered with 0x0000, `acknowledged_at`: UID →
+    monotonic seconds of that answer. `unanswered`: sent whole, no
     answer came. `partial`: never sent whole. `refused`: UID → another status. Read after `stop()`.
     """
 
@@ -38,6 +39,7 @@ class Load:
         called_ae_title: str = "EDGE_A",
     ) -> None:
         self.acknowledged: dict[str, str] = {}
+        self.acknowledged_at: dict[str, float] = {}
         self.unanswered: set[str] = set()
         self.partial: set[str] = set()
         self.refused: dict[str, int] = {}
@@ -108,6 +110,7 @@ class Load:
         status = sender.store(item.sop_class_uid, uid, item.transfer_syntax_uid, chunks(), was_sent)
         self.unanswered.discard(uid)
         if status == 0:
+            self.acknowledged_at[uid] = time.monotonic()
             self.acknowledged[uid] = hashlib.sha256(data_set).hexdigest()
         else:
             self.refused[uid] = status

@@ -55,17 +55,22 @@ class Router:
         path.write_text(string.Template(site).substitute(known), encoding="utf-8")
         return path
 
-    def start(self, timeout_seconds: float = 30.0, env: Mapping[str, str] | None = None) -> float:
-        """Start `run` and wait for its `ready` line; the seconds that took."""
+    def launch(self, env: Mapping[str, str] | None = None) -> Process:
+        """Start `run` and wait for nothing."""
         assert self.process is None, "it runs already"
         self._starts += 1
         log = self.work / f"router-{self._starts}.log"
+        command = [*_MODULE, "run", "--config", str(self.folder)]
+        self.process = Process(command, log, env=env)
+        return self.process
+
+    def start(self, timeout_seconds: float = 30.0, env: Mapping[str, str] | None = None) -> float:
+        """Start `run` and wait for its `ready` line; the seconds that took."""
         began = time.monotonic()
-        process = Process([*_MODULE, "run", "--config", str(self.folder)], log, env=env)
-        self.process = process
+        process = self.launch(env)
 
         def is_ready() -> bool:
-            if "ready" in log.read_text(errors="replace").split("\n"):
+            if "ready" in process.log.read_text(errors="replace").split("\n"):
                 return True
             if process.poll() is not None:
                 raise AssertionError(f"ended with {process.poll()}\n{process.tail()}")
