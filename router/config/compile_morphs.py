@@ -149,7 +149,8 @@ class Morphs:
         try:
             morph.compile(self._with_table(parameters))
         except PlugError as error:
-            self._context.plug_error(error, entry.value, path)
+            for each in _mistakes_apart(morph, parameters) or [error]:
+                self._context.plug_error(each, entry.value, path)
             return False
         return True
 
@@ -170,3 +171,24 @@ class Morphs:
         if not isinstance(name, str):
             return parameters
         return {**parameters, "table": self._tables[name]}
+
+
+def _mistakes_apart(morph: Morph, parameters: Any) -> list[PlugError]:
+    """The mistake of each attribute by itself, where attributes stand side by side.
+
+    A plug stops at its first mistake; people want to see them all.
+    """
+    parts: dict[Any, Any] = {}
+    if isinstance(parameters, dict) and not morph.schema.get("properties"):
+        parts = {key: {key: value} for key, value in parameters.items()}
+    elif isinstance(parameters, list):
+        parts = {index: [value] for index, value in enumerate(parameters)}
+    mistakes: list[PlugError] = []
+    for key, part in parts.items():
+        try:
+            morph.compile(part)
+        except PlugError as error:
+            if isinstance(parameters, list) and error.path[:1] == (0,):
+                error.path = (key, *error.path[1:])
+            mistakes.append(error)
+    return mistakes

@@ -18,6 +18,8 @@ def settings(document: Mapping, context: Context) -> RouterSettings | None:
     """Section `router`; None when it is missing or lacks what it needs."""
     node = document.get("router")
     if node is None:
+        if context.report.is_incomplete:
+            return None
         place = document.place
         context.report.error("DR103", "no file has a 'router' section", place, path="router")
         return None

@@ -225,7 +225,7 @@ def _oauth(
     key = data.get("private_key")
     if ("client_secret" in data) == (key is not None):
         message = "oauth2 needs exactly one of client_secret and private_key"
-        context.error("DR103", message, node, path)
+        context.error("DR103", message, node_at(node, ("type",)) or node, path)
         return None
     if key is not None and key.kind == "env":
         wrong = node_at(node, ("private_key",)) or node

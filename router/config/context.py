@@ -73,11 +73,7 @@ class Context:
         return Secret("file", name)
 
     def plug_error(self, error: PlugError, node: Node, path: tuple[PathPart, ...]) -> None:
-        """Mistakes in parameters: at the key, at the value, or at a character of the value."""
-        for each in (error, *getattr(error, "others", ())):
-            self._one_plug_error(each, node, path)
-
-    def _one_plug_error(self, error: PlugError, node: Node, path: tuple[PathPart, ...]) -> None:
+        """A mistake in parameters: at the key, at the value, or at a character of the value."""
         place = place_at(node, error.path, at_key=error.at_key)
         wrong = node_at(node, error.path)
         if error.column_offset and not error.at_key and isinstance(wrong, Scalar):

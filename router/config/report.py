@@ -12,19 +12,27 @@ from router.model.problem import Place, Problem, Severity
 
 MAX_SHOWN: Final = 50
 _MAX_KEPT: Final = 5000
+_REFERENCES: Final = frozenset({"DR201", "DR202", "DR203", "DR207"})
 
 
 class Report:
-    """The problems found so far."""
+    """The problems found so far.
+
+    `is_incomplete` says that a file could not be read at all: what other files refer to may stand
+    in it, so references without a target are no longer reported.
+    """
 
     def __init__(self) -> None:
         self._problems: dict[tuple[str, int, int, str], Problem] = {}
         self._errors = 0
         self._dropped = 0
+        self.is_incomplete = False
 
     def add(self, problem: Problem) -> None:
         """Keep a problem; a second one at the same place with the same code says nothing new."""
         place = problem.place
+        if self.is_incomplete and problem.code in _REFERENCES:
+            return
         family = problem.code if problem.severity == "warning" else "error"
         key = (place.file, place.line, place.column, family)
         if key in self._problems:

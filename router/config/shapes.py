@@ -121,6 +121,7 @@ def url(description: str) -> Fragment:
         description,
         title="a URL that begins with https://",
         pattern=URL_PATTERN,
+        format="base-url",
         examples=["https://dicom.cloud.example/v2"],
     )
 

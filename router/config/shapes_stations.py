@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from router.config import shapes
-from router.config.plugged import Kind
 from router.config.shapes import Fragment
 from router.config.shapes_router import HEARTBEAT, RETRY
+from router.model.plug import StationKind
 
 BUILT_IN: Final = ("dicom", "dicomweb", "folder")
 PROFILES: Final = ("azure", "google", "aws", "orthanc", "dcm4chee", "generic")
@@ -101,7 +101,7 @@ _HOOKS: Final = shapes.mapping(
 )
 
 
-def stations(kinds: Iterable[Kind] = ()) -> dict[str, Fragment]:
+def stations(kinds: Iterable[StationKind] = ()) -> dict[str, Fragment]:
     """The shape of each kind of station, those of the plugs included, by the word after `type:`."""
     shapes_by_kind = {kind: _built_in(kind) for kind in BUILT_IN}
     for kind in kinds:

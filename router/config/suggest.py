@@ -24,7 +24,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean 'pacs'?`, or the words there are, when they are few."""
     options = sorted(known)
     best = nearest(word, options)
-    listed = f"one of: {', '.join(options)}" if 0 < len(options) <= _MAX_LISTED else ""
-    if best is None:
-        return listed
-    return f"did you mean '{best}'?" + (f" {listed}" if listed and len(options) <= 4 else "")
+    if best is not None:
+        return f"did you mean '{best}'?"
+    return f"one of: {', '.join(options)}" if 0 < len(options) <= _MAX_LISTED else ""

@@ -39,28 +39,28 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def decode(data: bytes, file: str, report: Report) -> str | None:
-    """The text of a file, or None with a problem (DR001) when it is no acceptable UTF-8."""
+    """The text of a file, or None with a problem (DR001, DR004) when it is no acceptable UTF-8."""
+    start = Place(file, 1, 1)
     if len(data) > MAX_FILE_BYTES:
-        report.error(
-            "DR004", f"the file is larger than {MAX_FILE_BYTES // 1024} KiB", Place(file, 1, 1)
-        )
-        return None
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        report.error("DR001", "the file is UTF-16", Place(file, 1, 1), hint="save it as UTF-8")
-        return None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8", "replace")
-        place = _place_of_offset(file, before, len(before))
-        report.error("DR001", "this byte is no UTF-8", place, hint="save the file as UTF-8")
-        return None
+        report.error("DR004", f"the file is larger than {MAX_FILE_BYTES // 1024} KiB", start)
+    elif data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        report.error("DR001", "the file is UTF-16", start, hint="save it as UTF-8")
+    else:
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            before = data[: error.start].decode("utf-8-sig", "replace")
+            place = _place_of_offset(file, before, len(before))
+            report.error("DR001", "this byte is no UTF-8", place, hint="save the file as UTF-8")
+    report.is_incomplete = True
+    return None
 
 
 def parse(text: str, file: str, report: Report) -> Node | None:
     """The tree of a text; None when it is empty or cannot be read (then the report says why)."""
     found = _FORBIDDEN.search(text)
     if found:
+        report.is_incomplete = True
         place = _place_of_offset(file, text, found.start())
         message = f"the character U+{ord(found.group()):04X} is not allowed in a configuration"
         report.error("DR001", message, place, hint="remove it, or write it as an escape in quotes")
@@ -70,8 +70,10 @@ def parse(text: str, file: str, report: Report) -> Node | None:
     try:
         return builder.build(_events(text))
     except Unbuildable as error:
+        report.is_incomplete = True
         report.add(error.problem)
     except yaml.MarkedYAMLError as error:
+        report.is_incomplete = True
         _report_syntax(error, file, lines, report)
     return None
 

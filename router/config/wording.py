@@ -24,6 +24,7 @@ _TYPE_WORDS = {
 }
 _YES = ("yes", "on", "y")
 _NO = ("no", "off", "n")
+_WITH_EXAMPLES = ("duration-with-unit", "size-with-unit", "rate-with-unit", "bind")
 _SHOWN = 60
 
 
@@ -70,6 +71,9 @@ def wrong_text(schema: AnyMapping[str, Any], name: str, value: str) -> Words:
     """The text has not the form that is asked for."""
     title = schema.get("title", "a text")
     message = f"{name}: {_quoted(value)} is not {title}"
+    if schema.get("format") == "base-url" and "@" in value:
+        hint = "leave out what stands before the @, and use auth"
+        return Words("DR107", f"{name} must not hold a user or a password", hint)
     if value == "":
         return Words("DR105", f"{name} is empty", f"write {title}")
     return Words("DR105", message, _text_hint(schema, value))
@@ -145,7 +149,7 @@ def _type_hint(schema: AnyMapping[str, Any], name: str, written: str, value: Any
         if written.lower() in _YES or written.lower() == "true":
             return "write true"
         return "write false" if written.lower() in (*_NO, "false") else "write true or false"
-    if "examples" in schema and types == "string":
+    if str(schema.get("format", "")) in _WITH_EXAMPLES:
         return _examples(schema)
     takes_text = types == "string" or (isinstance(types, list) and "string" in types)
     if takes_text and isinstance(value, bool | int | float):
@@ -174,8 +178,6 @@ def _text_hint(schema: AnyMapping[str, Any], value: str) -> str:
         )
     if kind == "host" and ":" in value:
         return "the port has a key of its own: port"
-    if value.startswith("http") and "@" in value:
-        return "no user or password in a URL: use auth"
     return _examples(schema)
 
 
