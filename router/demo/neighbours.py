@@ -59,6 +59,10 @@ class PretendArchive:
         with self._lock:
             return dict(self._digests)
 
+    def has_dropped(self) -> bool:
+        """Whether the associations were dropped."""
+        return self._dropping.is_set()
+
     def close(self) -> None:
         """Stop listening."""
         self._server.close()
