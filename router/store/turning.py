@@ -177,7 +177,7 @@ def _waiting(
     waiting: dict[Priority, list[int]] = {}
     higher = 0
     for priority in Priority:
-        wanted = limit if higher < limit else limit // HIGHER_BEFORE_LOWER + 1
+        wanted = limit if higher < limit else limit // HIGHER_BEFORE_LOWER + 2
         rows = connection.execute(_DUE, (station, int(priority), now, wanted)).fetchall()
         waiting[priority] = [row[0] for row in rows]
         higher += len(rows)
