@@ -24,8 +24,8 @@ class Load:
     """`senders` threads that store small objects as fast as they are answered, and `tricklers`
     that send larger ones slowly, so that a fault often meets them halfway.
 
-    `acknowledged`: UID → SHA-256 of the data set answered with 0x0000, `acknowledged_at`: UID →
-    monotonic seconds of that answer. `unanswered`: sent whole, no
+    `acknowledged`: UID → SHA-256 of the data set answered with 0x0000, `answered_at`: UID →
+    monotonic seconds of the answer. `unanswered`: sent whole, no
     answer came. `partial`: never sent whole. `refused`: UID → another status. Read after `stop()`.
     """
 
@@ -39,7 +39,7 @@ class Load:
         called_ae_title: str = "EDGE_A",
     ) -> None:
         self.acknowledged: dict[str, str] = {}
-        self.acknowledged_at: dict[str, float] = {}
+        self.answered_at: dict[str, float] = {}
         self.unanswered: set[str] = set()
         self.partial: set[str] = set()
         self.refused: dict[str, int] = {}
@@ -66,6 +66,15 @@ class Load:
         for thread in self._threads:
             thread.join(60)
             assert not thread.is_alive(), "a sender hangs"
+
+    def forget(self, begin: float, end: float) -> None:
+        """Count what was answered between these monotonic times as unanswered: in a real power cut
+        no such answer leaves the machine, and a disk that is gone no longer decides its truth."""
+        for uid, at in self.answered_at.items():
+            if begin <= at <= end:
+                self.acknowledged.pop(uid, None)
+                self.refused.pop(uid, None)
+                self.unanswered.add(uid)
 
     def _run(self, index: int, trickle: bool) -> None:
         rows, columns = self._sizes[trickle]
@@ -109,8 +118,8 @@ class Load:
 
         status = sender.store(item.sop_class_uid, uid, item.transfer_syntax_uid, chunks(), was_sent)
         self.unanswered.discard(uid)
+        self.answered_at[uid] = time.monotonic()
         if status == 0:
-            self.acknowledged_at[uid] = time.monotonic()
             self.acknowledged[uid] = hashlib.sha256(data_set).hexdigest()
         else:
             self.refused[uid] = status
