@@ -10,7 +10,7 @@ batch is given back untried.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from router.dicom.transfer_syntax import (
@@ -55,12 +55,12 @@ _Context = tuple[str, str]
 
 @dataclass(slots=True)
 class _Warm:
-    """An open association, what it proposed, and when it was last used."""
+    """An open association, what it proposed, when it was last used, and whether it rested since."""
 
     association: ClientAssociation
     proposed: frozenset[_Context]
     used_at: float
-    is_fresh: bool = field(default=True)
+    rested: bool = False
 
 
 class DicomPeer:
@@ -96,6 +96,8 @@ class DicomPeer:
         """Send them one after another over one association, or several where contexts run out."""
         stop: Outcome | None = None
         busy = 0
+        if self._warm is not None:
+            self._warm.rested = True
         for index, parcel in enumerate(parcels):
             delivery_id = parcel.leased.delivery_id
             if stop is not None:
@@ -133,11 +135,11 @@ class DicomPeer:
 
     def _stored(self, parcel: Parcel, ahead: Sequence[Parcel]) -> Outcome:
         warm = self._ready(parcel, ahead)
-        was_warm = not warm.is_fresh
+        rested = warm.rested
         try:
             outcome = self._store_on(warm, parcel)
         except _Lost:
-            if not was_warm:
+            if not rested:
                 raise
             # The station closed an association that rested: that says nothing about this object.
             outcome = self._store_on(self._ready(parcel, ahead), parcel)
@@ -190,7 +192,7 @@ class DicomPeer:
             if reading.failure is not None:
                 raise reading.failure from error
             raise _Lost(error) from error
-        warm.is_fresh = False
+        warm.rested = False
         warm.used_at = self._context.clock.monotonic()
         comment = scrubbed(response.comment, 64)
         return dimse_answer(leased.delivery_id, response.status, comment, self._profile)
