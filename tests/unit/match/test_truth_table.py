@@ -139,6 +139,7 @@ TABLE: list[tuple[dict[str, Any], bool]] = [
     ({"StudyDate": "2024"}, True),
     ({"StudyDate": "202402"}, True),
     ({"StudyDate": "202403"}, False),
+    ({"StudyDate": "202401"}, False),
     ({"StudyDate": {"ge": "2024"}}, True),
     ({"StudyDate": {"gt": "2024"}}, False),
     ({"StudyDate": {"le": "2024"}}, True),
@@ -182,6 +183,7 @@ TABLE: list[tuple[dict[str, Any], bool]] = [
     ({"Modality": {"exists": "true"}}, True),
     ({"Modality": {"exists": "false"}}, False),
     ({"AccessionNumber": {"exists": True}}, True),
+    ({"AccessionNumber": {"exists": False}}, False),
     ({"AccessionNumber": {"empty": "true"}}, True),
     ({"AccessionNumber": {"empty": "false"}}, False),
     ({"AccessionNumber": {"glob": "*"}}, False),
@@ -261,6 +263,8 @@ def test_a_value_of_little_precision_is_neither_before_nor_after_what_it_contain
     data_set.StudyTime = "10"
     assert not holds({"StudyTime": {"lt": "1030"}}, data_set)
     assert not holds({"StudyTime": {"ge": "1030"}}, data_set)
+    assert not holds({"StudyTime": {"le": "1030"}}, data_set)
+    assert holds({"StudyTime": {"le": "10"}}, data_set)
     assert not holds({"StudyTime": "1030"}, data_set)
     assert holds({"StudyTime": {"lt": "11"}}, data_set)
 

@@ -198,6 +198,21 @@ def test_replace(parameters: dict[str, str], expected: str) -> None:
     assert str(morphed(image(), ("replace", parameters)).PatientName) == expected
 
 
+def test_a_value_in_a_replacement_is_taken_as_text() -> None:
+    result = morphed(
+        image(PatientComments="\\1 and \\x", AdditionalPatientHistory="see: here"),
+        (
+            "replace",
+            {
+                "tag": "AdditionalPatientHistory",
+                "pattern": "(here)",
+                "with": "{{ PatientComments }}",
+            },
+        ),
+    )
+    assert result.AdditionalPatientHistory == "see: \\1 and \\x"
+
+
 @pytest.mark.parametrize(
     ("otherwise", "expected"),
     [
