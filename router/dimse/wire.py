@@ -56,6 +56,7 @@ class Wire:
         self._monotonic = clock.monotonic
         self._lock = threading.Lock()
         self._closed = False
+        self._in_handshake = False
         self._timeouts = {socket.SO_RCVTIMEO: 0.0, socket.SO_SNDTIMEO: 0.0}
         self.interrupted = False
         if not self._tls:
@@ -95,12 +96,14 @@ class Wire:
         with self._lock:
             self._sock = secured
             self._tls = True
+        self._in_handshake = True
         seconds = deadline - self._monotonic()
         if seconds <= 0 or self.interrupted:
             raise Stalled("the TLS handshake was not finished in time")
         try:
             secured.settimeout(seconds)
             secured.do_handshake()
+            self._in_handshake = False
         except TimeoutError as error:
             raise Stalled("the TLS handshake was not finished in time") from error
         except OSError as error:
@@ -184,7 +187,12 @@ class Wire:
                     socket.socket.shutdown(self._sock, socket.SHUT_RD)
 
     def farewell(self, pdu: bytes, seconds: float) -> None:
-        """Try to send a last PDU, also after `interrupt`; a failure no longer matters."""
+        """Try to send a last PDU, also after `interrupt`; a failure no longer matters.
+
+        Within an unfinished TLS handshake there is no way to say anything.
+        """
+        if self._in_handshake:
+            return
         self.interrupted = False
         with contextlib.suppress(ProtocolError):
             self.send((pdu,), self._monotonic() + seconds)
