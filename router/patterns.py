@@ -7,6 +7,7 @@ PatternError for those as for every other mistake, with the character where it l
 
 from __future__ import annotations
 
+import bisect
 from functools import lru_cache
 from typing import Any
 
@@ -165,13 +166,15 @@ def _offset(text: str, fault: str, fragment: str) -> int:
     """RE2 names the faulty stretch, not its place: the shortest prefix with that fault ends it."""
     if fault.startswith("missing )"):
         return _open_parenthesis(text)
-    for end in range(1, len(text) + 1):
-        prefix_fault = _fault(text[:end])
-        if fault.startswith("unexpected )") and prefix_fault.startswith("unexpected )"):
-            return end - 1
-        if prefix_fault == fault:
-            return max(0, end - len(fragment))
-    return max(0, text.find(fragment))
+    unexpected = fault.startswith("unexpected )")
+
+    def has_fault(end: int) -> bool:
+        said = _fault(text[:end])
+        return said.startswith("unexpected )") if unexpected else said == fault
+
+    # RE2 reads from the left and stops at the first fault: what holds for a prefix holds beyond.
+    end = bisect.bisect_left(range(len(text) + 1), True, key=has_fault)
+    return max(0, min(end, len(text)) - (1 if unexpected else len(fragment)))
 
 
 def _open_parenthesis(text: str) -> int:
