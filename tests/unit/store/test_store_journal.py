@@ -61,7 +61,9 @@ def test_any_stretch_can_be_read_alone(tmp_path_factory, start, length):
         record = made.journal.open(write(made, data))
         _random_access = record, data
     assert record.read(start, length) == data[start : start + length]
-    assert b"".join(map(bytes, record.chunks(start, start + length))) == data[start : start + length]
+    assert (
+        b"".join(map(bytes, record.chunks(start, start + length))) == data[start : start + length]
+    )
 
 
 def test_an_abandoned_small_record_never_touches_the_disk(store):

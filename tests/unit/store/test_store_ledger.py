@@ -65,7 +65,9 @@ def test_p2_booking_a_record_twice_changes_nothing(ledger):
 
 def test_marks_follow_records_that_arrive_in_any_order(ledger):
     def at(place, number):
-        return Indexed(RecordRef(3, place, 100, bytes([number] * 16)), instance(number), decision(), "p")
+        return Indexed(
+            RecordRef(3, place, 100, bytes([number] * 16)), instance(number), decision(), "p"
+        )
 
     ledger.index([at(100, 1), at(300, 3)])
     assert ledger.marks() == {3: 0}
@@ -197,7 +199,9 @@ def test_a_receipt_that_comes_late_still_counts_and_only_once(ledger):
 def test_settlements_of_unknown_deliveries_are_ignored(ledger):
     ledger.index([indexed(1, owed())])
     (leased,) = lease(ledger)
-    stranger = type(leased)(**{name: getattr(leased, name) for name in leased.__slots__} | {"delivery_id": 99})
+    stranger = type(leased)(
+        **{name: getattr(leased, name) for name in leased.__slots__} | {"delivery_id": 99}
+    )
     ledger.turn([settled(stranger)], {}, NOW)
     assert ledger.account().deliveries["sending"] == 1
 
