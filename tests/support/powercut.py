@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.process import environment, run
+from tests.support.process import environment, run, wait_until
 
 # EXT4_IOC_SHUTDOWN = _IOR('X', 125, __u32), and its flag "do not flush the log".
 _SHUTDOWN = 0x8004587D
@@ -52,8 +52,10 @@ class PowerCutVolume:
             os.close(descriptor)
 
     def unmount(self) -> None:
-        """Unmount, when every process on it is gone."""
-        _must("umount", str(self.path))
+        """Unmount, when every process on it is gone; the last threads of a killed one take a while."""
+        wait_until(
+            lambda: run(["umount", str(self.path)]).returncode == 0, 10, what="umount of the volume"
+        )
 
     def close(self) -> None:
         """Unmount if need be, and remove the image."""
