@@ -68,7 +68,10 @@ class Facts:
         self._address: tuple[Address | None] | None = None
 
     def read(self, path: Path) -> Values | None:
-        """The values of an attribute without trailing padding; () without a value, None if absent."""
+        """The values of an attribute without trailing padding; () without a value, None if absent.
+
+        Raises BadDataset, as the header does, where the bytes of a sequence are no sequence.
+        """
         attribute = self._header.get(path)
         values: Values | None = None
         if attribute is not None:
