@@ -1,14 +1,15 @@
 """Desk: the leased deliveries of one station between the dispatcher and its lanes.
 
 The dispatcher puts batches on the desk, lanes take them off and hand outcomes back. What a lane
-did not begin can be recalled when the station turns out to be away. All methods may be called from
-any thread.
+did not begin can be recalled when the station turns out to be away. At an `ordered` station one
+study is in the hands of one lane at a time, so that its instances leave in the order they came (P7).
+All methods may be called from any thread.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from router.model.delivery import Leased
@@ -18,8 +19,10 @@ from router.model.station import Limits
 class Desk:
     """Deliveries leased for one station: waiting for a lane, or in a lane's hands."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, ordered: bool) -> None:
         self._limits = limits
+        self._ordered = ordered
+        self._studies: Counter[str] = Counter()
         self._waiting: deque[Leased] = deque()
         self._changed = threading.Condition()
         self._in_hand = 0
@@ -39,27 +42,42 @@ class Desk:
         a lane is no longer counted.
         """
         with self._changed:
-            if not self._waiting and not self._closed and self._lanes <= lanes_allowed:
+            batch = self._batch() if self._lanes <= lanes_allowed else []
+            if not batch and not self._closed and self._lanes <= lanes_allowed:
                 self._changed.wait(patience_seconds)
-            if not self._waiting or self._lanes > lanes_allowed:
+                batch = self._batch()
+            if not batch:
                 self._lanes -= 1
-                return []
-            batch: list[Leased] = []
-            room = self._limits.batch_bytes
-            while self._waiting and len(batch) < self._limits.batch_instances:
-                size = self._waiting[0].data_set_length
-                if batch and size > room:
-                    break
-                room -= size
-                batch.append(self._waiting.popleft())
-            self._in_hand += len(batch)
             return batch
 
-    def done(self, count: int) -> None:
-        """A lane handed back the outcomes of this many deliveries."""
+    def _batch(self) -> list[Leased]:
+        batch: list[Leased] = []
+        passed: list[Leased] = []
+        room = self._limits.batch_bytes
+        while self._waiting and len(batch) < self._limits.batch_instances:
+            leased = self._waiting.popleft()
+            if self._ordered and self._studies[leased.study_instance_uid]:
+                passed.append(leased)
+                continue
+            if batch and leased.data_set_length > room:
+                passed.append(leased)
+                break
+            room -= leased.data_set_length
+            batch.append(leased)
+        self._waiting.extendleft(reversed(passed))
+        self._studies.update(leased.study_instance_uid for leased in batch)
+        self._in_hand += len(batch)
+        return batch
+
+    def done(self, leased: Leased) -> None:
+        """A lane handed back the outcome of this delivery."""
+        study = leased.study_instance_uid
         with self._changed:
-            self._in_hand -= count
-            self._changed.notify_all()
+            self._in_hand -= 1
+            self._studies[study] -= 1
+            if not self._studies[study]:
+                del self._studies[study]
+                self._changed.notify_all()
 
     def recall(self) -> list[Leased]:
         """Take back everything that no lane has begun."""

@@ -71,7 +71,11 @@ class Dispatcher:
         self._wake = threading.Event()
         self._settlements: list[Settlement] = []
         self._desks = {
-            name: _Desked(station, Desk(station.limits), self._pace(station))
+            name: _Desked(
+                station,
+                Desk(station.limits, ordered=station.kind != "dicomweb"),
+                self._pace(station),
+            )
             for name, station in plan.stations.items()
             if station.send
         }

@@ -87,7 +87,7 @@ class Lane:
         def hand_back(outcome: Outcome) -> None:
             leased = open_deliveries.pop(outcome.delivery_id, None)
             if leased is not None:
-                self._desk.done(1)
+                self._desk.done(leased)
                 self._report(Sent(leased, outcome, self._clock.monotonic() - began))
 
         try:

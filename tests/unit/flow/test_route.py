@@ -39,7 +39,9 @@ def test_final_ends_the_list():
 
 
 def test_a_rule_that_does_not_match_neither_acts_nor_ends():
-    decision = decide(plan(rule("a", send("x"), holds=False, final=True), rule("b", send("y"))), None)
+    decision = decide(
+        plan(rule("a", send("x"), holds=False, final=True), rule("b", send("y"))), None
+    )
     assert [owed.station for owed in decision.owed] == ["y"]
 
 
@@ -50,7 +52,10 @@ def test_disabled_rules_do_not_act():
 
 def test_same_station_and_recipe_is_owed_once_at_the_higher_priority():
     decision = decide(
-        plan(rule("a", send("x", priority=Priority.LOW)), rule("b", send("x", priority=Priority.HIGH))),
+        plan(
+            rule("a", send("x", priority=Priority.LOW)),
+            rule("b", send("x", priority=Priority.HIGH)),
+        ),
         None,
     )
     assert [(owed.station, owed.priority, owed.rule) for owed in decision.owed] == [
