@@ -95,7 +95,11 @@ class Courier:
             known = self._compiled.get(digest)
         if known is not None:
             return known
-        compiled = compile_recipe(self._ledger.recipe(digest), self._morphs)
+        try:
+            recipe = self._ledger.recipe(digest)
+        except KeyError:
+            raise MorphFailed("the recipe of this delivery is not in the ledger") from None
+        compiled = compile_recipe(recipe, self._morphs)
         with self._lock:
             if len(self._compiled) >= MAX_COMPILED:
                 self._compiled.clear()

@@ -45,6 +45,7 @@ class Supervisor:
         """Start every role, call `on_started`, watch until stopped; 0, or 1 after a failure."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal must not stop the images
         for child in self._children:
             self._start(child)
         on_started()
