@@ -61,10 +61,12 @@ def brought_to(position: str, port: int) -> RawPeer:
 @pytest.mark.parametrize("position", TABLE)
 def test_every_pdu_at_every_position(position):
     with running() as run:
-        for name, expected in TABLE[position].items():
-            with brought_to(position, run.port) as peer:
-                peer.sock.settimeout(3.0)
-                peer.send(PDUS[name])
+        peers = [(name, brought_to(position, run.port)) for name in PDUS]
+        for name, peer in peers:
+            peer.send(PDUS[name])
+        for name, peer in peers:
+            expected = TABLE[position][name]
+            with peer:
                 if expected == "close":
                     peer.expect_close(3.0)
                     continue
@@ -107,7 +109,7 @@ def test_F12_a_peer_lost_at_any_byte_frees_its_slot_and_leaves_no_instance(how):
     points = cut_points()
     with running(first_pdu_seconds=0.6, pdu_seconds=0.6, idle_seconds=0.6) as run:
         stalled = []
-        for place, offset in points:
+        for number, (_, offset) in enumerate(points, 1):
             peer = RawPeer(run.port, associate=False)
             peer.send(WHOLE[:offset])
             if how == "stall":
@@ -122,12 +124,19 @@ def test_F12_a_peer_lost_at_any_byte_frees_its_slot_and_leaves_no_instance(how):
                 while peer.sock.recv(65536):
                     pass
                 peer.close()
+            run.wait(lambda: run.server.counts().connections == number)
             run.wait_for_no_connection(seconds=3.0)
+        run.wait(lambda: run.server.counts().connections == len(points))
         run.wait_for_no_connection(seconds=4.0)
         # Whole data sets only; the three last cuts come after the last byte.
         assert run.sink.data_sets == [bytes(1500)] * 3
-        in_data_set = sum("data" in place or "fragment" in place or "in the last" in place
-                          for place, _ in points) - 1
+        in_data_set = (
+            sum(
+                "data" in place or "fragment" in place or "in the last" in place
+                for place, _ in points
+            )
+            - 1
+        )
         assert len(run.sink.broken) == in_data_set
         assert run.threads.alive() == ("accept test",)
         assert echo_seconds(run.port) < 1.0

@@ -176,7 +176,9 @@ def test_pynetdicom_sends_and_receives():
     receiver = AE("DEST")
     receiver.add_supported_context(CT, EXPLICIT)
     receiver.add_supported_context(VERIFICATION)
-    server = receiver.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)])
+    server = receiver.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)]
+    )
     try:
         with open_to(server.socket.getsockname()[1]) as association:
             assert association.peer_version_name.startswith("PYNETDICOM")

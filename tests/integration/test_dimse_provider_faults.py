@@ -105,7 +105,9 @@ def test_m10_a_claim_of_four_gigabytes_takes_no_memory():
         sock.close()
 
 
-@pytest.mark.parametrize("first", [HTTP, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64)])
+@pytest.mark.parametrize(
+    "first", [HTTP, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64)]
+)
 def test_other_protocols_hear_an_abort_and_are_closed(first):
     with running() as run, RawPeer(run.port, associate=False) as peer:
         peer.send(first)
@@ -149,7 +151,9 @@ def test_who_is_not_authorised_hears_why(fields):
     with running(sink) as run, RawPeer(run.port, associate=False) as peer:
         peer.send(associate_rq(calling="STRANGER", called="ELSE"))
         assert peer.pdu() == (3, bytes((0, *fields)))
-        assert [(c.calling_ae_title, c.called_ae_title) for c in sink.calls] == [("STRANGER", "ELSE")]
+        assert [(c.calling_ae_title, c.called_ae_title) for c in sink.calls] == [
+            ("STRANGER", "ELSE")
+        ]
         assert run.server.counts().associations == 0
 
 
@@ -420,7 +424,11 @@ def failing(error: Exception, after: int = 0):
     ("error", "status", "comment"),
     [
         (StoreFull("no room on /secret/path"), 0xA700, b"out of resources"),
-        (BadDataset("the data set ends early", 0xC000, (0x00080018,)), 0xC000, b"the data set ends early "),
+        (
+            BadDataset("the data set ends early", 0xC000, (0x00080018,)),
+            0xC000,
+            b"the data set ends early ",
+        ),
         (Refused("not you", 0x0124), 0x0124, b"not you "),
         (ProtocolError("of the handler's own making"), 0x0110, b"processing failure"),
         (ValueError("Doe^John"), 0x0110, b"processing failure"),
@@ -440,7 +448,9 @@ def test_what_a_handler_raises_becomes_a_status_and_the_next_instance_passes(
         answer = peer.response()
         assert int.from_bytes(answer[0x0900], "little") == status
         assert answer[0x0902] == comment
-        assert answer.get(0x0901) == (b"\x08\0\x18\0" if isinstance(error, BadDataset) and error.offending_tags else None)
+        assert answer.get(0x0901) == (
+            b"\x08\0\x18\0" if isinstance(error, BadDataset) and error.offending_tags else None
+        )
         sink.fault = None
         peer.send(request, *data)
         assert peer.status() == 0
@@ -515,9 +525,7 @@ _size = 4 + struct.unpack(">H", _context[_start + 2 : _start + 4])[0]
 _item = _context[_start : _start + _size]
 _body = _context[6:_start] + _item * 129 + _context[_start + _size :]
 LIMITS["129 contexts"] = struct.pack(">BxI", 1, len(_body)) + _body
-LIMITS["an even context identifier"] = (
-    _context[: _start + 4] + b"\x02" + _context[_start + 5 :]
-)
+LIMITS["an even context identifier"] = _context[: _start + 4] + b"\x02" + _context[_start + 5 :]
 _twice = _context[6:_start] + _item * 2 + _context[_start + _size :]
 LIMITS["one identifier twice"] = struct.pack(">BxI", 1, len(_twice)) + _twice
 
