@@ -41,7 +41,7 @@ def _by_name(kind: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for uid, (name, entry_kind, _, _, keyword) in UID_dictionary.items():
         if kind in entry_kind:
-            found.setdefault(name.lower(), uid)
-            if keyword:
-                found.setdefault(keyword.lower(), uid)
+            for word in (name, keyword):
+                if word:  # some retired UIDs have neither
+                    found.setdefault(word.lower(), uid)
     return found
