@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.support.store_making import open_store, owed
 
 from router.errors import StoreDown
 from router.store.keys import KeyRing
 from router.store.records import RecordDamaged
 from router.store.recovery import recover
 from router.store.segment import segment_path
+from tests.support.store_making import open_store, owed
 
 
 def altered(store, ref, offset, mask=0x55):

@@ -9,7 +9,6 @@ import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.store_making import open_store
 
 from router.errors import StoreDown
 from router.model.instance import RecordRef
@@ -18,6 +17,7 @@ from router.store.records import RecordDamaged
 from router.store.recovery import recover
 from router.store.sealed import CHUNK_BYTES
 from router.store.segment import segment_path
+from tests.support.store_making import open_store
 
 SIZES = [
     0, 1, 15, 65536, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 4 * CHUNK_BYTES,
