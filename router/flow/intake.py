@@ -166,6 +166,12 @@ class Intake:
         )
         try:
             return decide(plan, facts)
+        except BadDataset as error:
+            # A sequence a rule asks about is broken; the image itself is whole, so it is kept.
+            self._log.error(
+                "routing cannot read the header, instance quarantined", reason=str(error)
+            )
+            return Decision(Disposition.QUARANTINED, (), ())
         except Exception as error:  # noqa: BLE001 - a crashing rule must not cost the image
             self._log.bug("routing failed, instance quarantined", error)
             return Decision(Disposition.QUARANTINED, (), ())
