@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import trustme
 
 from router.clock import Clock
 from router.demo.cloud import Cloud
 from router.demo.cloud_faults import Fault
 from router.errors import MorphFailed, RouterError, StoreDown
 from router.model.delivery import Result
-from router.model.station import Auth, Basic, Bearer, Limits, OAuth, Secret, Station
+from router.model.station import Auth, Basic, Bearer, Limits, OAuth, Secret, Station, TlsProfile
 from router.peers.dicomweb import PLUGS, DicomwebPeer
 from tests.support.parcels import (
     SECRETS,
@@ -47,10 +48,19 @@ def station(cloud: Cloud, **changes: Any) -> Station:
         url=cloud.url,
         profile="azure",
         allow_insecure_http=True,
+        tls="small",
         auth=OAuth(cloud.token_url, "edge-a", client_secret=Secret("file", "cloud-secret")),
         send=True,
     )
     return replace(made, **changes)
+
+
+@pytest.fixture(scope="module", name="profiles")
+def one_small_authority(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TlsProfile]:
+    """One authority in place of the system's hundreds, which would be loaded for each test."""
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return {"small": TlsProfile("small", None, None, path)}
 
 
 @pytest.fixture
@@ -60,12 +70,14 @@ def cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def make(cloud: Cloud) -> Iterator[Callable[..., DicomwebPeer]]:
+def make(cloud: Cloud, profiles: dict[str, TlsProfile]) -> Iterator[Callable[..., DicomwebPeer]]:
     made: list[DicomwebPeer] = []
 
     def peer(clock: Clock | None = None, **changes: Any) -> DicomwebPeer:
         read = changes.pop("read", read_secret)
-        made.append(DicomwebPeer(station(cloud, **changes), peer_context(clock, read=read)))
+        made.append(
+            DicomwebPeer(station(cloud, **changes), peer_context(clock, read=read, tls=profiles))
+        )
         return made[-1]
 
     yield peer
@@ -321,8 +333,10 @@ def test_F19_a_token_that_expires_amid_the_batches_is_replaced(
     assert cloud.count("token") == 2
 
 
-def test_F19_all_peers_of_a_station_share_one_token(cloud: Cloud) -> None:
-    context = peer_context()
+def test_F19_all_peers_of_a_station_share_one_token(
+    cloud: Cloud, profiles: dict[str, TlsProfile]
+) -> None:
+    context = peer_context(tls=profiles)
     peers = [DicomwebPeer(station(cloud), context) for _ in range(8)]
     groups = [parcels([instance(100 + n, rows=8, columns=8)]) for n in range(8)]
     threads = [
