@@ -65,6 +65,8 @@ def decode_text(raw: bytes, character_set: str, *, strict: bool = False) -> str:
     With `strict`, bytes outside the character set raise CharacterSetProblem; else they become
     U+FFFD, and the default repertoire is read as ISO 8859-1.
     """
+    if raw.isascii() and _ESCAPE not in raw:
+        return raw.decode("ascii")
     encodings = encodings_of(character_set)
     errors = "strict" if strict else "replace"
     try:

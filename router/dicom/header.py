@@ -9,19 +9,22 @@ Deflated data sets are inflated as far as the header goes, not further (PS3.5 A.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from router.dicom.elements import Limits, coding_of
 from router.dicom.inflate import Inflater
 from router.dicom.nested import find_attribute
 from router.dicom.scan import Scanner
+from router.dicom.tags import all_vrs_for
 from router.dicom.transfer_syntax import layout_of
-from router.dicom.values import Attribute, decode
+from router.dicom.values import KNOWN_VRS, Attribute, decode
 from router.dicom.wanted import CHARACTER_SET, compile_wanted
 from router.errors import BadDataset
 from router.model.path import Path
 
 HeaderLimits = Limits
-_DEFAULT_LIMITS = Limits()
+_DEFAULT_LIMITS: Final = Limits()
+_PLAIN_VRS: Final = KNOWN_VRS - {"UN"}
 
 
 class HeaderReader:
@@ -115,4 +118,16 @@ class HeaderReader:
         `[*]` gives the values of all items together. Values longer than the limit count as empty.
         Raises BadDataset when the bytes of a wanted sequence are no sequence.
         """
+        step = path.steps[0]
+        if path.is_plain and step.item is None:
+            kept = self._scanner.kept.get(step.tag)
+            if kept is None:
+                return None
+            vr = kept[0]
+            if not vr and len(choices := all_vrs_for(step.tag)) == 1:
+                vr = choices[0]
+            if vr in _PLAIN_VRS:
+                return Attribute(
+                    step.tag, vr, decode(vr, kept[1], self._layout, self.character_set)
+                )
         return find_attribute(self._scanner.kept, path, coding_of(self._layout), self.character_set)

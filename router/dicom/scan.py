@@ -29,13 +29,15 @@ Kept = dict[int, tuple[str, bytes]]
 _ELEMENTS: Final = 0
 _ITEMS: Final = 1
 _FRAGMENTS: Final = 2
+_SMALL_BYTES: Final = 256
+_SMALL_ROOM: Final = 256 * 1024
 _CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class _Form:
     """How element headers are taken apart in one coding."""
 
-    __slots__ = ("item", "length", "long_vrs", "short_vrs", "unpack")
+    __slots__ = ("item", "length", "long_vrs", "short_vrs", "unpack", "vr_names")
 
     def __init__(self, coding: Coding) -> None:
         order = "<" if coding.little_endian else ">"
@@ -45,8 +47,9 @@ class _Form:
         code = struct.Struct(order + "H").unpack
         self.short_vrs = frozenset(code(vr.encode())[0] for vr in SHORT_VRS)
         # Two capital letters that are no VR of ours are a VR of a later edition: the long form.
-        pairs = (first + second for first in _CAPITALS for second in _CAPITALS)
-        self.long_vrs = frozenset(code(pair.encode())[0] for pair in pairs) - self.short_vrs
+        pairs = [first + second for first in _CAPITALS for second in _CAPITALS]
+        self.vr_names = {code(pair.encode())[0]: pair for pair in pairs}
+        self.long_vrs = frozenset(self.vr_names) - self.short_vrs
 
 
 _FORMS: Final = {
@@ -130,7 +133,10 @@ class Scanner:
         form, actions = self._form, self._actions
         explicit = self._coding.explicit_vr
         unpack, short_vrs, long_vrs = form.unpack, form.short_vrs, form.long_vrs
+        names, kept, is_little = form.vr_names, self.kept, self._coding.little_endian
         last, count, key = end - 8, 0, self._last_key
+        # What is this small is kept without asking, while all of it together fits.
+        small = _SMALL_BYTES if self._may_keep(_SMALL_ROOM) else -1
         find = actions.get
         while at <= last:
             if explicit:
@@ -146,9 +152,17 @@ class Scanner:
                 body = at + 8
             count += 1
             action = find(key)
-            if action is None and length != UNDEFINED:
-                at = body + length
-                continue
+            if length != UNDEFINED:
+                if action is None:
+                    at = body + length
+                    continue
+                if action == KEEP and length <= small and body + length <= end:
+                    tag = ((key & 0xFFFF) << 16) | (key >> 16) if is_little else key
+                    after = body + length
+                    kept[tag] = (names.get(vr, "??") if explicit else "", bytes(view[body:after]))
+                    self._kept_bytes += length
+                    at = after
+                    continue
             depth = len(self._stack)
             at = self._special(view, at, (body, length), action, key)
             if depth != len(self._stack):
