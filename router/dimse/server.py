@@ -112,13 +112,11 @@ class Server:
             self._accepting.join(_CLOSE_SECONDS)
         if not keep_socket:
             self._sock.close()
+        # Once each: a second time would silence the abort the first one made it send.
+        for connection in self._admission.connections():
+            connection.wire.interrupt()
         deadline = self._clock.monotonic() + _CLOSE_SECONDS
-        while True:
-            left = self._admission.connections()
-            for connection in left:
-                connection.wire.interrupt()
-            if not left or self._clock.monotonic() >= deadline:
-                return
+        while self._admission.connections() and self._clock.monotonic() < deadline:
             self._clock.wait(threading.Event(), _DRAIN_STEP_SECONDS)
 
     def _accept(self) -> None:

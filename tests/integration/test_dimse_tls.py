@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import socket
 import ssl
 import time
@@ -32,7 +32,7 @@ def files(tmp_path_factory):
     """Certificates of one authority, and of another nobody trusts."""
     folder = tmp_path_factory.mktemp("tls")
     ours, other = trustme.CA(organization_name="Clinic"), trustme.CA()
-    expired = datetime.datetime(2020, 1, 1)
+    expired = dt.datetime(2020, 1, 1)
     issued = {
         "server": ours.issue_cert("127.0.0.1", "localhost"),
         "client": ours.issue_cert("ct1.clinic.example", common_name="CT1"),
