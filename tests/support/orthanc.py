@@ -73,6 +73,12 @@ class Orthanc:
             raise AssertionError(f"Orthanc ended at once\n{self._process.tail()}")
         return is_listening(self.http_port) and is_listening(self.dicom_port)
 
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL it."""
         if self._process is not None:

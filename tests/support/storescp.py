@@ -71,6 +71,12 @@ class StoreScp:
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
 
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL it and the children that receive."""
         if self._process is not None:
