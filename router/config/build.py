@@ -62,7 +62,8 @@ class TreeBuilder:
         """
         for kind, event in events:
             if kind == "scalar":
-                self._refuse_tag(event)
+                if event.tag is not None:
+                    self._refuse_tag(event)
                 self._add(self._scalar(event), event.anchor, 1, 0)
             elif kind in ("mapping", "sequence"):
                 self._open(kind, event)

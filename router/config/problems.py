@@ -32,7 +32,7 @@ def render(problem: Problem, lines: Sequence[str]) -> str:
     """The problem as people read it; `lines` are the source lines of its file (may be empty)."""
     place = problem.place
     words = _clean(problem.message)
-    head = f"{place.file}:{place.line}:{place.column}: {problem.severity} {problem.code}: {words}"
+    head = f"{_clean(place.file)}:{place.line}:{place.column}: {problem.severity} {problem.code}: {words}"
     hint = _clean(hint_of(problem))
     if not 1 <= place.line <= len(lines):
         return f"{head}\n  = {hint}" if hint else head

@@ -1,0 +1,35 @@
+"""Configuration folders for tests: written, loaded with every plug, and its example from the design."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from router import plugs
+from router.config.load import Loaded, load
+from router.config.plugged import Plugs
+
+BASE = "version: 1\nrouter: {name: edge, ae_title: EDGE, data_dir: data}\n"
+PACS = "stations:\n  pacs: {ae_title: PACS, host: pacs.example, port: 104, send: true}\n"
+
+
+@cache
+def all_plugs() -> Plugs:
+    """Every plug of the product."""
+    return Plugs(plugs.operators(), plugs.morphs(), plugs.station_kinds())
+
+
+def write(folder: Path, **files: str) -> Path:
+    """A folder with `name.yaml` files of these texts; `__` in a name is a `/`."""
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def loaded(folder: Path, text: str = "", *, base: str = BASE, **environment: str) -> Loaded:
+    """Load the folder, with these texts in it if given, in this environment and no other."""
+    if text:
+        write(folder, base=base, site=text)
+    return load(folder, all_plugs(), environment=environment)
