@@ -99,9 +99,18 @@ class Item(NamedTuple):
 
 
 _FORMATS: Final = {
-    little: struct.Struct(f"{order}HH2sH") for little, order in ((True, "<"), (False, ">"))
+    True: struct.Struct("<HH2sH").unpack_from,
+    False: struct.Struct(">HH2sH").unpack_from,
 }
-_LENGTHS: Final = {True: struct.Struct("<I"), False: struct.Struct(">I")}
+_LENGTHS: Final = {True: struct.Struct("<I").unpack_from, False: struct.Struct(">I").unpack_from}
+_CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# Two capital letters that are no VR of ours are a VR of a later edition: the long form.
+_LONG_NAMES: Final = {
+    (first + second).encode(): first + second
+    for first in _CAPITALS
+    for second in _CAPITALS
+    if first + second not in SHORT_VRS
+}
 
 
 class ElementReader:
@@ -112,6 +121,7 @@ class ElementReader:
         self._read = read
         self._limits = limits or Limits()
         self._work = 0
+        self._max_work = 8 * self._limits.max_elements + self._limits.max_fragments
         self._window = b""
         self._window_start = 0
 
@@ -120,17 +130,23 @@ class ElementReader:
 
         Delimiters and items have VR ''. Raises BadDataset where the header passes `end`.
         """
-        self._count()
-        buffer, place = self._at(at, end, 8)
-        group, number, letters, short = _FORMATS[coding.little_endian].unpack_from(buffer, place)
+        self._work += 1
+        # Nested content may be passed once per level, so the whole walk has a larger budget.
+        if self._work > self._max_work:
+            raise BadDataset("too many elements")
+        place = at - self._window_start
+        if place < 0 or at + 8 > end or place + 8 > len(self._window):
+            place = self._load(at, end, 8)
+        group, number, letters, short = _FORMATS[coding[1]](self._window, place)
         tag = (group << 16) | number
-        if not coding.explicit_vr or group == 0xFFFE:
-            return tag, "", at + 8, _LENGTHS[coding.little_endian].unpack_from(buffer, place + 4)[0]
-        vr = letters.decode("latin-1")
-        if vr in SHORT_VRS or not (vr.isascii() and vr.isalpha() and vr.isupper()):
-            return tag, vr, at + 8, short
-        buffer, place = self._at(at, end, 12)
-        return tag, vr, at + 12, _LENGTHS[coding.little_endian].unpack_from(buffer, place + 8)[0]
+        if not coding[0] or group == 0xFFFE:
+            return tag, "", at + 8, _LENGTHS[coding[1]](self._window, place + 4)[0]
+        vr = _LONG_NAMES.get(letters)
+        if vr is None:
+            return tag, letters.decode("latin-1"), at + 8, short
+        if at + 12 > end or place + 12 > len(self._window):
+            place = self._load(at, end, 12)
+        return tag, vr, at + 12, _LENGTHS[coding[1]](self._window, place + 8)[0]
 
     def elements(self, start: int, end: int, coding: Coding) -> Iterator[Element]:
         """The elements between two offsets; stray delimiters are passed over."""
@@ -217,21 +233,15 @@ class ElementReader:
                 raise BadDataset("a length points past the end")
         return at
 
-    def _at(self, at: int, end: int, size: int) -> tuple[bytes, int]:
+    def _load(self, at: int, end: int, size: int) -> int:
+        """Have `size` bytes from an offset in the window; gives their place in it."""
         if at + size > end:
             raise BadDataset("the data set ends inside an element header")
         place = at - self._window_start
         if place < 0 or place + size > len(self._window):
-            wanted = min(_WINDOW_BYTES, self.length - at)
-            self._window = bytes(self._read(at, wanted))
+            self._window = bytes(self._read(at, min(_WINDOW_BYTES, self.length - at)))
             self._window_start = at
             place = 0
             if len(self._window) < size:
                 raise BadDataset("the data set ends early")
-        return self._window, place
-
-    def _count(self) -> None:
-        self._work += 1
-        # Nested content may be passed once per level, so the whole walk has a larger budget.
-        if self._work > 8 * self._limits.max_elements + self._limits.max_fragments:
-            raise BadDataset("too many elements")
+        return place

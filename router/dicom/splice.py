@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from router.dicom.elements import UNDEFINED, Coding, Element
-from router.dicom.tree import Entry, NewElement, Node, OpenSequence
+from router.dicom.tree import NewElement, Node, OpenSequence
 from router.dicom.write import element_header, item_end, item_header, sequence_end
 
 
@@ -63,14 +63,22 @@ def merged(pieces: Iterable[Piece]) -> list[Piece]:
 
 def _entries(node: Node) -> list[Piece]:
     pieces: list[Piece] = []
+    start = end = 0
     for entry in node.entries:
-        pieces.extend(_entry(entry, node.coding))
+        if isinstance(entry, Element):
+            if entry.start != end:
+                pieces.append(Span(start, end))
+                start = entry.start
+            end = entry.end
+            continue
+        pieces.append(Span(start, end))
+        start = end
+        pieces.extend(_changed(entry, node.coding))
+    pieces.append(Span(start, end))
     return pieces
 
 
-def _entry(entry: Entry, coding: Coding) -> list[Piece]:
-    if isinstance(entry, Element):
-        return [Span(entry.start, entry.end)]
+def _changed(entry: NewElement | OpenSequence, coding: Coding) -> list[Piece]:
     if isinstance(entry, NewElement):
         return [element_header(entry.tag, entry.vr, len(entry.value), coding) + entry.value]
     if entry.source is not None and not entry.is_changed:
