@@ -66,7 +66,7 @@ class Segment:
             while True:
                 segment = cls._claim(folder, number)
                 if segment is not None:
-                    sync_folder(folder)
+                    segment._make_durable(folder)
                     return segment
                 number += 1
         except OSError as error:
@@ -82,13 +82,22 @@ class Segment:
         try:
             # Between the two calls a recovery elsewhere may have taken the empty file away.
             if lock_file(descriptor) and os.fstat(descriptor).st_nlink:
-                os.fsync(descriptor)
                 return cls(number, descriptor)
         except OSError:
             os.close(descriptor)
             raise
         os.close(descriptor)
         return None
+
+    def _make_durable(self, folder: Path) -> None:
+        try:
+            os.fsync(self._descriptor)
+            sync_folder(folder)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(segment_path(folder, self.number))
+            self.close()
+            raise
 
     @property
     def sealed_off(self) -> bool:

@@ -10,7 +10,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.errors import StoreDown
+from router.errors import StoreDown, StoreFull
 from router.model.instance import RecordRef
 from router.store import layout
 from router.store.records import RecordDamaged
@@ -137,7 +137,7 @@ def test_p1_many_writers_share_a_segment_and_its_syncs(store, monkeypatch):
     assert len({ref.segment for ref, _ in written.values()}) == 1
 
 
-def test_f5_a_failed_sync_is_never_retried(store, monkeypatch):
+def test_F5_a_failed_sync_is_never_retried(store, monkeypatch):
     good = write(store, b"good")
     calls = []
 
@@ -194,7 +194,7 @@ def test_F5_everybody_who_waits_for_a_failed_sync_hears_it(store, monkeypatch):
     assert len(answers) == 6
 
 
-def test_p3_f5_void_records_are_not_found_by_recovery(tmp_path, monkeypatch):
+def test_F5_p3_void_records_are_not_found_by_recovery(tmp_path, monkeypatch):
     store = open_store(tmp_path)
     kept = store.keep(1, b"kept", index=False)
 
@@ -214,6 +214,22 @@ def test_p3_f5_void_records_are_not_found_by_recovery(tmp_path, monkeypatch):
     assert [ref for _, ref in again.ledger.owed_records()] == [kept.ref]
     again.close()
     store.close()
+
+
+def test_F6_a_segment_that_cannot_be_made_leaves_no_file(store, monkeypatch):
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    open_files = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with pytest.raises(StoreFull):
+            write(store, b"x")
+    assert len(os.listdir("/proc/self/fd")) == open_files
+    assert os.listdir(store.journal.folder) == []
+    monkeypatch.undo()
+    assert not store.journal.broken
+    assert store.read(write(store, b"x")) == b"x"
 
 
 def test_reading_survives_the_closing_of_rarely_used_segments(tmp_path):
