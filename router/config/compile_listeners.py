@@ -15,8 +15,8 @@ from router.model.station import TlsProfile
 
 # Services the language knows and this version does not offer yet, by kind of listener.
 _NOT_OFFERED: Final = {
-    "http": ("dicomweb", "cache", "ui"),
-    "https": ("dicomweb", "cache", "ui", "api"),
+    "http": ("dicomweb", "cache", "ui", "api"),
+    "https": ("dicomweb", "cache", "ui", "api", "metrics"),
 }
 
 

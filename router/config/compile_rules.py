@@ -156,7 +156,7 @@ class Rules:
         if "morph" in data:
             written = node_at(node, ("morph",)) or node
             steps = (*steps, *self._morphs.steps(written, (*path, "morph")))
-        self._warn_of_waiting(node, data, path)
+        self._warn_of_later_keys(node, data, path)
         syntax = self._transfer_syntax(node, data, path)
         if station is None:
             return None
@@ -206,16 +206,19 @@ class Rules:
             self._context.error("DR207", message, node, path, hint)
         return name
 
-    def _warn_of_waiting(
+    def _warn_of_later_keys(
         self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
     ) -> None:
-        if data.get("when", "instance") == "instance":
-            return
-        place = place_at(node, ("when",), at_key=True)
-        message = f"'when: {data['when']}' is not acted upon by this version"
-        hint = "each instance is sent at once"
-        shown = show_path((*path, "when"))
-        self._context.report.warn("DR390", message, place, path=shown, hint=hint)
+        waits = data.get("when", "instance") != "instance"
+        for key, is_used, hint in (
+            ("when", waits, "each instance is sent at once"),
+            ("transfer_syntax", "transfer_syntax" in data, "it is agreed with the station"),
+        ):
+            if is_used:
+                place = place_at(node, (key,), at_key=True)
+                message = f"'{key}: {data[key]}' is not acted upon by this version"
+                shown = show_path((*path, key))
+                self._context.report.warn("DR390", message, place, path=shown, hint=hint)
 
     def _transfer_syntax(
         self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]

@@ -25,6 +25,7 @@ from router.model.station import (
 )
 
 _FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
+_NOT_ACTED_UPON: Final = ("query_retrieve", "archive_server", "iocm", "issuer_of_patient_id")
 _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
 
 
@@ -186,7 +187,7 @@ def _refuse_later_keys(
             shown = show_path((*path, key))
             context.report.error("DR290", message, place(key), path=shown, hint=hint)
     limits = data.get("limits", {})
-    harmless = [("iocm",)] if data.get("iocm") else []
+    harmless = [(key,) for key in _NOT_ACTED_UPON if data.get(key)]
     below: list[tuple[str, ...]] = [
         *harmless,
         *(("limits", key) for key in ("bandwidth", "hours") if key in limits),
