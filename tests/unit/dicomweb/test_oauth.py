@@ -6,7 +6,8 @@ import base64
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -106,6 +107,48 @@ def test_F19_one_renewal_for_many_threads_and_nobody_waits_while_the_old_one_las
         clock.offset += 3400
         list(pool.map(lambda _: tokens.token(), range(64)))
     assert cloud.count("token") == 2
+
+
+def test_F19_during_a_slow_renewal_the_old_token_goes_on(cloud: Cloud) -> None:
+    clock = FakeClock()
+    asked, answered = threading.Event(), threading.Event()
+    known = cloud.is_known_client
+
+    def slowly(form: Mapping[str, str], header: str) -> bool:
+        asked.set()
+        return answered.wait(5) and known(form, header)
+
+    with source(cloud, clock) as tokens, ThreadPoolExecutor(1) as pool:
+        first = tokens.token()
+        cloud.is_known_client = slowly  # type: ignore[method-assign]
+        clock.offset += 3400
+        renewing = pool.submit(tokens.token)
+        assert asked.wait(5)
+        began_at = time.monotonic()
+        assert tokens.token() == first
+        assert time.monotonic() - began_at < 2
+        answered.set()
+        assert renewing.result() != first
+
+
+def test_F19_threads_that_waited_share_a_token_that_hardly_lives(cloud: Cloud) -> None:
+    cloud.token_script.always(_answered(0))
+    start = threading.Barrier(8)
+    known = cloud.is_known_client
+
+    def slowly(form: Mapping[str, str], header: str) -> bool:
+        time.sleep(0.3)
+        return known(form, header)
+
+    cloud.is_known_client = slowly  # type: ignore[method-assign]
+
+    def ask(_: int) -> str:
+        start.wait(5)
+        return tokens.token()
+
+    with source(cloud) as tokens, ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(8))) == {"tok"}
+    assert cloud.count("token") == 1
 
 
 def test_F19_a_dropped_token_is_replaced_at_most_once_a_second(cloud: Cloud) -> None:
