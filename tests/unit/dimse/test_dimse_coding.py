@@ -114,6 +114,7 @@ def assembled(pdus: bytes, payload: int) -> tuple[bytes, bytes]:
         if control & 1:
             command += body
         else:
+            assert body or not data  # some peers stumble over an empty last fragment
             data += body
             ended = bool(control & 2)
     assert ended
