@@ -26,7 +26,8 @@ def example_files() -> dict[str, str]:
 
 
 def _with_local_schema(text: str) -> str:
-    lines = text.splitlines(keepends=True)
+    """The schema and the data directory of a folder that stands by itself."""
+    lines = text.replace("data_dir: ../data", "data_dir: data").splitlines(keepends=True)
     if lines and lines[0].startswith(MODELINE):
         lines[0] = f"{MODELINE}./dicom-router.schema.json\n"
     return "".join(lines)

@@ -70,16 +70,25 @@ class Courier:
         try:
             record = self._journal.open(leased.record)
             open_records.callback(record.close)
-            edit = self._edit(leased, record)
+            edit, character_set = self._edit(leased, record)
         except RecordDamaged as error:
             raise MorphFailed(f"the stored record is damaged, nothing was sent: {error}") from error
-        facts = (leased.sop_class_uid, leased.sop_instance_uid, leased.study_instance_uid)
-        target = transfer_syntax_uid or leased.transfer_syntax_uid
-        return prepare(record.read, record.length, leased.transfer_syntax_uid, target, edit, facts)
+        return prepare(
+            record.read,
+            record.length,
+            leased.transfer_syntax_uid,
+            transfer_syntax_uid or leased.transfer_syntax_uid,
+            edit,
+            (leased.sop_class_uid, leased.sop_instance_uid, leased.study_instance_uid),
+            default_character_set=character_set,
+        )
 
-    def _edit(self, leased: Leased, record: Record) -> Callable[[EditableDataSet], None] | None:
+    def _edit(
+        self, leased: Leased, record: Record
+    ) -> tuple[Callable[[EditableDataSet], None] | None, str]:
+        """The recipe as an edit, and the character set that was assumed when it was accepted."""
         if leased.recipe_digest == NO_CHANGE:
-            return None
+            return None, ""
         apply = self._recipe(leased.recipe_digest)
         instance = decode(record.envelope()).instance
         context = MorphContext(
@@ -88,7 +97,7 @@ class Courier:
             router_name=self._names.name,
             organization=self._names.organization,
         )
-        return lambda data_set: apply(data_set, context)
+        return lambda data_set: apply(data_set, context), instance.assumed_character_set
 
     def _recipe(self, digest: str) -> Edit:
         with self._lock:

@@ -191,11 +191,11 @@ class Dispatcher:
     def _settle(self, sent: Sent) -> Settlement:
         entry = self._desks[sent.leased.station]
         name, outcome = sent.leased.station, sent.outcome
-        self._metrics.send_attempts.labels(name, outcome.result.value).inc()
+        self._metrics.send_attempts.add(name, outcome.result.value)
         if outcome.result is Result.DELIVERED:
-            self._metrics.sent_bytes.labels(name).inc(sent.leased.data_set_length)
+            self._metrics.sent_bytes.add(name, amount=sent.leased.data_set_length)
             self._metrics.send_seconds.labels(name).observe(sent.seconds)
-        return settle(outcome, sent.leased, entry.station.retry, self._clock)
+        return settle(outcome, sent.leased, entry.station, self._clock)
 
     def _react(self, sent: Sent) -> list[Settlement]:
         """What an outcome says of the station; deliveries nobody began are taken back."""
@@ -223,7 +223,7 @@ class Dispatcher:
             settle(
                 Outcome(leased.delivery_id, Result.UNREACHABLE, outcome.message),
                 leased,
-                entry.station.retry,
+                entry.station,
                 self._clock,
             )
             for leased in entry.desk.recall()

@@ -98,21 +98,20 @@ class Intake:
                 reason=str(error),
             )
             answer = Answer(error.status, str(error)[:64], error.offending_tags)
-            self._metrics.instances_received.labels(station, "bad_data_set").inc()
+            self._metrics.instances_received.add(station, "bad_data_set")
         return answer
 
     def _failed(self, station: str, error: RouterError, comment: str, outcome: str) -> Answer:
         self._log.error("instance not accepted", station=station, reason=str(error))
-        self._metrics.instances_received.labels(station, outcome).inc()
+        self._metrics.instances_received.add(station, outcome)
         return Answer(error.dimse_status, comment)
 
     def _take(self, arrival: Arrival, chunks: Iterator[memoryview]) -> Answer:
         plan = self._plan()
         self._indexer.check()
+        character_set = assumed_character_set(plan, arrival.source)
         reader = HeaderReader(
-            arrival.transfer_syntax_uid,
-            plan.needs,
-            default_character_set=assumed_character_set(plan, arrival.source),
+            arrival.transfer_syntax_uid, plan.needs, default_character_set=character_set
         )
         writer = self._journal.begin()
         try:
@@ -121,13 +120,11 @@ class Intake:
                 writer.append(view)
             reader.finish()
             _check_uids(arrival, reader)
-            instance = self._instance(arrival, reader, writer)
+            instance = self._instance(arrival, reader, writer, character_set)
             decision = self._decide(plan, reader, instance)
             if decision.refusal is not None:
                 writer.abandon()
-                self._metrics.instances_received.labels(
-                    arrival.source.station or "-", "refused"
-                ).inc()
+                self._metrics.instances_received.add(arrival.source.station or "-", "refused")
                 return Answer(decision.refusal.status, decision.refusal.comment)
             ref = writer.commit(encode(instance, decision, plan.digest))
         except BaseException:
@@ -137,7 +134,9 @@ class Intake:
         self._count(instance, decision)
         return Answer(SUCCESS)
 
-    def _instance(self, arrival: Arrival, reader: HeaderReader, writer: Writer) -> Instance:
+    def _instance(
+        self, arrival: Arrival, reader: HeaderReader, writer: Writer, character_set: str
+    ) -> Instance:
         return Instance(
             sop_class_uid=arrival.sop_class_uid,
             sop_instance_uid=arrival.sop_instance_uid,
@@ -153,6 +152,7 @@ class Intake:
             content_digest=writer.digest(),
             received_at=self._clock.now(),
             source=arrival.source,
+            assumed_character_set=character_set,
         )
 
     def _decide(self, plan: Plan, reader: HeaderReader, instance: Instance) -> Decision:
@@ -178,10 +178,10 @@ class Intake:
 
     def _count(self, instance: Instance, decision: Decision) -> None:
         station = instance.source.station or "-"
-        self._metrics.instances_received.labels(station, decision.disposition.value).inc()
-        self._metrics.received_bytes.labels(station).inc(instance.data_set_length)
+        self._metrics.instances_received.add(station, decision.disposition.value)
+        self._metrics.received_bytes.add(station, amount=instance.data_set_length)
         for rule in decision.rules:
-            self._metrics.rule_matches.labels(rule).inc()
+            self._metrics.rule_matches.add(rule)
 
 
 def assumed_character_set(plan: Plan, source: Source) -> str:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from router.clock import Clock
 from router.model.delivery import Leased, Outcome, Result, State
-from router.model.station import Retry
+from router.model.station import Station
 from router.peers.status import attempt_limit
 from router.store.ledger import Settlement
 
 
-def settle(outcome: Outcome, leased: Leased, retry: Retry, clock: Clock) -> Settlement:
+def settle(outcome: Outcome, leased: Leased, station: Station, clock: Clock) -> Settlement:
     """The row a delivery gets for this outcome."""
     if outcome.result is Result.DELIVERED:
         return Settlement(outcome, None, State.DELIVERED, count_attempt=True)
@@ -24,8 +24,9 @@ def settle(outcome: Outcome, leased: Leased, retry: Retry, clock: Clock) -> Sett
         return Settlement(outcome, None, State.QUARANTINED, count_attempt=True)
     if outcome.result is not Result.RETRY:
         return Settlement(outcome, clock.now(), State.QUEUED, count_attempt=False)
+    retry = station.retry
     attempts = leased.attempts + 1
-    limit = attempt_limit(outcome.status)
+    limit = attempt_limit(outcome.status, station.kind)
     expired = clock.now() - leased.created_at > retry.give_up_seconds
     if expired or (limit is not None and attempts >= limit):
         return Settlement(outcome, None, State.DEAD, count_attempt=True)

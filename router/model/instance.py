@@ -40,7 +40,8 @@ class Instance:
 
     Lengths are bytes of the data set as received. `header_length` is where the header ends: the
     offset of Pixel Data, or the whole length when there is none. `content_digest` is BLAKE3 of the
-    data set (32 bytes). Texts are empty where the attribute is absent. `patient_id`,
+    data set (32 bytes). `assumed_character_set` is the one its station is configured with, for texts
+    of an object that declares none. Texts are empty where the attribute is absent. `patient_id`,
     `issuer_of_patient_id` and `accession_number` live in the sealed envelope only, never in the
     ledger.
     """
@@ -59,3 +60,4 @@ class Instance:
     content_digest: bytes
     received_at: float
     source: Source
+    assumed_character_set: str = ""

@@ -6,7 +6,7 @@ seconds, sizes bytes, rates bytes per second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -128,4 +128,4 @@ class Station:
     heartbeat: Heartbeat = Heartbeat()
     retry: Retry = Retry()
     limits: Limits = Limits()
-    place: Place | None = None
+    place: Place | None = field(default=None, compare=False)

@@ -21,7 +21,7 @@ from router.store.recovery import recover
 
 def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None:
     """Serve every DIMSE listener until told to stop, then drain."""
-    ledger = open_ledger(role.places, role.clock, role.boot_id)
+    ledger = open_ledger(role.places, role.clock, role.boot_id, rows_in_journal=True)
     journal = open_journal(role.places, role.plan, role.clock)
     # A predecessor that crashed may have left records that are durable and not indexed.
     recover(journal, ledger)
@@ -32,9 +32,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     def authorise(calling: Calling) -> Source | Rejection:
         source = admit(role.plan, calling)
         refused = isinstance(source, Rejection)
-        role.metrics.associations.labels(
-            calling.listener, "refused" if refused else "accepted"
-        ).inc()
+        role.metrics.associations.add(calling.listener, "refused" if refused else "accepted")
         if isinstance(source, Rejection):
             role.log.warning(
                 "association refused",

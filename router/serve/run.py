@@ -51,7 +51,7 @@ def run(plan: Plan, log: Log, on_ready: Callable[[], None]) -> int:
     boot_id = uuid.uuid4().hex
     lock = DataLock.acquire(places.data_dir, boot_id, __version__)
     try:
-        _recover(plan, places, boot_id, log)
+        _recover(plan, places, boot_id, log, unclean=lock.unclean)
         sockets = bind(plan)
         bodies = _bodies(plan, sockets, boot_id, log)
         log.info("starting", roles=" ".join(bodies), plan=plan.digest[:12], boot_id=boot_id)
@@ -89,10 +89,10 @@ def _listen(listener: Listener) -> socket.socket:
     return listening
 
 
-def _recover(plan: Plan, places: Places, boot_id: str, log: Log) -> None:
+def _recover(plan: Plan, places: Places, boot_id: str, log: Log, *, unclean: bool) -> None:
     """Before the fork, and closed again: no database connection may cross it."""
     clock = Clock()
-    ledger = open_ledger(places, clock, boot_id)
+    ledger = open_ledger(places, clock, boot_id, quick_check=unclean)
     try:
         journal = open_journal(places, plan, clock)
         found = recover(journal, ledger)

@@ -12,10 +12,23 @@ from router.store.sqlite_ledger import SqliteLedger
 
 
 def open_ledger(
-    places: Places, clock: Clock, boot_id: str, *, read_only: bool = False
+    places: Places,
+    clock: Clock,
+    boot_id: str,
+    *,
+    read_only: bool = False,
+    quick_check: bool = False,
+    rows_in_journal: bool = False,
 ) -> SqliteLedger:
-    """The ledger. Raises StoreDown when it cannot be opened."""
-    return SqliteLedger.open(places.ledger, clock, boot_id, read_only=read_only)
+    """The ledger; see `SqliteLedger.open`. Raises StoreDown when it cannot be opened."""
+    return SqliteLedger.open(
+        places.ledger,
+        clock,
+        boot_id,
+        read_only=read_only,
+        quick_check=quick_check,
+        rows_in_journal=rows_in_journal,
+    )
 
 
 def open_journal(places: Places, plan: Plan, clock: Clock) -> Journal:

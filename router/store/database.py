@@ -1,6 +1,7 @@
 """One SQLite file: how it is opened, how it grows up, who may write, and what its errors mean.
 
-WAL, `synchronous=FULL`: a transaction that returned is on stable storage. Writers of all processes
+WAL. `synchronous=FULL`: a transaction that returned is on stable storage; NORMAL, for a writer whose
+rows the journal can give again, keeps order and wholeness but may lose the last ones. Writers of all processes
 queue at one lock file instead of SQLite's busy polling. A failed write rolls back; after an I/O
 error or damage nothing is written any more (StoreDown). A file of a newer schema is refused.
 """
@@ -25,7 +26,6 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
-    "PRAGMA synchronous = FULL",
     "PRAGMA cache_size = -16384",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA temp_store = MEMORY",
@@ -36,10 +36,18 @@ _FATAL: Final = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 class Database:
     """A connection to write and one to read. Safe for threads; opened after a fork."""
 
-    def __init__(self, path: Path, *, read_only: bool = False, quick_check: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        quick_check: bool = False,
+        rows_in_journal: bool = False,
+    ) -> None:
         """Raises StoreDown when the file is damaged, of a newer schema or of another program."""
         self._path = path
         self._read_only = read_only
+        self._synchronous = "NORMAL" if rows_in_journal else "FULL"
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._broken = ""
@@ -118,6 +126,7 @@ class Database:
         )
         for pragma in _PRAGMAS:
             connection.execute(pragma)
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         return connection
 
     def _prepare(self, *, quick_check: bool) -> None:

@@ -50,6 +50,7 @@ def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
             instance.header_length,
             instance.content_digest.hex(),
             instance.received_at,
+            instance.assumed_character_set,
         ],
         "source": [
             source.listener,
@@ -84,9 +85,9 @@ def decode(octets: bytes) -> Envelope:
 
 
 def _instance(value: Any) -> Instance:
-    facts = [*value["instance"], Source(*value["source"])]
+    facts = value["instance"]
     facts[11] = bytes.fromhex(facts[11])
-    return Instance(*facts)
+    return Instance(*facts[:13], Source(*value["source"]), *facts[13:])
 
 
 def _decision(value: Any) -> Decision:

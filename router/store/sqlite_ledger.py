@@ -56,12 +56,18 @@ class SqliteLedger:
         *,
         read_only: bool = False,
         quick_check: bool = False,
+        rows_in_journal: bool = False,
     ) -> SqliteLedger:
         """The ledger in that file, made when it is missing; `quick_check` after an unclean stop.
 
+        With `rows_in_journal` the caller only indexes what lies in the journal: a power cut may
+        take its last rows back, and recovery indexes them again. Everything else must not use it.
+
         Raises StoreDown when it is damaged or of a newer version.
         """
-        database = Database(path, read_only=read_only, quick_check=quick_check)
+        database = Database(
+            path, read_only=read_only, quick_check=quick_check, rows_in_journal=rows_in_journal
+        )
         return cls(database, clock, boot_id)
 
     def index(

@@ -21,6 +21,21 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "dicom_router"
 
 
+class Series:
+    """One counter with labels. Its children are kept: finding one costs more than counting."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._children: dict[tuple[str, ...], Counter] = {}
+
+    def add(self, *labels: str, amount: float = 1.0) -> None:
+        """Count so many more under these label values."""
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self._counter.labels(*labels)
+        child.inc(amount)
+
+
 class Metrics:
     """The series one process counts. Seconds, bytes and plain counts, as their names say."""
 
@@ -59,8 +74,8 @@ class Metrics:
             registry=self.registry,
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, *labels: str) -> Series:
+        return Series(Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry))
 
     def text(self) -> bytes:
         """Everything counted so far, in the exposition format."""

@@ -5,10 +5,11 @@ import pytest
 from router.flow.settle import settle
 from router.model.delivery import Leased, Outcome, Priority, Result, State
 from router.model.instance import RecordRef
-from router.model.station import Retry
+from router.model.station import Retry, Station
 from tests.unit.flow.clocks import HandClock
 
 RETRY = Retry(first_seconds=30, factor=2, max_seconds=1800, give_up_seconds=7 * 86400)
+PACS = Station("pacs", "dicom", retry=RETRY)
 
 
 def leased(attempts=0, created_at=1_000_000.0):
@@ -38,21 +39,21 @@ def leased(attempts=0, created_at=1_000_000.0):
     ],
 )
 def test_final_results_end_the_delivery(result, state):
-    settled = settle(Outcome(1, result), leased(), RETRY, HandClock())
+    settled = settle(Outcome(1, result), leased(), PACS, HandClock())
     assert (settled.state, settled.count_attempt) == (state, True)
 
 
 @pytest.mark.parametrize("result", [Result.BUSY, Result.UNREACHABLE, Result.HOLD])
 def test_the_stations_trouble_burns_no_attempt_of_the_object(result):
     clock = HandClock(at=1_000_000.0 + 30 * 86400)
-    settled = settle(Outcome(1, result), leased(), RETRY, clock)
+    settled = settle(Outcome(1, result), leased(), PACS, clock)
     assert (settled.state, settled.count_attempt) == (State.QUEUED, False)
 
 
 def test_retries_wait_longer_each_time_with_a_ceiling():
     clock = HandClock()
     waits = [
-        settle(Outcome(1, Result.RETRY), leased(attempts=n), RETRY, clock).due_at - clock.now()
+        settle(Outcome(1, Result.RETRY), leased(attempts=n), PACS, clock).due_at - clock.now()
         for n in range(12)
     ]
     assert waits[:4] == [22.5, 45, 90, 180]
@@ -61,13 +62,13 @@ def test_retries_wait_longer_each_time_with_a_ceiling():
 
 def test_give_up_ends_retrying_by_age():
     clock = HandClock(at=1_000_000.0 + RETRY.give_up_seconds + 1)
-    assert settle(Outcome(1, Result.RETRY), leased(), RETRY, clock).state is State.DEAD
+    assert settle(Outcome(1, Result.RETRY), leased(), PACS, clock).state is State.DEAD
 
 
 def test_a_known_permanent_answer_dies_after_its_few_tries():
     clock = HandClock()
     outcome = Outcome(1, Result.RETRY, "processing failure", status=0x0110)
-    states = [settle(outcome, leased(attempts=n), RETRY, clock).state for n in range(10)]
+    states = [settle(outcome, leased(attempts=n), PACS, clock).state for n in range(10)]
     assert states[0] is State.QUEUED
     assert states[-1] is State.DEAD
     assert states == sorted(states, key=[State.QUEUED, State.DEAD].index)
