@@ -87,7 +87,8 @@ def decode(octets: bytes) -> Envelope:
 def _instance(value: Any) -> Instance:
     facts = value["instance"]
     facts[11] = bytes.fromhex(facts[11])
-    return Instance(*facts[:13], Source(*value["source"]), *facts[13:])
+    source = Source(*value["source"])
+    return Instance(*facts[:13], source=source, assumed_character_set=facts[13])
 
 
 def _decision(value: Any) -> Decision:
