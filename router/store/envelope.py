@@ -85,10 +85,10 @@ def decode(octets: bytes) -> Envelope:
 
 
 def _instance(value: Any) -> Instance:
-    facts = value["instance"]
+    facts = [*value["instance"]]
     facts[11] = bytes.fromhex(facts[11])
-    source = Source(*value["source"])
-    return Instance(*facts[:13], source=source, assumed_character_set=facts[13])
+    facts.insert(13, Source(*value["source"]))
+    return Instance(*facts)
 
 
 def _decision(value: Any) -> Decision:
