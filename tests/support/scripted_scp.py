@@ -11,6 +11,7 @@ import hashlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -49,7 +50,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One C-STORE as it was received."""
+    """One C-STORE as it was received; `at` is the monotonic time of its last byte."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -58,6 +59,7 @@ class Stored:
     length: int
     sha256: str
     answer: Answer
+    at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -235,6 +237,7 @@ class ScriptedScp:
             length=len(at.data_set),
             sha256=hashlib.sha256(at.data_set).hexdigest(),
             answer=answer,
+            at=time.monotonic(),
         )
         with self._lock:
             self.stored.append(stored)
