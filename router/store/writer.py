@@ -133,13 +133,13 @@ class RecordWriter:
             if segment is None:
                 segment = self._segment = self._pool.share()
                 self._base = -1
-                offset = segment.append(parts)
+                offset = segment.commit(parts)
             else:
                 offset = self._base
                 segment.append(parts)
                 start = layout.LENGTH_OFFSET
                 segment.patch(offset + start, bytes(self._head[start : start + 8]))
-            segment.sync(offset + length)
+                segment.sync(offset + length)
         except BaseException:
             self.abandon()
             raise

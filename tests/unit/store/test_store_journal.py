@@ -66,6 +66,20 @@ def test_any_stretch_can_be_read_alone(tmp_path_factory, start, length):
     )
 
 
+def on_sync(monkeypatch, act):
+    """Let `act` stand for every sync, by itself or as part of a write; the write happens."""
+    write_through = os.pwritev
+
+    def pwritev(descriptor, parts, offset, flags=0):
+        written = write_through(descriptor, parts, offset)
+        if flags & os.RWF_DSYNC:
+            act(descriptor)
+        return written
+
+    monkeypatch.setattr(os, "fdatasync", act)
+    monkeypatch.setattr(os, "pwritev", pwritev)
+
+
 def test_an_abandoned_small_record_never_touches_the_disk(store):
     first = write(store, b"kept")
     path = segment_path(store.journal.folder, first.segment)
@@ -110,14 +124,12 @@ def test_segments_are_replaced_when_they_are_full(tmp_path):
 
 def test_p1_many_writers_share_a_segment_and_its_syncs(store, monkeypatch):
     syncs = []
-    real = os.fdatasync
 
     def slow(descriptor):
         threading.Event().wait(0.005)
         syncs.append(descriptor)
-        real(descriptor)
 
-    monkeypatch.setattr(os, "fdatasync", slow)
+    on_sync(monkeypatch, slow)
     written = {}
 
     def work(number):
@@ -145,7 +157,7 @@ def test_F5_a_failed_sync_is_never_retried(store, monkeypatch):
         calls.append(descriptor)
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", failing)
+    on_sync(monkeypatch, failing)
     with pytest.raises(StoreDown):
         write(store, b"void")
     assert len(calls) == 1
@@ -155,7 +167,7 @@ def test_F5_a_failed_sync_is_never_retried(store, monkeypatch):
     after = write(store, b"after")
     assert after.segment != good.segment
     assert store.read(good) == b"good"
-    monkeypatch.setattr(os, "fdatasync", failing)
+    on_sync(monkeypatch, failing)
     with pytest.raises(StoreDown):
         write(store, b"void")
     assert store.journal.broken
@@ -174,7 +186,7 @@ def test_F5_everybody_who_waits_for_a_failed_sync_hears_it(store, monkeypatch):
         threading.Event().wait(0.1)
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", failing)
+    on_sync(monkeypatch, failing)
 
     def work():
         writer = store.journal.begin()
@@ -201,7 +213,7 @@ def test_F5_p3_void_records_are_not_found_by_recovery(tmp_path, monkeypatch):
     def failing(_descriptor):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", failing)
+    on_sync(monkeypatch, failing)
     for size in (10, 3_000_000):
         writer = store.journal.begin()
         writer.append(b"v" * size)
