@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
@@ -18,7 +19,12 @@ from router.store.room import Room
 
 def deliver(role: Role, bell: int) -> None:
     """Send what is owed until told to stop, then let batches under way finish."""
-    ledger = open_ledger(role.places, role.clock, role.boot_id)
+    # Each start of this role leases under a name of its own: what a predecessor that crashed had
+    # leased is put back at once, and not only when the whole router starts again.
+    ledger = open_ledger(role.places, role.clock, uuid.uuid4().hex)
+    freed = ledger.release_foreign_leases()
+    if freed:
+        role.log.warning("leases of a crashed predecessor were put back", leases_freed=freed)
     journal = open_journal(role.places, role.plan, role.clock)
     settings = role.plan.router
     courier = Courier(
