@@ -43,12 +43,14 @@ def run(config: Path | None, log_form: Literal["json", "text"] | None, *, strict
             fail_text(f"{len(loaded.errors)} problems in {folder}; not started")
             return EXIT_FAILED
     else:
-        _remember(loaded, plan, log)
         for problem in loaded.problems:
             place = f"{problem.place.file}:{problem.place.line}:{problem.place.column}"
             log.warning("configuration", place=place, code=problem.code, problem=problem.message)
 
     def on_ready() -> None:
+        if loaded.plan is not None:
+            # Only now: a plan that could not take its data directory or its ports never ran.
+            _remember(loaded, loaded.plan, log)
         print("ready", flush=True)
 
     code = run_router(plan, log.bind(router=plan.router.name), on_ready)
@@ -58,7 +60,6 @@ def run(config: Path | None, log_form: Literal["json", "text"] | None, *, strict
 
 
 def _remember(loaded: Loaded, plan: Plan, log: Log) -> None:
-    plan.router.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         last_good.save(plan.router.data_dir, loaded)
     except OSError as error:

@@ -46,11 +46,11 @@ def run(plan: Plan, log: Log, on_ready: Callable[[], None]) -> int:
     places = Places(plan.router.data_dir)
     for folder in (places.data_dir, places.run):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for stale in places.run.iterdir():
-        stale.unlink()
     boot_id = uuid.uuid4().hex
     lock = DataLock.acquire(places.data_dir, boot_id, __version__)
     try:
+        for stale in places.run.iterdir():
+            stale.unlink()
         _recover(plan, places, boot_id, log, unclean=lock.unclean)
         sockets = bind(plan)
         bodies = _bodies(plan, sockets, boot_id, log)
