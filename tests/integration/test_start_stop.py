@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -14,7 +13,7 @@ from tests.conftest import RouterFactory
 from tests.support.ledger_view import wait_for
 from tests.support.load import Load
 from tests.support.process import free_port, wait_until
-from tests.support.router_process import Router
+from tests.support.roles import log_of, role_pids
 from tests.support.scanner import scan
 from tests.support.scripted_scp import Script, ScriptedScp
 from tests.support.synthetic import series
@@ -27,13 +26,6 @@ rules:
   - {name: nowhere, route: [pax]}
 """
 OPEN = Script(max_pdu_bytes=0)
-
-
-def log_of(edge: Router) -> list[dict[str, object]]:
-    """The lines of the last process that are log entries."""
-    assert edge.process is not None
-    lines = edge.process.errors.read_text().splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def test_a_broken_folder_is_refused_with_every_problem(router: RouterFactory) -> None:
@@ -185,9 +177,3 @@ def test_sigkill_of_the_supervisor_ends_every_role_and_frees_the_data(
     edge.kill()
     edge.start()
     assert edge.stop() == 0
-
-
-def role_pids(edge: Router) -> dict[str, int]:
-    """Role → process id, as the log tells: `receive` speaks of associations, `deliver` of stations."""
-    found = {line["role"]: line["pid"] for line in log_of(edge) if "role" in line and "pid" in line}
-    return {str(role): int(str(pid)) for role, pid in found.items()}
