@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from router import __version__
 from router.clock import Clock
+from router.dimse.tls import server_context
 from router.errors import RouterError
 from router.model.listener import Listener
 from router.model.plan import Plan
@@ -29,10 +30,11 @@ from router.store.recovery import recover
 from router.telemetry.log import Log
 
 BACKLOG = 512
+SERVED_KINDS = frozenset({"dimse", "http"})
 
 
 class CannotListen(RouterError):
-    """An address cannot be bound; the message names the listener and the system's reason."""
+    """A listener cannot be opened; the message names it and the system's reason."""
 
     retry = False
     scope = "configuration"
@@ -61,16 +63,31 @@ def run(plan: Plan, log: Log, on_ready: Callable[[], None]) -> int:
 
 
 def bind(plan: Plan) -> dict[str, socket.socket]:
-    """A listening socket for every listener. Raises CannotListen, and closes what it bound."""
+    """A listening socket for every listener a role serves.
+
+    Raises CannotListen, and closes what it bound. Certificates are tried here too: a role that
+    cannot use them would start and fail for ever.
+    """
     bound: dict[str, socket.socket] = {}
     try:
         for name, listener in plan.listeners.items():
-            bound[name] = _listen(listener)
+            if listener.kind in SERVED_KINDS:
+                _try_certificates(plan, listener)
+                bound[name] = _listen(listener)
     except CannotListen:
         for listening in bound.values():
             listening.close()
         raise
     return bound
+
+
+def _try_certificates(plan: Plan, listener: Listener) -> None:
+    if listener.tls is None:
+        return
+    try:
+        server_context(plan.tls[listener.tls])
+    except ValueError as error:
+        raise CannotListen(f"listener {listener.name}: {error}") from error
 
 
 def _listen(listener: Listener) -> socket.socket:
