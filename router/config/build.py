@@ -82,9 +82,9 @@ class TreeBuilder:
         self._refuse_tag(event)
         if len(self._stack) >= MAX_DEPTH:
             raise self._refuse(event, "DR004", f"nested deeper than {MAX_DEPTH} levels")
-        mark = event.start_mark
+        line, column = self._start(event)
         collection = Mapping if kind == "mapping" else Sequence
-        node = collection(self._file, mark.line + 1, mark.column + 1, 0 if event.flow_style else 1)
+        node = collection(self._file, line, column, 0 if event.flow_style else 1)
         if self._stack and isinstance(self._stack[-1].node, Mapping) and not self._stack[-1].key:
             raise self._refuse(
                 event,
@@ -102,7 +102,8 @@ class TreeBuilder:
             same_line = end.line + 1 == node.line
             node.length = end.column + 1 - node.column if same_line else self._rest_of_line(node)
         elif isinstance(node, Mapping) and node.entries:
-            node.length = next(iter(node.entries.values())).key.length
+            first = next(iter(node.entries.values())).key
+            node.line, node.column, node.length = first.line, first.column, first.length
         self._add(node, done.anchor, done.size, done.height)
 
     def _add(self, node: Node, anchor: str | None, size: int, height: int) -> None:
@@ -169,15 +170,27 @@ class TreeBuilder:
         self._add(node, None, size, height)
 
     def _scalar(self, event: Any) -> Scalar:
-        start, end = event.start_mark, event.end_mark
+        end = event.end_mark
+        line, column = self._start(event)
         style = event.style or ""
-        node = Scalar(self._file, start.line + 1, start.column + 1, 1, event.value, style)
+        node = Scalar(self._file, line, column, 1, event.value, style)
         if style not in ("|", ">"):
-            if end.line == start.line:
-                node.length = end.column - start.column
+            if end.line + 1 == line:
+                node.length = end.column + 1 - column
             else:
                 node.length = self._rest_of_line(node)
         return node
+
+    def _start(self, event: Any) -> tuple[int, int]:
+        """Line and column of what an event is about, from 1: behind its anchor, if it has one."""
+        mark = event.start_mark
+        line, column = mark.line + 1, mark.column + 1
+        if event.anchor and line <= len(self._lines):
+            written = self._lines[line - 1][mark.column :]
+            behind = written.removeprefix(f"&{event.anchor}").lstrip(" ")
+            if behind and not behind.startswith("#"):
+                column += len(written) - len(behind)
+        return line, column
 
     def _rest_of_line(self, node: Node) -> int:
         if node.line > len(self._lines):

@@ -76,7 +76,7 @@ class Context:
         """A mistake in parameters: at the key, at the value, or at a character of the value."""
         place = place_at(node, error.path, at_key=error.at_key)
         wrong = node_at(node, error.path)
-        if error.column_offset and not error.at_key and isinstance(wrong, Scalar):
+        if error.column_offset is not None and not error.at_key and isinstance(wrong, Scalar):
             place = self._inside(wrong, error.column_offset)
         message = str(error) or "this is not understood"
         shown = show_path((*path, *error.path))

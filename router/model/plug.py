@@ -18,7 +18,7 @@ class PlugError(ValueError):
 
     `path` is a tuple of keys and indexes below the parameters; `at_key` says that the last key
     itself is wrong, not its value; `hint` is what to write instead; `column_offset` points at a
-    character inside the value (patterns, templates).
+    character inside the value, from 0 (patterns, templates), None at the value as a whole.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class PlugError(ValueError):
         path: tuple[str | int, ...] = (),
         hint: str = "",
         at_key: bool = False,
-        column_offset: int = 0,
+        column_offset: int | None = None,
         code: str = "DR220",
     ) -> None:
         super().__init__(message)

@@ -310,4 +310,4 @@ def _fault(
     if allowed:
         near = difflib.get_close_matches(word, allowed, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "one of: " + ", ".join(sorted(allowed))
-    return PlugError(message, hint=hint, column_offset=places[0] if places else 0, code=code)
+    return PlugError(message, hint=hint, column_offset=places[0] if places else None, code=code)
