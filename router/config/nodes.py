@@ -18,7 +18,7 @@ from router.model.problem import Place
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})\Z")
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,15}\Z")
 _FLOAT = re.compile(
-    r"[-+]?(?:0|[1-9][0-9]{0,17})?(?:\.[0-9]{0,18})?(?<=[0-9.])(?:[eE][-+]?[0-9]{1,2})?\Z"
+    r"[-+]?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][-+]?[0-9]{1,2})?\Z"
 )
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -114,7 +114,7 @@ def resolve(text: str) -> Any:
         return int(text)
     if _HEXADECIMAL.match(text):
         return int(text, 16)
-    if _FLOAT.match(text) and any(sign.isdigit() for sign in text):
+    if _FLOAT.match(text):
         return float(text)
     return text
 
