@@ -26,9 +26,12 @@ _TRANSFER_SYNTAX = 0x40
 _USER_INFORMATION = 0x50
 _USER_ITEMS = frozenset(range(0x51, 0x5A))
 _MAXIMUM_LENGTH = 0x51
-_TEXT_ITEMS = frozenset({0x52, 0x55})
+_IMPLEMENTATION_CLASS_UID = 0x52
+_IMPLEMENTATION_VERSION_NAME = 0x55
+_MAX_VERSION_NAME_BYTES = 16
 _INVALID_PARAMETER = 6
 _HEADER = struct.Struct(">BxH")
+_NOT_IN_NAMES = re.compile(rb"[^ -\[\]-~]")
 _UID = re.compile(rb"(?=.{0,64}\Z)([0-9]+(\.[0-9]+)*)?\Z", re.DOTALL)
 
 
@@ -89,8 +92,11 @@ def _cleaned_user_information(value: bytes) -> bytes:
     for kind, item in _items(value):
         if kind == _MAXIMUM_LENGTH and len(item) != 4:
             raise _invalid("a maximum length item that is not four bytes")
-        if kind in _TEXT_ITEMS and not item.isascii():
+        # What the peer says of its implementation is for the log: no reason to turn it away.
+        if kind == _IMPLEMENTATION_CLASS_UID and not _UID.match(item.rstrip(b"\0 ")):
             continue
+        if kind == _IMPLEMENTATION_VERSION_NAME:
+            item = _NOT_IN_NAMES.sub(b"?", item.strip(b"\0 "))[:_MAX_VERSION_NAME_BYTES]
         if kind in _USER_ITEMS:
             kept.append(_item(kind, item))
     return b"".join(kept)
