@@ -16,7 +16,7 @@ Fragment = dict[str, Any]
 AE_TITLE_PATTERN: Final = r"^ *[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])? *$"
 BIND_PATTERN: Final = r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s/]+):[0-9]{1,5}$"
 URL_PATTERN: Final = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
-NAME_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+PATH_PATTERN: Final = r"^[^\x00-\x1F\x7F]+$"
 
 
 def text(description: str, *, title: str = "a text", **more: Any) -> Fragment:
@@ -104,6 +104,11 @@ def hours(description: str) -> Fragment:
     )
 
 
+def path(description: str, **more: Any) -> Fragment:
+    """A file or folder; relative ones start at the configuration folder."""
+    return text(description, title="a path", pattern=PATH_PATTERN, **more)
+
+
 def ae_title(description: str) -> Fragment:
     """An AE title (PS3.5 6.2, VR AE)."""
     return text(
@@ -134,7 +139,7 @@ def secret(description: str) -> Fragment:
         "description": f"{description} Written {{file: NAME}} or {{env: NAME}}, never in clear.",
         "format": "secret",
         "properties": {
-            "file": text("A file that holds the secret, relative to the configuration folder."),
+            "file": path("A file that holds the secret, relative to the configuration folder."),
             "env": text("An environment variable that holds the secret."),
         },
         "additionalProperties": False,

@@ -20,9 +20,8 @@ ROUTER: Final = shapes.mapping(
         "id": shapes.whole("The link id; part of the cache's host name.", 0, 2**31 - 1),
         "organization": shapes.text("The organization this router belongs to."),
         "ae_title": shapes.ae_title("Our AE title, called by peers and shown to them."),
-        "data_dir": shapes.text(
+        "data_dir": shapes.path(
             "Folder of journal and ledger; relative paths start at the configuration folder.",
-            title="a path",
             examples=["/var/lib/dicom-router"],
         ),
         "unmatched": shapes.choice(
@@ -103,9 +102,9 @@ LISTENERS: Final = {
 TLS: Final = shapes.mapping(
     "A TLS profile: certificates for listeners and stations that name it. TLS 1.2 is the minimum.",
     {
-        "cert": shapes.text("Certificate chain, PEM.", title="a path"),
-        "key": shapes.text("Private key of the certificate, PEM.", title="a path"),
-        "ca": shapes.text("Certificate authorities that are trusted, PEM.", title="a path"),
+        "cert": shapes.path("Certificate chain, PEM."),
+        "key": shapes.path("Private key of the certificate, PEM."),
+        "ca": shapes.path("Certificate authorities that are trusted, PEM."),
         "client_auth": shapes.choice(
             "Whether a listener asks its peers for a certificate.",
             ("none", "optional", "required"),

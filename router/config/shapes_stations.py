@@ -122,7 +122,7 @@ def _built_in(kind: str) -> Fragment:
         return _kind(kind, _SUMMARIES[kind], _dicom(), ("ae_title",))
     if kind == "dicomweb":
         return _kind(kind, _SUMMARIES[kind], _dicomweb(), ("type", "url"))
-    path = shapes.text("The folder.", title="a path", examples=["/srv/reading-room"])
+    path = shapes.path("The folder.", examples=["/srv/reading-room"])
     limits = shapes.mapping("What it may be asked to carry at once.", {"hours": _LIMITS["hours"]})
     return _kind(kind, _SUMMARIES[kind], {"path": path, "limits": limits}, ("type", "path"))
 

@@ -72,7 +72,8 @@ def _merge_file(document: Mapping, root: Mapping, report: Report) -> None:
 
 def _merge_version(document: Mapping, entry: Entry, report: Report) -> None:
     first = document.entries.setdefault("version", entry)
-    if isinstance(entry.value, Scalar) and entry.value.value == 1:
+    written = entry.value.value if isinstance(entry.value, Scalar) else None
+    if written == 1 and isinstance(written, int) and not isinstance(written, bool):
         return
     report.error("DR104", "version must be 1", entry.value.place, path="version")
     if first is entry:

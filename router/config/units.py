@@ -49,7 +49,7 @@ def bytes_per_second(text: str) -> int:
 
 def hours(text: str) -> tuple[int, int]:
     """`19:00-07:00` as minutes of the day, start and end; it may pass midnight."""
-    if not re.match(HOURS_PATTERN, text):
+    if not re.fullmatch(HOURS_PATTERN, text):
         raise ValueError(f"{text!r} is no stretch of hours such as 19:00-07:00")
     start, end = text.split("-")
     return _minutes(start), _minutes(end)
@@ -61,7 +61,7 @@ def _minutes(text: str) -> int:
 
 
 def _scaled(text: str, pattern: str, units: dict[str, float]) -> float:
-    found = _NUMBER.match(text) if re.match(pattern, text) else None
+    found = _NUMBER.match(text) if re.fullmatch(pattern, text) else None
     if found is None:
         raise ValueError(f"{text!r} has no unit that is known here")
     return float(found.group(1)) * units[found.group(2)]

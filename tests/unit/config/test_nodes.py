@@ -121,7 +121,10 @@ def test_what_stands_in_quotes_or_blocks_is_text():
 
 def test_keys_are_text_however_they_are_written():
     assert plain(tree("104: a\ntrue: b\n~: c\n0x1: d\n'x y': e\n")) == {
-        **{"104": "a", "true": "b", "~": "c", "0x1": "d"},
+        "104": "a",
+        "true": "b",
+        "~": "c",
+        "0x1": "d",
         "x y": "e",
     }
 
