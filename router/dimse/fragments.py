@@ -63,7 +63,8 @@ def data_batches(
     parts_bytes = 0
     held = bytearray()
     left = length
-    for chunk in chunks:
+    following = iter(chunks)
+    for chunk in following:
         view = memoryview(chunk)
         position = 0
         waiting = len(held) + len(view)
@@ -85,6 +86,8 @@ def data_batches(
         if left == 0 and position < len(view):
             last: list[Buffer] = [held, view[position:]] if held else [view[position:]]
             yield [*parts, _last_headers(waiting, context_id), *last]
+            if any(len(more) for more in following):
+                raise ValueError("the data set is longer than was said")
             return
         if parts_bytes:
             yield parts
