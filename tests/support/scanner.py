@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.data_set_bytes import data_set_bytes, meta_information
 from tests.support.sender import Sender
-from tests.support.synthetic import Synthetic
+from tests.support.synthetic import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Synthetic
 
 
 def contexts_for(images: Iterable[Synthetic]) -> list[tuple[str, list[str]]]:
@@ -43,10 +43,16 @@ def scan(
 
 
 def from_file(path: Path) -> Synthetic:
-    """The object of a Part 10 file as it would be sent, its bytes untouched (study left empty)."""
+    """The object of a Part 10 file as it would be sent, its bytes untouched (study left empty).
+
+    A deflated one gets the byte that makes its length even, where its file lacks it (PS3.5 A.5).
+    """
     meta = meta_information(path)
+    data_set = data_set_bytes(path)
+    if meta.transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+        data_set += b"\0" * (len(data_set) % 2)
     return Synthetic(
-        data_set=data_set_bytes(path),
+        data_set=data_set,
         transfer_syntax_uid=meta.transfer_syntax_uid,
         sop_class_uid=meta.sop_class_uid,
         sop_instance_uid=meta.sop_instance_uid,
