@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -188,7 +189,8 @@ class Edge:
         self.folder = folder
         self.clock = clock or Clock()
         self.plan = plan_of(folder / "config", site)
-        self.store: Store = open_store(folder / "data", clock=self.clock)
+        boot_id = uuid.uuid4().hex
+        self.store: Store = open_store(folder / "data", clock=self.clock, boot_id=boot_id)
         self.journal, self.ledger = self.store.journal, self.store.ledger
         self.metrics = Metrics()
         self.crashes: list[BaseException] = []
