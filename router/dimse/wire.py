@@ -221,7 +221,9 @@ def describe(error: OSError) -> str:
     if isinstance(error, ssl.SSLEOFError):
         return "TLS: the peer closed the connection in the middle"
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
+        # What OpenSSL did not say itself ("Underlying socket connection gone") has no reason.
+        reason = getattr(error, "reason", None) or (error.args or ("no reason given",))[-1]
+        return f"TLS: {str(reason).lower().replace('_', ' ')}"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, ConnectionResetError | BrokenPipeError):
