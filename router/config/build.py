@@ -139,7 +139,7 @@ class TreeBuilder:
                 "merge keys ('<<') are not supported",
                 "repeat the keys, or use 'defaults:'",
             )
-        if not node.text:
+        if not node.text and not node.style:
             raise self._refuse_at(node, "DR003", "a key is missing before this colon")
         return node
 

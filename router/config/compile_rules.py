@@ -147,8 +147,8 @@ class Rules:
         data = self._context.shapes.check(
             node, shapes_rules.ROUTE_ENTRY, path, data=raw_rule(node)
         ).data
-        if isinstance(node, Mapping) and ("to" in data) == ("first_of" in data):
-            given = "both" if "to" in data else "neither"
+        if isinstance(node, Mapping) and ("to" in node.entries) == ("first_of" in node.entries):
+            given = "both" if "to" in node.entries else "neither"
             message = f"a route entry has exactly one of 'to' and 'first_of', this one has {given}"
             self._context.error("DR103", message, node, path)
             return None
