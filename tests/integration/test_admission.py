@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import wire
-from tests.support.ledger_view import ledger_of, wait_for
+from tests.support.ledger_view import ledger_of
 from tests.support.process import free_port, wait_until
 from tests.support.router_process import Router
 from tests.support.scanner import contexts_for, scan
@@ -193,7 +193,3 @@ def refused_count(edge: Router) -> float:
         if sample.name == "dicom_router_associations_total"
         and sample.labels == {"listener": "lan", "result": "refused"}
     )
-
-
-def test_p14_nothing_that_was_refused_is_owed(edge: Router) -> None:
-    wait_for(edge.data_dir, created=0)
