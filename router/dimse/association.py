@@ -272,7 +272,7 @@ class Association:
             chunks = self._stream.data_set()
             if context.abstract_syntax == negotiate.VERIFICATION_SOP_CLASS_UID:
                 answer = StoreAnswer(UNRECOGNISED_OPERATION, "no C-STORE on this context")
-            elif sop_class_uid != context.abstract_syntax:
+            elif sop_class_uid != context.abstract_syntax and not sop_class_uid.isdigit():
                 answer = StoreAnswer(SOP_CLASS_NOT_SUPPORTED, "SOP class is not the context's")
             elif not instance_uid:
                 answer = StoreAnswer(
@@ -282,8 +282,12 @@ class Association:
                 )
             else:
                 assert self._source is not None
+                # A bare number names no class at all; the context and the data set do.
                 request = StoreRequest(
-                    self._source, sop_class_uid, instance_uid, context.transfer_syntax
+                    self._source,
+                    context.abstract_syntax,
+                    instance_uid,
+                    context.transfer_syntax,
                 )
                 answer = self._handled(request, chunks)
             chunks.drop_rest()

@@ -9,7 +9,7 @@ is kept, quarantined, and answered 0x0000 (protocols 6.1).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.clock import Clock
 from router.dicom.header import HeaderReader
@@ -119,6 +119,7 @@ class Intake:
                 reader.feed(view)
                 writer.append(view)
             reader.finish()
+            arrival = _with_real_instance_uid(arrival, reader)
             _check_uids(arrival, reader)
             instance = self._instance(arrival, reader, writer, character_set)
             decision = self._decide(plan, reader, instance)
@@ -188,6 +189,16 @@ def assumed_character_set(plan: Plan, source: Source) -> str:
     """The character set assumed of objects from this source that declare none."""
     station = plan.stations.get(source.station) if source.station else None
     return station.character_set if station else ""
+
+
+def _with_real_instance_uid(arrival: Arrival, reader: HeaderReader) -> Arrival:
+    """Where the request names no UID but a bare number, the data set's UID is the one.
+
+    Senders that read a UID stored with VR UN as hexadecimal do this; they name nothing else by it.
+    """
+    if not arrival.sop_instance_uid.isdigit():
+        return arrival
+    return replace(arrival, sop_instance_uid=reader.text(SOP_INSTANCE_UID))
 
 
 def _check_uids(arrival: Arrival, reader: HeaderReader) -> None:

@@ -23,10 +23,10 @@ def seen(item: ReceivedFile) -> tuple[str, str, str, str]:
     return (meta.sop_instance_uid, meta.sop_class_uid, meta.transfer_syntax_uid, item.digest())
 
 
-def is_garbled(item: ReceivedFile) -> bool:
-    """DCMTK 3.6.7 reads UIDs stored with VR UN as hexadecimal and names the SOP class `31`: a
-    request that contradicts its presentation context, which the router refuses with 0x0122."""
-    return "." not in item.meta.sop_class_uid
+def identity(item: ReceivedFile) -> str:
+    """DCMTK 3.6.7 reads UIDs stored with VR UN as hexadecimal and requests `31` of class `31`; the
+    router goes by the data set, so such an object is known by its content alone."""
+    return item.digest() if "." not in item.meta.sop_class_uid else ""
 
 
 def test_p4_the_corpus_arrives_as_it_was_sent(
@@ -46,11 +46,11 @@ def test_p4_the_corpus_arrives_as_it_was_sent(
     assert len(through.statuses) == len(paths), through.output
 
     edge.wait_until_drained(120)
-    sent = {seen(item) for item in direct.received() if not is_garbled(item)}
-    garbled = sum(is_garbled(item) for item in direct.received())
-    refused = [answer for answer in through.statuses if not answer[1].startswith("0x0000")]
-    assert len(refused) == garbled, refused
-    arrived = {seen(item) for item in behind.received()}
+    assert [answer for answer in through.statuses if not answer[1].startswith("0x0000")] == []
+    contradicting = {identity(item) for item in direct.received()} - {""}
+    sent = {seen(item) for item in direct.received() if not identity(item)}
+    arrived = {seen(item) for item in behind.received() if item.digest() not in contradicting}
     assert len(sent) > 250
     assert arrived - sent == set(), "objects that nobody sent, or changed on the way"
     assert sent - arrived == set(), "objects that did not arrive unchanged"
+    assert contradicting <= {item.digest() for item in behind.received()}
