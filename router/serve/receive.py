@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, StoreRequest
@@ -73,9 +74,16 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
         for name, listening in sockets.items()
     }
 
+    told: Counter[tuple[str, str]] = Counter()
+
     def refresh() -> None:
         for name, server in servers.items():
-            role.metrics.associations_open.labels(name).set(server.counts().open)
+            counts = server.counts()
+            role.metrics.associations_open.labels(name).set(counts.open)
+            for reason, total in counts.refused.items():
+                new = total - told[name, reason]
+                role.metrics.connections_refused.add(name, reason, amount=new)
+                told[name, reason] = total
         role.metrics.index_queue.set(indexer.waiting())
 
     role.refresh.append(refresh)

@@ -51,6 +51,12 @@ class Metrics:
         self.associations = self._counter(
             "associations", "Associations asked for, by listener and result.", "listener", "result"
         )
+        self.connections_refused = self._counter(
+            "connections_refused",
+            "Connections that came to no association, by listener and reason.",
+            "listener",
+            "reason",
+        )
         self.associations_open = Gauge(
             f"{_PREFIX}_associations_open",
             "Associations open now.",

@@ -184,12 +184,33 @@ def test_p14_refusals_are_counted_and_logged(edge: Router) -> None:
 
 
 def refused_count(edge: Router) -> float:
+    found = samples(edge, "dicom_router_associations_total", listener="lan", result="refused")
+    return sum(value for _, value in found)
+
+
+def samples(edge: Router, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
+    """Labels and value of every sample of that name that has these labels."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port_of(edge, 'admin')}/metrics") as answer:
         text = answer.read().decode()
-    return sum(
-        sample.value
+    return [
+        (sample.labels, sample.value)
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "dicom_router_associations_total"
-        and sample.labels == {"listener": "lan", "result": "refused"}
-    )
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+
+
+def test_p14_what_is_no_association_request_is_counted_by_reason(edge: Router) -> None:
+    before = samples(edge, "dicom_router_connections_refused_total", listener="lan")
+    with socket.create_connection(("127.0.0.1", edge.port), 10) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: edge\r\n\r\n")
+        while sock.recv(1024):
+            pass
+    with pytest.raises(wire.RejectedAssociation):
+        echo(edge.port, "STRANGER")
+
+    def counted() -> set[str]:
+        now = samples(edge, "dicom_router_connections_refused_total", listener="lan")
+        return {labels["reason"] for labels, value in now if (labels, value) not in before}
+
+    wait_until(lambda: counted() >= {"protocol", "authorisation"}, 5, what="both are counted")
