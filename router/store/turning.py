@@ -2,7 +2,9 @@
 
 Within a station the order is priority, then study, then arrival (a task is one study on its way to
 one station, so tasks are taken in the order they were opened). After every ten of a higher
-priority one of a lower is taken when it waits, so that none starves.
+priority one of a lower is taken when it waits, so that none starves. A delivery is due when its time
+has come, or when its last change lies ahead: then the clock was set back, and a time written before
+means nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ WHERE delivery_id = ?
 """
 _DUE: Final = """
 SELECT delivery_id, priority FROM delivery INDEXED BY delivery_queue
-WHERE state = 'queued' AND station = ? AND priority = ? AND due_at <= ?
-ORDER BY task_id, delivery_id LIMIT ?
+WHERE state = 'queued' AND station = ?1 AND priority = ?2 AND (due_at <= ?3 OR changed_at > ?3)
+ORDER BY task_id, delivery_id LIMIT ?4
 """
 _TAKE: Final = """
 UPDATE delivery SET state = 'sending', leased_by = ?, changed_at = ? WHERE delivery_id = ?

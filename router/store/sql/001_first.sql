@@ -75,7 +75,8 @@ CREATE UNIQUE INDEX delivery_open ON delivery (instance_id, station, recipe_dige
     WHERE state IN ('queued', 'sending');
 CREATE INDEX delivery_instance ON delivery (instance_id);
 CREATE INDEX delivery_task ON delivery (task_id, state);
-CREATE INDEX delivery_queue ON delivery (station, priority, task_id, delivery_id, due_at)
+CREATE INDEX delivery_queue
+    ON delivery (station, priority, task_id, delivery_id, due_at, changed_at)
     WHERE state = 'queued';
 CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'queued' AND due_at > 0;
 CREATE INDEX delivery_leased ON delivery (leased_by) WHERE state = 'sending';
