@@ -15,7 +15,7 @@ from functools import partial
 
 from router.dicom.dataset import EditableDataSet
 from router.dicom.outgoing import OutgoingDataSet, prepare
-from router.errors import MorphFailed
+from router.errors import MorphFailed, RouterError
 from router.model.delivery import Leased
 from router.model.plug import Morph
 from router.model.recipe import NO_CHANGE
@@ -97,7 +97,7 @@ class Courier:
             router_name=self._names.name,
             organization=self._names.organization,
         )
-        return lambda data_set: apply(data_set, context), instance.assumed_character_set
+        return partial(_applied, apply, context), instance.assumed_character_set
 
     def _recipe(self, digest: str) -> Edit:
         with self._lock:
@@ -114,3 +114,16 @@ class Courier:
                 self._compiled.clear()
             self._compiled[digest] = compiled
         return compiled
+
+
+def _applied(apply: Edit, context: MorphContext, data_set: EditableDataSet) -> None:
+    """Apply a recipe. A bug of a step, which may be an installed plug, is this object's alone.
+
+    Left to escape it would end the try of all that leave with this one, again and again.
+    """
+    try:
+        apply(data_set, context)
+    except RouterError:
+        raise
+    except Exception as error:  # noqa: BLE001 - plug boundary: one object's fault must not end others
+        raise MorphFailed(f"a step of the recipe failed: {type(error).__name__}") from None
