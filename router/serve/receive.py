@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, StoreRequest
 from router.dimse.server import Server
 from router.dimse.tls import server_context
+from router.errors import StoreDown
 from router.flow.admission import admit
 from router.flow.indexer import Indexer
 from router.flow.intake import Arrival, Intake
@@ -77,6 +78,9 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     told: Counter[tuple[str, str]] = Counter()
 
     def refresh() -> None:
+        if journal.broken:
+            # Nothing can be accepted any more: the supervisor starts this role anew, or gives up.
+            raise StoreDown("stable storage failed twice")
         for name, server in servers.items():
             counts = server.counts()
             role.metrics.associations_open.labels(name).set(counts.open)
