@@ -135,12 +135,16 @@ def _encode_plain(text: str, encoding: str) -> bytes:
 
 
 def _encode_component(text: str, encodings: tuple[str, ...]) -> bytes:
+    first = encodings[0]
     for place, encoding in enumerate(encodings):
         try:
             encoded = _encode_plain(text, encoding)
         except CharacterSetProblem:
             continue
-        if place == 0 or encoding in _SELF_ESCAPING:
+        if place == 0:
             return encoded
+        if encoding in _SELF_ESCAPING:
+            # The codec returns to ASCII, but beside ISO 2022 IR 13 that is not the initial G0 set.
+            return encoded.replace(b"\x1b(B", b"\x1b(J") if first == "shift_jis" else encoded
         return ENCODINGS_TO_CODES.get(encoding, b"") + encoded
     raise CharacterSetProblem("characters outside every declared character set")
