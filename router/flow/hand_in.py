@@ -14,6 +14,7 @@ from pathlib import Path
 from router.clock import Clock
 from router.dicom.header import HeaderReader
 from router.dicom.part10 import Part10File, open_part10
+from router.dicom.transfer_syntax import layout_of
 from router.errors import BadDataset
 from router.flow.intake import (
     ACCESSION_NUMBER,
@@ -100,5 +101,10 @@ def _copy(path: Path, part10: Part10File, writer: Writer) -> HeaderReader:
         while chunk := file.read(READ_BYTES):
             reader.feed(chunk)
             writer.append(chunk)
+        odd = (file.tell() - part10.data_set_offset) % 2
+    if odd and layout_of(part10.transfer_syntax_uid).deflated:
+        # PS3.5 A.5: files often lack the byte that makes the length even, and peers abort on that.
+        reader.feed(b"\0")
+        writer.append(b"\0")
     reader.finish()
     return reader

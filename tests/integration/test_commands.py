@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from tests.support.process import free_port, is_listening, wait_until
 from tests.support.router_process import Router
 from tests.support.scanner import scan
 from tests.support.scripted_scp import Script, ScriptedScp
-from tests.support.synthetic import Synthetic, instance, series
+from tests.support.synthetic import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, Synthetic, instance, series
 
 SITE = """\
 version: 1
@@ -317,6 +319,27 @@ def test_send_queues_the_good_files_and_names_the_bad_ones(site: Site, tmp_path:
     code, output, errors = site.say("send", "pacs", str(bad))
     assert (code, output) == (1, "0 instances queued for pacs, priority medium\n")
     assert "README.TXT: not queued" in errors
+
+
+def test_send_gives_a_deflated_file_the_byte_it_lacks(site: Site, tmp_path: Path) -> None:
+    # PS3.5 A.5: the deflated stream has even length; many files do without, and peers then abort.
+    made = (
+        instance(seed, rows=8, columns=8, transfer_syntax_uid=DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
+        for seed in range(90, 130)
+    )
+    image = next(one for one in made if _padding(one.data_set))
+    path = image.write(tmp_path, "odd.dcm")
+    path.write_bytes(path.read_bytes()[:-1])
+    before = len(site.pacs.stored)
+    assert site.say("send", "pacs", str(path))[0] == 0
+    wait_until(lambda: len(site.pacs.stored) == before + 1, 10, what="the file is sent")
+    assert site.pacs.stored[-1].sha256 == hashlib.sha256(image.data_set).hexdigest()
+
+
+def _padding(deflated: bytes) -> bytes:
+    inflater = zlib.decompressobj(wbits=-15)
+    inflater.decompress(deflated)
+    return inflater.unused_data
 
 
 def test_send_a_study_that_is_held_here(site: Site, images: dict[str, Synthetic]) -> None:
