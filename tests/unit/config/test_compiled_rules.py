@@ -67,7 +67,7 @@ def test_a_route(tmp_path, written, expected):
         ("routine", Priority.MEDIUM),
     ],
 )
-def test_f51_priorities_and_their_aliases(tmp_path, word, priority):
+def test_f61_priorities_and_their_aliases(tmp_path, word, priority):
     assert rule(tmp_path, f"route: [{{to: pacs, priority: {word}}}]").sends[0].priority is priority
 
 

@@ -186,11 +186,11 @@ AUTH = {
 
 
 @pytest.mark.parametrize("written", AUTH)
-def test_f40_authentication(tmp_path, written):
+def test_f41_authentication(tmp_path, written):
     assert station(tmp_path, f"{CLOUD}, auth: {{{written}}}", S="set").auth == AUTH[written]
 
 
-def test_f40_a_private_key_is_a_file_below_the_folder(tmp_path):
+def test_f43_a_private_key_is_a_file_below_the_folder(tmp_path):
     written = f"{OAUTH}, private_key: {{file: base.yaml}}, key_id: k1"
     auth = station(tmp_path, f"{CLOUD}, auth: {{{written}}}").auth
     assert (auth.private_key, auth.key_id) == (tmp_path.resolve() / "base.yaml", "k1")
@@ -213,7 +213,7 @@ def test_f40_a_private_key_is_a_file_below_the_folder(tmp_path):
         ("type: digest", "DR104"),
     ],
 )
-def test_f40_authentication_that_cannot_work(tmp_path, written, code):
+def test_f41_authentication_that_cannot_work(tmp_path, written, code):
     result = loaded(tmp_path, f"stations:\n  a: {{{CLOUD}, auth: {{{written}}}}}\n", S="set")
     assert [problem.code for problem in result.errors] == [code], result.render()
 
@@ -254,7 +254,7 @@ def test_host_and_port_are_needed_for_nothing_else(tmp_path, written):
     assert station(tmp_path, f"ae_title: A, {written}")
 
 
-def test_a_token_endpoint_in_clear_is_refused_too(tmp_path):
+def test_f40_a_token_endpoint_in_clear_is_refused_too(tmp_path):
     oauth = OAUTH.replace("https://login", "http://login")
     text = f"stations:\n  a: {{{CLOUD}, auth: {{{oauth}, client_secret: {{env: S}}}}}}\n"
     (problem,) = loaded(tmp_path, text, S="x").errors
@@ -262,7 +262,7 @@ def test_a_token_endpoint_in_clear_is_refused_too(tmp_path):
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "[::1]", "LOCALHOST"])
-def test_in_clear_to_this_machine_is_only_advice(tmp_path, host):
+def test_f40_in_clear_to_this_machine_is_only_advice(tmp_path, host):
     result = loaded(tmp_path, f"stations: {{a: {{type: dicomweb, url: 'http://{host}:8042/x'}}}}")
     assert "DR313" in [problem.code for problem in result.problems]
     assert result.plan is not None
