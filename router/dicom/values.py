@@ -37,6 +37,7 @@ _NUMBERS: Final = {
     "UV": "Q",
 }
 _MAX_CHARACTERS: Final = {"LO": 64, "LT": 10240, "SH": 16, "ST": 1024, "PN": 64}
+_TAG: Final = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?\Z")
 _FORMS: Final = {
     "AE": re.compile(r"[ -\[\]-~]{0,16}\Z"),
     "AS": re.compile(r"([0-9]{3}[DWMY])?\Z"),
@@ -128,10 +129,14 @@ def encode(vr: str, values: Sequence[Value], layout: Layout, charset: str) -> by
 
 
 def _tag_number(value: Value) -> int:
-    tag = value if isinstance(value, int) else int(str(value).strip("()").replace(",", ""), 16)
-    if not 0 <= tag <= 0xFFFFFFFF:
+    if not isinstance(value, int):
+        digits = _TAG.match(str(value))
+        if digits is None:
+            raise ValueProblem("not a tag")
+        return int(digits[1] + digits[2], 16)
+    if not 0 <= value <= 0xFFFFFFFF:
         raise ValueProblem("not a tag")
-    return tag
+    return value
 
 
 def _encode_text(vr: str, values: Sequence[Value], charset: str) -> bytes:
