@@ -8,7 +8,10 @@ answered is kept. Every call in the long form, a spread of them by default.
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import signal
+import subprocess
 from collections import Counter
 
 import pytest
@@ -17,6 +20,10 @@ from router.store.recovery import recover
 from tests.support import intake_worker
 from tests.support.inside import Edge
 from tests.support.intake_worker import Run, Workers, image, send_what_is_due
+from tests.support.process import wait_until
+from tests.support.scanner import scan
+from tests.support.scripted_scp import Script, ScriptedScp
+from tests.support.synthetic import series
 
 pytestmark = pytest.mark.skipif(not intake_worker.is_possible(), reason="LOUD: strace is missing")
 
@@ -163,3 +170,39 @@ def test_F5_a_ledger_that_cannot_be_written_loses_nothing(workers, whole, tmp_pa
     run = workers.run(tmp_path / "hurt", OBJECTS, CALLS, f"pwrite64:error=EIO:when={k}+")
     assert run.lines[-2].startswith("down"), run.lines
     check_after(tmp_path / "hurt", run, "the ledger fails")
+
+
+def test_F5_a_role_whose_storage_failed_twice_ends_and_its_successor_accepts(router, tmp_path):
+    """Both failures are heard as 0xA700; the sockets stay, and so does what was accepted before."""
+    with ScriptedScp(Script(max_pdu_bytes=0)) as pacs:
+        edge = router(destination=pacs.port)
+        images = list(series(5, rows=8, columns=8))
+        assert list(scan(edge.port, images[:1]).values()) == [0]
+
+        def role_lines(event):
+            lines = map(json.loads, edge.process.errors.read_text().splitlines())
+            return [line for line in lines if line.get("role") == "receive" and event(line)]
+
+        pid = int(role_lines(lambda line: "pid" in line)[0]["pid"])
+        said = tmp_path / "strace"
+        inject = ["-e", "trace=pwritev2", "-e", "inject=pwritev2:error=EIO"]
+        with open(said, "wb") as errors:
+            tracer = subprocess.Popen(
+                ["strace", "-f", "-o", os.devnull, "-p", str(pid), *inject], stderr=errors
+            )
+        wait_until(lambda: b"attached" in said.read_bytes(), 10, what="strace attaches")
+        assert set(scan(edge.port, images[1:4]).values()) == {0xA700}
+        wait_until(lambda: role_lines(lambda line: line["event"] == "role ended"), 5, what="an end")
+        assert tracer.wait(10) is not None
+        wait_until(lambda: scan_or_none(edge.port, images[4]) == 0, 20, what="a successor accepts")
+        edge.wait_until_drained()
+        stored = {one.sop_instance_uid for one in pacs.stored}
+        assert stored == {images[0].sop_instance_uid, images[4].sop_instance_uid}
+
+
+def scan_or_none(port, image):
+    """The answer, or None while nobody speaks at the port."""
+    try:
+        return scan(port, [image])[image.sop_instance_uid]
+    except (OSError, AssertionError):
+        return None
