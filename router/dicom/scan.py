@@ -211,6 +211,7 @@ class Scanner:
         is_little = self._coding.little_endian
         item = 0xE000FFFE if is_little else ITEM
         last, count, start = end - 8, 0, at
+        in_fragments = self._mode == _FRAGMENTS
         while at <= last:
             key, length = unpack(view, at)
             if key != item:
@@ -225,7 +226,7 @@ class Scanner:
                 break
             count += 1
             if length == UNDEFINED:
-                if self._mode == _FRAGMENTS:
+                if in_fragments:
                     raise BadDataset("a fragment of undefined length")
                 at += 8
                 self._push(_ELEMENTS, self._coding)
@@ -233,7 +234,7 @@ class Scanner:
             at += 8 + length
         if start == at:
             return at
-        if self._mode == _FRAGMENTS:
+        if in_fragments:
             self._fragments += count
         else:
             self._items += count
