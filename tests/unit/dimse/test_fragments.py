@@ -28,6 +28,11 @@ def test_golden_pdus_of_a_command():
     )
 
 
+def test_the_last_pdu_of_a_command_that_fills_it_is_marked():
+    made = fragments.command_pdus(5, b"ABCDEFGH", 4)
+    assert (made[11:16], made[-5:]) == (b"\1ABCD", b"\3EFGH")
+
+
 @pytest.mark.parametrize("size", [5, 6, 7])
 def test_a_command_that_just_fits_is_one_pdu(size):
     made = fragments.command_pdus(1, bytes(size), 6)
