@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.bench import rounds, sets
 from tests.bench.bars import bars
 from tests.bench.contestants import CONTESTANTS, CSTORE, RECEIVE, STOW
+from tests.bench.extras import extras
 from tests.bench.figures import Figures
 from tests.bench.floors import floors
 from tests.bench.report import Report
@@ -56,10 +57,12 @@ def measure(given: argparse.Namespace, folder: Path) -> Report:
     found = floors(folder)
     data = sets.build(folder, quick=not given.full)
     samples = rounds.run(form, data, folder, given.only or NAMES, say)
-    extras: Mapping[str, float] = {}
+    own: Mapping[str, float] = {}
+    if given.full and rounds.PRODUCT in (given.only or NAMES) and not given.workload:
+        own = extras(data, folder, say)
     figures = Figures.of(samples)
     command = f"make bench ARGS={' '.join(sys.argv[1:])!r}"
-    return Report(form.name, command, folder, figures, found, extras, bars(figures, extras))
+    return Report(form.name, command, folder, figures, found, own, bars(figures, own))
 
 
 def say(text: str) -> None:

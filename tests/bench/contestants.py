@@ -14,33 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.orthanc_lua import SETTINGS, orthanc_script
-from tests.bench.sink import MARKER
+from tests.bench.routers import Variant, router
 from tests.support.orthanc import Orthanc
 from tests.support.process import Process, free_port, is_listening, wait_until
-from tests.support.router_process import Router
 
 RECEIVE, CSTORE, STOW = "receive", "cstore", "stow"
 START_SECONDS = 30.0
-
-SITE = """\
-version: 1
-router: {name: edge, ae_title: EDGE_A, data_dir: $data_dir}
-listeners:
-  lan: {type: dimse, bind: "127.0.0.1:$port", accept: known_stations}
-  admin: {type: http, bind: "127.0.0.1:$http_port", serve: [api, metrics]}
-stations:
-  ct-1: {ae_title: CT1, host: 127.0.0.1}
-  pacs: {ae_title: SINK, host: 127.0.0.1, port: $destination, send: true}
-  cloud: {type: dicomweb, profile: generic, url: "http://127.0.0.1:$destination/dicom-web",
-          allow_insecure_http: true, send: true}
-rules:
-  - name: from the scanner, when it is one of ours
-    match: {from: ct-1, Modality: [$modalities], StudyDescription: {regex: "."}}
-    morph:
-      - set: {InstitutionName: $marker, StationName: BENCH}
-      - prefix: {AccessionNumber: B-}
-    route: [$station]
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +46,13 @@ Start = Callable[[Task], AbstractContextManager[Target]]
 @contextmanager
 def product(task: Task) -> Iterator[Target]:
     """`python -m router run`: durable, sealed, rules and metrics on, nothing tuned."""
-    edge = Router(
-        task.folder,
-        SITE,
-        destination=task.destination_port,
-        http_port=free_port(),
+    variant = Variant(
         modalities="XA" if task.work == RECEIVE else "CT, MR",
-        marker=MARKER,
         station="cloud" if task.work == STOW else "pacs",
     )
-    edge.start()
-    assert edge.process is not None
-    try:
+    with router(task.folder, task.destination_port, variant) as edge:
+        assert edge.process is not None
         yield Target(edge.port, edge.ae_title, edge.process.pid)
-        edge.assert_balanced()
-    finally:
-        edge.kill()
 
 
 @contextmanager

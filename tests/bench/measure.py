@@ -21,7 +21,7 @@ from statistics import median, quantiles
 
 from tests.bench import arrivals
 from tests.bench.contestants import RECEIVE, STOW, Target
-from tests.bench.sets import DataSets
+from tests.bench.sets import INSTANCES_PER_STUDY, DataSets
 from tests.bench.usage import MemoryWatch, cpu_seconds, load_average
 from tests.support.process import PROJECT, Process, environment, wait_until
 
@@ -53,11 +53,11 @@ class Destination:
 
 
 @contextmanager
-def destination(work: str, folder: Path) -> Iterator[Destination]:
-    """The sink for a work: STOW-RS or C-STORE."""
+def destination(work: str, folder: Path, *options: str) -> Iterator[Destination]:
+    """The sink for a work: STOW-RS or C-STORE, with options of its own."""
     module = "tests.bench.stow_sink" if work == STOW else "tests.bench.sink"
     log, output = folder / "arrivals.log", folder / "sink-process.log"
-    process = Process([sys.executable, "-m", module, str(log)], output)
+    process = Process([sys.executable, "-m", module, str(log), *options], output)
     try:
         wait_until(lambda: output.read_text().endswith("\n"), what="the sink listens")
         yield Destination(int(output.read_text()), log)
@@ -68,11 +68,14 @@ def destination(work: str, folder: Path) -> Iterator[Destination]:
 class Bench:
     """Measures one running contestant again and again; every instance gets a number of its own."""
 
-    def __init__(self, target: Target, sink: Destination, work: str, folder: Path) -> None:
+    def __init__(
+        self, target: Target, sink: Destination, work: str, folder: Path, authority: str = ""
+    ) -> None:
         self._target = target
         self._sink = sink
         self._work = work
         self._folder = folder
+        self._authority = authority
         self._first = 0
         self._turns = itertools.count()
 
@@ -90,7 +93,7 @@ class Bench:
         self, sets: DataSets, count: int, associations: int, changes: bool, every_seconds: float
     ) -> Sample:
         first, before = self._first, arrivals.count(self._sink.log)
-        self._first = -(-(first + count) // 250) * 250
+        self._first = -(-(first + count) // INSTANCES_PER_STUDY) * INSTANCES_PER_STUDY
         sent = self._folder / f"sent-{next(self._turns)}.log"
         job = {
             "port": self._target.port,
@@ -101,6 +104,7 @@ class Bench:
             "associations": associations,
             "every_seconds": every_seconds,
             "sent": str(sent),
+            "authority": self._authority,
         }
         load = load_average()
         with _sender(job) as sender, MemoryWatch(self._target.pid) as memory:

@@ -1,6 +1,6 @@
 """A DICOM destination that is never the limit: it reads, counts, answers success, keeps nothing.
 
-    python -m tests.bench.sink LOG [--digest] [--port PORT]
+    python -m tests.bench.sink LOG [--digest] [--port PORT] [--tls FOLDER]
 
 Prints its port. One process per association. Each instance becomes a record of the log: the
 number in its UID, when its last byte was read, its length, and whether the text a rule of the
@@ -14,6 +14,7 @@ import hashlib
 import os
 import signal
 import socket
+import ssl
 import struct
 import time
 from contextlib import suppress
@@ -151,6 +152,12 @@ def listen(port: int = 0) -> socket.socket:
     return listening
 
 
+def _secured(sock: socket.socket, certificates: Path) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+    return context.wrap_socket(sock, server_side=True)
+
+
 def reap(_signal: int, _frame: FrameType | None) -> None:
     """Wait for children that ended, so that their time is accounted for."""
     with suppress(ChildProcessError):
@@ -158,7 +165,7 @@ def reap(_signal: int, _frame: FrameType | None) -> None:
             pass
 
 
-def main(log: Path, port: int, *, digest: bool) -> None:
+def main(log: Path, port: int, certificates: Path | None, *, digest: bool) -> None:
     """Serve until killed: one forked process per connection."""
     signal.signal(signal.SIGCHLD, reap)
     listening = listen(port)
@@ -168,6 +175,8 @@ def main(log: Path, port: int, *, digest: bool) -> None:
             try:
                 listening.close()
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if certificates:
+                    sock = _secured(sock, certificates)
                 Provider(sock, ArrivalLog(log), digest=digest).serve()
             except (wire.Closed, OSError):
                 pass  # a contestant that was killed hangs up as it likes
@@ -181,5 +190,6 @@ if __name__ == "__main__":
     parser.add_argument("log", type=Path)
     parser.add_argument("--digest", action="store_true")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--tls", type=Path, help="the folder of cert.pem and key.pem")
     given = parser.parse_args()
-    main(given.log, given.port, digest=given.digest)
+    main(given.log, given.port, given.tls, digest=given.digest)
