@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.support.commands import dicom_router
 from tests.support.process import Process, free_port, run, wait_until
 
 _MODULE = (sys.executable, "-m", "router")
@@ -116,13 +117,11 @@ class Router:
         return self._json("tasks", "list", "--format", "json")
 
     def _json(self, verb: str, *rest: str) -> dict[str, object]:
-        done = run([*_MODULE, verb, *rest, "--config", str(self.folder)])
+        code, output, errors = dicom_router(verb, *rest, "--config", str(self.folder))
         try:
-            answer = json.loads(done.stdout)
+            answer = json.loads(output)
         except ValueError:
-            raise AssertionError(
-                f"{verb} {rest} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
-            ) from None
+            raise AssertionError(f"{verb} {rest} exited with {code}\n{output}\n{errors}") from None
         assert isinstance(answer, dict | list)
         return answer  # type: ignore[return-value]
 
