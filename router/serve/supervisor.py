@@ -65,10 +65,16 @@ class Supervisor:
     def _start(self, child: _Child) -> None:
         parent = os.getpid()
         child.starts.append(time.monotonic())
+        # A stop that comes between the fork and the role's own handler must not be lost on ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         child.pid = os.fork()
-        if child.pid == 0:
+        if child.pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        else:
             status = EXIT_CRASHED
             try:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
                 die_with_parent(parent)
                 status = child.body()
             finally:
@@ -86,12 +92,14 @@ class Supervisor:
 
     def _revive(self) -> bool:
         for child in self._children:
-            if child.pid or time.monotonic() < child.start_at:
+            if child.pid:
                 continue
+            # Before the pause, not after it: the pauses grow past the window that is looked at.
             if len(self._recent(child)) > RESTARTS_ALLOWED:
                 self._log.error("role fails again and again, the router ends", role=child.name)
                 return False
-            self._start(child)
+            if time.monotonic() >= child.start_at:
+                self._start(child)
         return True
 
     def _recent(self, child: _Child) -> list[float]:
