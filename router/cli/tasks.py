@@ -32,8 +32,13 @@ STATUSES: tuple[TaskStatus, ...] = (
 
 
 @click.group(name="tasks")
-def tasks() -> None:
+@config_option
+@format_option
+@click.pass_context
+def tasks(ctx: click.Context, config: Path | None, form: str) -> None:
     """What is being sent: list, show, retry."""
+    # What stands before the verb counts for it, as it does behind.
+    ctx.default_map = {verb: {"config": config, "form": form} for verb in ("list", "show", "retry")}
 
 
 @tasks.command(name="list")

@@ -120,7 +120,11 @@ def _opener(read: RandomAccess, length: int, source: Layout) -> Callable[[], Ran
 def _verbatim(
     read: RandomAccess, length: int, uid: str, facts: tuple[str, str, str]
 ) -> OutgoingDataSet:
-    spans = [Span(0, length)]
+    spans: list[Piece] = [Span(0, length)]
+    if length % 2 and layout_of(uid).deflated:
+        # Peers abort on an odd fragment; PS3.5 A.5 has the sender make the stream even.
+        spans.append(b"\0")
+        length += 1
     return OutgoingDataSet(uid, *facts, length, lambda: stream(spans, read))
 
 

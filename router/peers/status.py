@@ -15,11 +15,12 @@ from router.model.status import describe
 _DELIVERED: Final = frozenset({0x0000, 0x0001, 0x0107, 0x0111, 0x0116})
 _DEAD: Final = frozenset({0x0105, 0x0106, 0x0115, 0x0117, 0x0119, 0x0120, 0x0121, 0x0122})
 _BY_AGE_ONLY: Final = frozenset(
-    # 2xx without a readable answer, and what HTTP servers say while they recover; 0x0213 and 0xFE00
-    {200, 202, 204, 408, 425, 500, 502, 504, 0x0213, 0xB00F, 0xFE00}
+    # What servers say while they recover.
+    {408, 425, 500, 502, 504, 0x0213, 0xB00F, 0xFE00}
 )
 _LIMITS: Final = {400: 2, 409: 5, 0x0000: 5, 0x0110: 5, 0xA77A: 8, 0xC211: 5}
-_DICOMWEB_LIMITS: Final = {0x0110: 8}
+# A 2xx that does not name the object: some servers will never name this one.
+_DICOMWEB_LIMITS: Final = {0x0110: 8, 200: 8, 202: 8, 204: 8}
 _LIMIT_OF_UNKNOWN: Final = 3
 
 # dcm4chee answers these inside the range for exhausted resources (protocols 6.2).
