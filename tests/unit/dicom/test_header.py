@@ -156,8 +156,7 @@ def test_each_count_at_its_bound_and_over_it(name):
         assert caught.value.status == 0xC000
 
 
-def nested(levels: int) -> bytes:
-    raw = b""
+def nested(levels: int, raw: bytes = b"") -> bytes:
     for _ in range(levels):
         raw = E.sequence(REQUEST, E.item(raw, undefined=True), undefined=True)
     return raw
@@ -168,6 +167,10 @@ def test_depth_at_its_bound_and_over_it():
     read(nested(3), limits=limits)
     with pytest.raises(BadDataset, match="deeper than 3"):
         read(nested(4), limits=limits)
+    # An open sequence is a level of its own, also before its first item.
+    empty = E.sequence(REQUEST, undefined=True)
+    with pytest.raises(BadDataset, match="deeper than 3"):
+        read(nested(3, empty), limits=limits)
     read(nested(32))
     with pytest.raises(BadDataset, match="deeper than 32"):
         read(nested(33))
