@@ -151,14 +151,17 @@ def _check_url(
     path: tuple[PathPart, ...],
     context: Context,
 ) -> None:
-    """Clear text only where it was asked for; to this machine it is advice (DR209, DR313)."""
-    if not url.startswith("http://"):
-        return
+    """A port there is; clear text only where it was asked for, to this machine advice (DR209, DR313)."""
     node = node_at(entry.value, below) or entry.value
     try:
-        host = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
     except ValueError:
-        host = ""
+        message = f"{below[-1]}: '{url}' has no address and port that can be"
+        context.error("DR105", message, node, (*path, *below))
+        return
+    if not url.startswith("http://"):
+        return
     message = f"{below[-1]} begins with http://: patient data and tokens would go in clear"
     if data.get("allow_insecure_http"):
         return

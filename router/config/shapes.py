@@ -15,7 +15,7 @@ Fragment = dict[str, Any]
 
 AE_TITLE_PATTERN: Final = r"^ *[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])? *$"
 BIND_PATTERN: Final = r"^(\[[0-9A-Fa-f:.]+\]|[^\[\]:\s/]+):[0-9]{1,5}$"
-URL_PATTERN: Final = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
+URL_PATTERN: Final = r"^https?://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(:[0-9]{1,5})?(/[^\s?#]*)?$"
 PATH_PATTERN: Final = r"^[^\x00-\x1F\x7F]+$"
 
 

@@ -137,6 +137,13 @@ def test_outer_spaces_of_an_ae_title_mean_nothing_and_case_does(tmp_path):
     assert sorted(seen.stations_by_ae_title) == ["CT 1", "Ct 1"]
 
 
+@pytest.mark.parametrize(
+    "url", ["https://a", "https://a:8443", "https://[2001:db8::1]:8443/v2", "https://a.b/c/d-e_f"]
+)
+def test_addresses_of_servers(tmp_path, url):
+    assert station(tmp_path, f"type: dicomweb, url: '{url}'").url == url
+
+
 def test_the_kind_dicom_need_not_be_said(tmp_path):
     assert station(tmp_path / "a", "ae_title: A") == station(
         tmp_path / "b", "type: dicom, ae_title: A"
@@ -236,6 +243,12 @@ def test_f41_authentication_that_cannot_work(tmp_path, written, code):
         ("type: dicomweb", "DR103"),
         ("type: dicomweb, url: 'ftp://a'", "DR105"),
         ("type: dicomweb, url: 'https://a?x=1'", "DR105"),
+        ("type: dicomweb, url: 'https://[::1'", "DR105"),
+        ("type: dicomweb, url: 'https://[::1::2]'", "DR105"),
+        ("type: dicomweb, url: 'https://a:65536/x'", "DR105"),
+        ("type: dicomweb, url: 'https://a:x'", "DR105"),
+        ("type: dicomweb, url: 'https:///x'", "DR105"),
+        ("type: dicomweb, url: 'https://me:pw@a'", "DR107"),
         ("type: dicomweb, url: 'http://a.example'", "DR209"),
         ("type: folder", "DR103"),
         ("type: folder, path: /a, tls: house", "DR101"),
