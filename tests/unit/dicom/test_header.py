@@ -302,6 +302,23 @@ def test_us_or_ss_goes_by_the_pixels_and_in_an_item_by_its_own(syntax, signed, v
 
 
 @pytest.mark.parametrize(
+    ("top", "inner", "values"),
+    [(0, 1, (65531, -5)), (1, 0, (-5, 65531)), (1, None, (-5, -5)), (None, 1, (65531, -5))],
+)
+def test_an_item_goes_by_its_own_pixels_before_those_around_it(top, inner, values):
+    make = Maker(IMPLICIT)
+    smallest = make.numbers(0x00280106, "", "H", 65531)
+
+    def about(signed: int | None) -> bytes:
+        return b"" if signed is None else make.numbers(0x00280103, "", "H", signed)
+
+    raw = make.sequence(STUDIES, make.item(about(inner), smallest)) + about(top) + smallest
+    names = ("SmallestImagePixelValue", "ReferencedStudySequence[0].SmallestImagePixelValue")
+    _, found = read(raw, IMPLICIT, *names)
+    assert found == [(value,) for value in values]
+
+
+@pytest.mark.parametrize(
     ("declared", "default", "raw", "text"),
     [
         ("ISO_IR 144", "", b"\xb6\xb6", "ЖЖ"),

@@ -134,7 +134,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-@pytest.mark.parametrize("place", ["", "0", "1", "*", "0.1", "*.0", "1.*", "*.*"])
+@pytest.mark.parametrize("place", ["", "0", "*", "0.1", "*.*"])
 def test_every_edit_at_every_depth_gives_the_bytes_pydicom_writes(edit, place):
     ours, theirs = EDITS[edit]
     for syntax in PLAIN:
