@@ -26,6 +26,8 @@ from tests.bench.report import Report
 from tests.support.process import PROJECT
 
 NAMES = tuple(one.name for one in CONTESTANTS)
+EXTRA = "extra"
+WORKS = (RECEIVE, CSTORE, STOW, EXTRA)
 RESULTS = PROJECT / "build" / "bench"
 
 
@@ -36,7 +38,7 @@ def arguments() -> argparse.Namespace:
     form.add_argument("--quick", action="store_true", help="small sets, two rounds (default)")
     form.add_argument("--full", action="store_true", help="five rounds, and the bars gate")
     parser.add_argument("--only", action="append", choices=NAMES, help="this contestant")
-    parser.add_argument("--workload", action="append", choices=(RECEIVE, CSTORE, STOW))
+    parser.add_argument("--workload", action="append", choices=WORKS, help="this work")
     parser.add_argument("--rounds", type=int, help="other than the form's")
     parser.add_argument("--write", type=Path, help="the Markdown file to write; JSON beside it")
     parser.add_argument("--folder", type=Path, help="where the data lie while it runs")
@@ -46,7 +48,7 @@ def arguments() -> argparse.Namespace:
 def form_of(given: argparse.Namespace) -> rounds.Form:
     """The form, narrowed to what was asked for."""
     form = rounds.FULL if given.full else rounds.QUICK
-    works = given.workload or (RECEIVE, CSTORE, STOW)
+    works = given.workload or WORKS
     cells = tuple(cell for cell in form.cells if cell.work in works)
     return replace(form, cells=cells, rounds=given.rounds or form.rounds)
 
@@ -58,7 +60,8 @@ def measure(given: argparse.Namespace, folder: Path) -> Report:
     data = sets.build(folder, quick=not given.full)
     samples = rounds.run(form, data, folder, given.only or NAMES, say)
     own: Mapping[str, float] = {}
-    if given.full and rounds.PRODUCT in (given.only or NAMES) and not given.workload:
+    ours = rounds.PRODUCT in (given.only or NAMES)
+    if ours and EXTRA in (given.workload or (WORKS if given.full else ())):
         own = extras(data, folder, say)
     figures = Figures.of(samples)
     command = f"make bench ARGS={' '.join(sys.argv[1:])!r}"

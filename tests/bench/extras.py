@@ -77,7 +77,7 @@ def _turns(
             benches[name], _ = running.enter_context(_bench(here, work, variant))
         for _ in range(TURNS):
             for name, bench in benches.items():
-                found[name].append(bench.measure(data, data.count // 2, 1))
+                found[name].append(bench.measure(data, data.count // 4, 1))
     return found
 
 

@@ -65,10 +65,10 @@ FULL = Form(
     (
         *_cells(RECEIVE, "S1 S4 M1 M4 L1 L4"),
         *_cells(RECEIVE, "S16 M16 G1", product_only=True),
-        *_cells(CSTORE, "S1 S4 M1 M4 L1 S0 M0"),
-        *_cells(CSTORE, "S16 M16 G1", product_only=True),
-        *_cells(STOW, "S1 M1 S4"),
-        *_cells(STOW, "S0 M0", product_only=True),
+        *_cells(CSTORE, "S1 M1 L1 S0 M0"),
+        *_cells(CSTORE, "S4 M4 S16 M16 G1", product_only=True),
+        *_cells(STOW, "S1 M1"),
+        *_cells(STOW, "S4 S0 M0", product_only=True),
     ),
     latency_count=100,
 )
