@@ -16,7 +16,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from router.clock import Clock
-from router.errors import StoreFull
+from router.errors import RouterError, StoreFull
 from router.flow.deliver import Courier
 from router.flow.desk import Desk
 from router.flow.lane import BatchEnded, Lane, Probed, Report, Sent
@@ -251,10 +251,15 @@ class Dispatcher:
             self._threads.start(f"probe-{name}", partial(self._probe, entry))
 
     def _probe(self, entry: _Desked) -> None:
-        peer = self._make_peer(entry.station)
+        name = entry.station.name
+        try:
+            peer = self._make_peer(entry.station)
+        except RouterError as error:
+            self._take_report(Probed(name, ok=False, message=str(error)))
+            return
         try:
             probe = peer.probe()
-            self._take_report(Probed(entry.station.name, probe.ok, probe.message))
+            self._take_report(Probed(name, probe.ok, probe.message))
         finally:
             peer.close()
 

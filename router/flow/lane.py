@@ -7,13 +7,15 @@ an outcome too (retried a few times, then dead): it must not end the lane of a w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from router.clock import Clock
+from router.errors import RouterError
 from router.flow.deliver import Courier
 from router.flow.desk import Desk
 from router.model.delivery import Leased, Outcome, Result
-from router.peers.peer import Peer
+from router.peers.peer import Peer, failure_outcome
 from router.telemetry.log import Log
 
 IDLE_SECONDS = 5.0
@@ -68,18 +70,23 @@ class Lane:
         self._lanes_allowed = lanes_allowed
         self._clock = clock
         self._log = log
+        self._peer: Peer | None = None
 
     def run(self) -> None:
         """Send batches until there is nothing to send for a while."""
-        peer = self._make_peer()
-        try:
+        with ExitStack() as at_end:
             while batch := self._desk.take(self._lanes_allowed(), IDLE_SECONDS):
-                clean = self._send(peer, batch)
+                clean = self._send(at_end, batch)
                 self._report(BatchEnded(batch[0].station, clean))
-        finally:
-            peer.close()
 
-    def _send(self, peer: Peer, batch: Sequence[Leased]) -> bool:
+    def _warm_peer(self, at_end: ExitStack) -> Peer:
+        """The peer of this lane, made for its first batch; a kind that cannot make one raises."""
+        if self._peer is None:
+            self._peer = self._make_peer()
+            at_end.callback(self._peer.close)
+        return self._peer
+
+    def _send(self, at_end: ExitStack, batch: Sequence[Leased]) -> bool:
         open_deliveries = {leased.delivery_id: leased for leased in batch}
         began = self._clock.monotonic()
         clean = True
@@ -91,10 +98,16 @@ class Lane:
                 self._report(Sent(leased, outcome, self._clock.monotonic() - began))
 
         try:
+            peer = self._warm_peer(at_end)
             with self._courier.parcels(batch) as parcels:
                 for outcome in peer.send(parcels):
                     clean = clean and outcome.result is Result.DELIVERED
                     hand_back(outcome)
+        except RouterError as error:
+            # Peers raise for no parcel: this one could not even be made, for a secret or a file.
+            for delivery_id in tuple(open_deliveries):
+                clean = False
+                hand_back(failure_outcome(delivery_id, error))
         except Exception as error:  # noqa: BLE001 - lane boundary: a bug costs a try, not the station
             self._log.bug("sending failed", error)
             clean = False

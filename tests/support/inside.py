@@ -102,12 +102,13 @@ class Neighbour:
     """A station that answers from a script (parcel, how many came before), and what it was given.
 
     `gate` is open unless a test closes it: a closed one keeps every answer back. What `alive` says
-    is what a probe finds.
+    is what a probe finds. `unmakeable` is raised by whoever makes a peer for it.
     """
 
     def __init__(self, script: Script = accept) -> None:
         self.script = script
         self.alive = True
+        self.unmakeable: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
         self.received: list[Received] = []
@@ -125,6 +126,8 @@ class Neighbour:
         return [one.sop_instance_uid for one in self.received]
 
     def _make(self, station: Station, context: PeerContext) -> Peer:
+        if self.unmakeable is not None:
+            raise self.unmakeable
         self.opened += 1
         return _Peer(self)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.errors import StoreFull
+from router.errors import Rejected, StoreFull
 from router.flow import dispatch
 from router.flow.pace import REFUSED_FIRST_SECONDS
 from router.model.delivery import Outcome, Priority, Result
@@ -251,6 +251,26 @@ def test_a_station_that_refuses_us_is_shown_and_looked_at_rarely(edge):
         edge.clock.pass_seconds(1.0)
         edge.wait_for(delivered=10)
     assert edge.ledger.station_statuses()["pacs"].state == "online"
+
+
+@pytest.mark.parametrize(
+    "error", [Rejected("the secret file token is not there"), KeyError("token")]
+)
+def test_p8_a_station_whose_peer_cannot_be_made_stops_no_other(edge, error):
+    edge.keep(*images(6, changes=TWICE))
+    pacs, mirror = Neighbour(), Neighbour()
+    pacs.unmakeable = error
+    with edge.dispatching(pacs=pacs, mirror=mirror):
+        wait_until(lambda: len(mirror.received) == 6, 5, what="the other station")
+        if isinstance(error, Rejected):
+            edge.wait_for(delivered=6, held=6)
+            reason = edge.ledger.station_statuses()["pacs"].reason
+            assert reason == "refuses us: the secret file token is not there"
+        pacs.unmakeable = None
+        edge.wait_for(sending=0)
+        edge.clock.pass_seconds(100)
+        edge.wait_for(delivered=12)
+    assert edge.crashes == []
 
 
 def test_one_line_of_log_for_one_kind_of_trouble(edge):
