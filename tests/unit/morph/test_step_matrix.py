@@ -243,6 +243,7 @@ def test_pixels_and_identity_survive_every_step() -> None:
         ("0009,10xx", [0x0011, 0x1101]),
         ("(0009,11xx)", [0x0010, 0x1001]),
         ("xxx9,1x01", []),
+        ("0009,xx0x", []),
         ("0009,1002", [0x0010, 0x0011, 0x1001, 0x1101]),
     ],
 )
@@ -253,3 +254,22 @@ def test_masks_remove_what_they_fit_and_creators_without_elements(
     data_set.private_block(0x0009, "SECOND", create=True).add_new(0x01, "LO", "two")
     result = morphed(data_set, ("remove", [removed]))
     assert [element.tag.element for element in result if element.tag.group == 9] == left
+
+
+def test_an_x_stands_for_every_digit_of_a_tag() -> None:
+    data_set = image()
+    block = data_set.private_block(0x0009, "ACME")
+    for element in (0x0A, 0xA0, 0xFF):
+        block.add_new(element, "LO", "x")
+    result = morphed(data_set, ("remove", ["0009,100x", "0009,10fx"]))
+    assert [element.tag.element for element in result if element.tag.group == 9] == [0x10, 0x10A0]
+
+
+@pytest.mark.parametrize("name", ["prefix", "suffix"])
+def test_a_template_is_not_asked_where_there_is_nothing_to_change(name: str) -> None:
+    needless = (name, {"OtherPatientIDs": "{{ BodyPartExamined }}"})
+    for before in (None, ""):
+        data_set = with_value(image(), "OtherPatientIDs", before)
+        assert morphed(data_set, needless) == morphed(data_set)
+    with pytest.raises(MorphFailed):
+        morphed(image(OtherPatientIDs="A"), needless)

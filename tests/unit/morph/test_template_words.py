@@ -192,7 +192,7 @@ def test_bounds_of_text_and_template() -> None:
 @pytest.mark.parametrize("name", sorted(TEXT_FILTERS))
 def test_no_filter_lets_a_text_grow_beyond_the_bound(name: str) -> None:
     arguments = {"replace": ("x", "yy"), "truncate": (MAX_TEXT * 2,), "join": ("-",)}.get(name, ())
-    started = time.perf_counter()
+    started = time.process_time()
     for value in ("x" * (MAX_TEXT + 1), ("x",) * (MAX_TEXT + 1)):
         try:
             result = TEXT_FILTERS[name](value, *arguments)
@@ -200,7 +200,7 @@ def test_no_filter_lets_a_text_grow_beyond_the_bound(name: str) -> None:
             assert "xx" not in str(refused)
         else:
             assert isinstance(result, tuple) or len(str(result)) <= MAX_TEXT
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_one_template_renders_the_same_for_the_same_object_again_and_again() -> None:
