@@ -266,7 +266,8 @@ SHAPES = {
     + E.element(PATIENT_ID, "LO", "A"),
     "a sequence that ends inside an item": E.header(REQUEST, "SQ", UNDEFINED)
     + E.delimiter(0xE000, UNDEFINED)
-    + E.delimiter(0xE0DD),
+    # Twice: taken for the end of the item, the first would make the whole look sound.
+    + E.delimiter(0xE0DD) * 2,
     "a fragment of undefined length": E.header(PIXELS, "OB", UNDEFINED)
     + E.delimiter(0xE000, UNDEFINED),
 }

@@ -229,6 +229,8 @@ def test_an_edit_in_one_item_leaves_the_bytes_of_the_other(syntax):
 
 def test_reading_and_failing_leave_one_span_of_everything():
     raw, _ = laid_out(EXPLICIT)
+    # A stray delimiter is no element, so only an untouched data set keeps it.
+    raw += Maker(EXPLICIT).delimiter(0xE00D)
     editable = opened(raw)
     for text in ("Rows", "ReferencedStudySequence[*].PatientID", "0009,[ACME],01"):
         editable.get(parse_path(text))
