@@ -174,6 +174,8 @@ def test_a_study_with_a_project_number_goes_to_the_folder_without_the_name(plans
     result = applied(decided, "drop", before)
     assert (str(result.PatientName), result.PatientID) == (number, number)
     assert (result.PatientBirthDate, result.AccessionNumber) == ("", "")
+    for gone in ("PatientComments", "PatientAddress", "OperatorsName", "ImageComments"):
+        assert gone not in result
     text = str(result)
     for told in ("DOE", "JANE", "0012", "Elm", "HOUSE", "X^Y", "Jane"):
         assert told not in text
