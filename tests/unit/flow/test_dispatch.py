@@ -3,6 +3,7 @@ from a script."""
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 
@@ -179,6 +180,32 @@ def test_unreachable_recalls_what_nobody_began_and_burns_no_attempt(edge):
         edge.wait_for(held=30)
         status = edge.ledger.station_statuses()["pacs"]
         assert (status.state, status.reason) == ("offline", "connection refused")
+
+
+def test_what_waits_for_a_lane_of_a_lost_station_is_taken_back(edge):
+    """Three lanes, 24 leased: those on the desk are nobody's; they must not wait for a time-out."""
+    edge.keep(*images(30))
+    pacs, hold = Neighbour(), threading.Event()
+
+    def lost(parcel, number):
+        if number == 30:
+            return always(Result.UNREACHABLE, "reset")(parcel, number)
+        hold.wait(10)
+        return accept(parcel, number)
+
+    with edge.dispatching(pacs=pacs, mirror=Neighbour()):
+        edge.wait_for(delivered=30)
+        pacs.script = lost
+        edge.keep(*images(60, first=200))
+        wait_until(lambda: len(pacs.received) >= 33, 5, what="three lanes and the one that lost")
+        # In hand: a batch of four in each lane, the one that lost it perhaps with a second one.
+        wait_until(lambda: edge.deliveries()["sending"] <= 12, 5, what="the desk is empty")
+        assert edge.deliveries()["queued"] >= 48
+        hold.set()
+        edge.wait_for(sending=0)
+        edge.clock.pass_seconds(100)
+        edge.wait_for(delivered=90)
+    assert {one.attempts for one in pacs.received} == {0}
 
 
 def test_probes_become_rarer_and_one_that_answers_starts_again_from_one_lane(edge):
