@@ -95,6 +95,17 @@ def test_p3_what_is_no_whole_object_leaves_nothing(edge, tmp_path, content):
     assert journal_bytes(edge) == 0
 
 
+def test_p3_a_large_file_that_is_cut_short_takes_no_space(edge, tmp_path):
+    """Large records are written while they are read; this one is taken back."""
+    path = tmp_path / "large.dcm"
+    write_large(path, 9, 4 << 20)
+    os.truncate(path, path.stat().st_size - 1000)
+    with pytest.raises(BadDataset):
+        hand(edge, path)
+    assert journal_bytes(edge) == 0
+    assert edge.journal._room.claimed_bytes == 0
+
+
 def test_a_file_that_is_not_there_is_told_as_that(edge, tmp_path):
     with pytest.raises((FileNotFoundError, BadDataset)):
         hand(edge, tmp_path / "missing.dcm")

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -67,6 +68,7 @@ class Running:
             cwd=PROJECT,
             env=environment(),
             text=True,
+            start_new_session=True,
         )
 
     def line(self):
@@ -93,7 +95,8 @@ def running():
 
     yield start
     for one in made:
-        one.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(one.process.pid, signal.SIGKILL)
         one.process.communicate()
 
 
