@@ -20,6 +20,8 @@ _READ_AT_MOST: Final = 4096
 
 def scrubbed(text: str, max_length: int = 160) -> str:
     """At most `max_length` printable characters of the text, without values it may quote."""
+    if not text:
+        return ""
     text = _MARKUP.sub(" ", text[:_READ_AT_MOST])
     text = _QUOTED.sub("…", text)
     text = _SECRET.sub(r"\1\2…", text)

@@ -64,9 +64,11 @@ class Wire:
 
     def _limit(self, option: int, deadline: float) -> None:
         """Let the next call end at the deadline, or after a slice, whichever is first."""
-        seconds = min(deadline - self._monotonic(), SLICE_SECONDS)
-        if seconds <= 0:
+        left = deadline - self._monotonic()
+        if left <= 0:
             raise Stalled("a deadline passed")
+        # In steps of 10 ms, so that a time-out already set mostly serves again.
+        seconds = min(max(round(left, 2), 0.01), SLICE_SECONDS)
         if self.interrupted:
             raise Closed("the association was ended on our side")
         if self._tls:
@@ -170,6 +172,9 @@ class Wire:
     def is_open(self) -> bool:
         """Whether the peer has neither closed nor sent anything unasked."""
         flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+        if self._tls:
+            # A Python time-out makes even MSG_DONTWAIT wait; the next call sets its own again.
+            self._sock.settimeout(0.0)
         try:
             socket.socket.recv(self._sock, 1, flags)
         except (BlockingIOError, TimeoutError):

@@ -12,6 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Sequence
 
+from router.clock import Clock
 from router.model.delivery import Leased
 from router.model.station import Limits
 
@@ -19,8 +20,9 @@ from router.model.station import Limits
 class Desk:
     """Deliveries leased for one station: waiting for a lane, or in a lane's hands."""
 
-    def __init__(self, limits: Limits, *, ordered: bool) -> None:
+    def __init__(self, limits: Limits, clock: Clock, *, ordered: bool) -> None:
         self._limits = limits
+        self._clock = clock
         self._ordered = ordered
         self._studies: Counter[str] = Counter()
         self._waiting: deque[Leased] = deque()
@@ -42,10 +44,13 @@ class Desk:
         a lane is no longer counted.
         """
         with self._changed:
-            batch = self._batch() if self._lanes <= lanes_allowed else []
-            if not batch and not self._closed and self._lanes <= lanes_allowed:
-                self._changed.wait(patience_seconds)
-                batch = self._batch()
+            deadline = self._clock.monotonic() + patience_seconds
+            batch: list[Leased] = []
+            while self._lanes <= lanes_allowed and not (batch := self._batch()):
+                left = deadline - self._clock.monotonic()
+                if left <= 0 or self._closed:
+                    break
+                self._changed.wait(left)
             if not batch:
                 self._lanes -= 1
             return batch

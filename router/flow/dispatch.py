@@ -32,6 +32,7 @@ from router.telemetry.metrics import Metrics
 from router.threads import Threads
 
 TICK_SECONDS = 1.0
+DISTANCE_SECONDS = 0.01
 FULL_SECONDS = 0.5
 WINDOW_BATCHES = 2
 
@@ -70,10 +71,11 @@ class Dispatcher:
         self._reports: SimpleQueue[Report] = SimpleQueue()
         self._wake = threading.Event()
         self._settlements: list[Settlement] = []
+        self._turned_at = 0.0
         self._desks = {
             name: _Desked(
                 station,
-                Desk(station.limits, ordered=station.kind != "dicomweb"),
+                Desk(station.limits, clock, ordered=station.kind != "dicomweb"),
                 self._pace(station),
             )
             for name, station in plan.stations.items()
@@ -98,7 +100,14 @@ class Dispatcher:
             if not stopping:
                 self._probe_silent()
             self._clock.wait(self._wake, self._patience())
+            self._keep_distance()
             self._wake.clear()
+
+    def _keep_distance(self) -> None:
+        """Under load turns keep a distance: each costs a disk sync, and the next one gathers."""
+        left = self._turned_at + DISTANCE_SECONDS - self._clock.monotonic()
+        if left > 0:
+            self._clock.wait(self._threads.stop, left)
 
     def _all_handed_back(self) -> bool:
         outstanding = any(entry.desk.outstanding() for entry in self._desks.values())
@@ -115,6 +124,7 @@ class Dispatcher:
             self._clock.wait(self._threads.stop, FULL_SECONDS)
             return
         self._settlements = []
+        self._turned_at = self._clock.monotonic()
         self._hand_out(leased)
 
     def _pace(self, station: Station) -> Pace:

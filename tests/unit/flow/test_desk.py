@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 
+from router.clock import Clock
 from router.flow.desk import Desk
 from router.model.station import Limits
 from tests.unit.flow.test_settle import leased
@@ -19,7 +20,7 @@ def work(*studies, size=10):
 
 
 def desk(*, ordered=True, lanes=2, **limits):
-    made = Desk(Limits(**limits), ordered=ordered)
+    made = Desk(Limits(**limits), Clock(), ordered=ordered)
     made.put(work("warm-up"))
     for _ in range(lanes):
         assert made.open_lane(lanes)
