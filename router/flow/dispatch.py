@@ -71,6 +71,7 @@ class Dispatcher:
         self._reports: SimpleQueue[Report] = SimpleQueue()
         self._wake = threading.Event()
         self._settlements: list[Settlement] = []
+        self._recalled: dict[str, list[int]] = {}
         self._turned_at = 0.0
         self._desks = {
             name: _Desked(
@@ -111,12 +112,20 @@ class Dispatcher:
 
     def _all_handed_back(self) -> bool:
         outstanding = any(entry.desk.outstanding() for entry in self._desks.values())
-        return not outstanding and self._reports.empty() and not self._settlements
+        return (
+            not outstanding
+            and self._reports.empty()
+            and not self._settlements
+            and not self._recalled
+        )
 
     def _turn(self, wants: dict[str, int]) -> None:
-        if not self._settlements and not wants:
+        if not self._settlements and not wants and not self._recalled:
             return
         try:
+            for name in tuple(self._recalled):
+                self._ledger.release_station(name, self._recalled[name])
+                del self._recalled[name]
             leased = self._ledger.turn(self._settlements, wants, self._clock.now())
         except StoreFull:
             # Outcomes are kept and written when there is room; until then nothing more is leased.
@@ -191,7 +200,7 @@ class Dispatcher:
             match report:
                 case Sent():
                     settlements.append(self._settle(report))
-                    settlements.extend(self._react(report))
+                    self._react(report)
                 case BatchEnded():
                     if report.clean:
                         self._desks[report.station].pace.delivered(clean_batch=True)
@@ -207,15 +216,15 @@ class Dispatcher:
             self._metrics.send_seconds.labels(name).observe(sent.seconds)
         return settle(outcome, sent.leased, entry.station, self._clock)
 
-    def _react(self, sent: Sent) -> list[Settlement]:
-        """What an outcome says of the station; deliveries nobody began are taken back."""
+    def _react(self, sent: Sent) -> None:
+        """What an outcome says of the station; deliveries nobody began are put back."""
         name, outcome = sent.leased.station, sent.outcome
         entry = self._desks[name]
         if outcome.result is Result.DELIVERED:
             entry.pace.delivered(clean_batch=False)
             entry.warned = ""
             self._set_status(name, entry, "online", "")
-            return []
+            return
         self._warn(name, entry, outcome)
         if outcome.result is Result.UNREACHABLE:
             if not entry.pace.must_probe:
@@ -228,16 +237,14 @@ class Dispatcher:
                 entry.pace.refused(outcome.message, outcome.retry_after_seconds)
             self._set_status(name, entry, "offline", f"refuses us: {outcome.message}")
         else:
-            return []
-        return [
-            settle(
-                Outcome(leased.delivery_id, Result.UNREACHABLE, outcome.message),
-                leased,
-                entry.station,
-                self._clock,
-            )
-            for leased in entry.desk.recall()
-        ]
+            return
+        self._put_back(name, entry)
+
+    def _put_back(self, name: str, entry: _Desked) -> None:
+        """What no lane has begun waits in the ledger again, untouched."""
+        recalled = [leased.delivery_id for leased in entry.desk.recall()]
+        if recalled:
+            self._recalled.setdefault(name, []).extend(recalled)
 
     def _warn(self, name: str, entry: _Desked, outcome: Outcome) -> None:
         """One line per kind of trouble, not one per instance."""
@@ -264,14 +271,17 @@ class Dispatcher:
         name = entry.station.name
         try:
             peer = self._make_peer(entry.station)
+            try:
+                probe = peer.probe()
+            finally:
+                peer.close()
         except RouterError as error:
             self._take_report(Probed(name, ok=False, message=str(error)))
-            return
-        try:
-            probe = peer.probe()
+        except Exception as error:  # noqa: BLE001 - thread boundary: one station's bug stops no other
+            self._log.bug("probing failed", error)
+            self._take_report(Probed(name, ok=False, message="internal error while probing"))
+        else:
             self._take_report(Probed(name, probe.ok, probe.message))
-        finally:
-            peer.close()
 
     def _probe_came_back(self, report: Probed) -> None:
         entry = self._desks[report.station]
@@ -295,16 +305,17 @@ class Dispatcher:
 
     def _close_desks(self) -> None:
         for entry in self._desks.values():
-            for leased in entry.desk.recall():
-                self._reports.put(
-                    Sent(leased, Outcome(leased.delivery_id, Result.BUSY, "router stops"), 0.0)
-                )
+            self._put_back(entry.station.name, entry)
             entry.desk.close()
 
     def _patience(self) -> float:
         now = self._clock.monotonic()
         soonest = min(
-            (entry.pace.resume_at - now for entry in self._desks.values() if entry.pace.failures),
+            (
+                entry.pace.resume_at - now
+                for entry in self._desks.values()
+                if entry.pace.resume_at > now
+            ),
             default=TICK_SECONDS,
         )
         return min(TICK_SECONDS, max(0.01, soonest))

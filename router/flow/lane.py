@@ -1,7 +1,7 @@
 """Lane: one thread that sends to one station, batch after batch, over one warm connection.
 
 Outcomes go back to the dispatcher one by one, as the peer answers. A bug of ours in one parcel is
-an outcome too (retried a few times, then dead): it must not end the lane of a whole station.
+an outcome too (tried again, later and later): it must not end the lane of a whole station.
 """
 
 from __future__ import annotations

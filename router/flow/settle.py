@@ -13,6 +13,8 @@ from router.model.station import Station
 from router.peers.status import attempt_limit
 from router.store.ledger import Settlement
 
+LEAST_ATTEMPTS = 3
+
 
 def settle(outcome: Outcome, leased: Leased, station: Station, clock: Clock) -> Settlement:
     """The row a delivery gets for this outcome."""
@@ -27,7 +29,9 @@ def settle(outcome: Outcome, leased: Leased, station: Station, clock: Clock) -> 
     retry = station.retry
     attempts = leased.attempts + 1
     limit = attempt_limit(outcome.status, station.kind)
-    expired = clock.now() - leased.created_at > retry.give_up_seconds
+    # Not by age alone: a wall clock that was set forward must not kill what was hardly tried.
+    aged = clock.now() - leased.created_at > retry.give_up_seconds
+    expired = aged and attempts >= LEAST_ATTEMPTS
     if expired or (limit is not None and attempts >= limit):
         return Settlement(outcome, None, State.DEAD, count_attempt=True)
     delay = min(retry.max_seconds, retry.first_seconds * retry.factor ** min(attempts - 1, 60))

@@ -62,7 +62,12 @@ def test_retries_wait_longer_each_time_with_a_ceiling():
 
 def test_give_up_ends_retrying_by_age():
     clock = HandClock(at=1_000_000.0 + RETRY.give_up_seconds + 1)
-    assert settle(Outcome(1, Result.RETRY), leased(), PACS, clock).state is State.DEAD
+    assert settle(Outcome(1, Result.RETRY), leased(attempts=2), PACS, clock).state is State.DEAD
+
+
+def test_F10_a_clock_set_forward_kills_nothing_that_was_hardly_tried():
+    clock = HandClock(at=1_000_000.0 + 10 * 365 * 86400)
+    assert settle(Outcome(1, Result.RETRY), leased(attempts=1), PACS, clock).state is State.QUEUED
 
 
 def test_a_known_permanent_answer_dies_after_its_few_tries():
