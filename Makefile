@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 MAKEFLAGS += --no-print-directory
+# Most tests wait for peers and deadlines; a file's tests stay together and in order.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test integration faults fuzz bench crash-long docs peers
@@ -42,7 +44,7 @@ test: .venv/.installed-test peers ## the default suite: every promise, with real
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/mypy --no-error-summary
 	@.venv/bin/lint-imports --no-logo
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 
 integration: .venv/.installed-test peers ## only the tests with real peers
 	@$(PYTEST) tests/integration $(ARGS)
