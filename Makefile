@@ -5,8 +5,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 MAKEFLAGS += --no-print-directory
-# Most tests wait for peers and deadlines; a file's tests stay together and in order.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Most tests wait for peers and deadlines, and the slow ones come first.
+SIDE_BY_SIDE := -n 2 --dist worksteal
 ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test integration faults fuzz bench crash-long docs peers

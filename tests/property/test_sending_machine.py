@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from router.flow.pace import BUSY_MAX_SECONDS, PROBE_MAX_SECONDS, REFUSED_MAX_SECONDS, Pace
-from router.flow.settle import settle
+from router.flow.settle import LEAST_ATTEMPTS, settle
 from router.model.delivery import Leased, Outcome, Priority, Result, State
 from router.model.instance import RecordRef
 from router.model.station import Retry, Station
@@ -91,7 +91,8 @@ class Sending(RuleBasedStateMachine):
     def the_object_fails(self, status):
         settled, before = self.settle(Result.RETRY, status)
         assert self.attempts == before + 1
-        expired = self.clock.now() - self.created_at > RETRY.give_up_seconds
+        aged = self.clock.now() - self.created_at > RETRY.give_up_seconds
+        expired = aged and self.attempts >= LEAST_ATTEMPTS
         limit = attempt_limit(status)
         if expired or (limit is not None and self.attempts >= limit):
             assert self.state is State.DEAD
