@@ -85,7 +85,7 @@ def test_mutated_bytes_raise_typed_errors_only(target):
             TARGETS[target](data)
         except ProtocolError:
             pass
-        assert time.perf_counter() - began < 0.5
+        assert time.perf_counter() - began < 5
 
 
 @settings(deadline=None, max_examples=300)

@@ -81,7 +81,7 @@ def test_F25_idle_associations_cost_next_to_nothing():
         assert process.memory_info().rss - before < 60 * MEBIBYTE
         burnt = time.process_time()
         time.sleep(2.0)
-        assert time.process_time() - burnt < 0.2
+        assert time.process_time() - burnt < 0.5
         assert echo_seconds(provider.port) < 1.0
         for peer in peers:
             peer.close()

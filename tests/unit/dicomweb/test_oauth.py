@@ -126,7 +126,7 @@ def test_F19_during_a_slow_renewal_the_old_token_goes_on(cloud: Cloud) -> None:
         assert asked.wait(5)
         began_at = time.monotonic()
         assert tokens.token() == first
-        assert time.monotonic() - began_at < 2
+        assert time.monotonic() - began_at < 5
         answered.set()
         assert renewing.result() != first
 

@@ -153,7 +153,7 @@ def test_each_pdu_while_the_release_is_awaited_ends_and_raises_nothing(name):
         association = opened(peer.port, seconds=0.2)
         began = time.monotonic()
         association.release()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5
         assert association.is_closed
         association.release()
         association.abort()

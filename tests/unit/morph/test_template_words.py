@@ -200,7 +200,7 @@ def test_no_filter_lets_a_text_grow_beyond_the_bound(name: str) -> None:
             assert "xx" not in str(refused)
         else:
             assert isinstance(result, tuple) or len(str(result)) <= MAX_TEXT
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 def test_one_template_renders_the_same_for_the_same_object_again_and_again() -> None:

@@ -139,7 +139,7 @@ def test_F31_a_second_router_is_refused_at_once_with_the_reason(tmp_path):
     began = time.monotonic()
     with pytest.raises(DataLocked):
         DataLock.acquire(tmp_path, "boot-three", "0.1.0")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert not lock.unclean
     lock.release()
     lock.release()
