@@ -298,8 +298,12 @@ class Dispatcher:
     ) -> None:
         if entry.status == status and not force:
             return
+        try:
+            self._ledger.set_station_status(name, status, reason, self._clock.now())
+        except StoreFull:
+            # What was known stays; the next outcome or probe says it again.
+            return
         entry.status = status
-        self._ledger.set_station_status(name, status, reason, self._clock.now())
         if not force:
             self._log.info("station status", station=name, status=status, reason=reason)
 

@@ -100,9 +100,10 @@ class Indexer:
             except StoreFull:
                 # The records are durable; they wait here, or for recovery, until there is room.
                 self._full = True
-                if self._closing:
-                    return
-                self._stop.wait(FULL_SECONDS)
+                with self._changed:
+                    if self._closing:
+                        return
+                    self._changed.wait_for(lambda: self._closing, FULL_SECONDS)
                 continue
             except StoreDown as error:
                 self._broken = f"the ledger cannot be written: {error}"

@@ -110,7 +110,7 @@ class DicomPeer:
                 stop = Outcome(delivery_id, Result.UNREACHABLE, "the association was lost")
             except RouterError as error:
                 outcome = failure_outcome(delivery_id, error)
-                stop = outcome if error.scope in ("station", "system") else None
+                stop = outcome if error.scope == "station" else None
             else:
                 # One odd object may be told "busy" for ever; two in a row speak for the station.
                 busy = busy + 1 if outcome.result is Result.BUSY else 0

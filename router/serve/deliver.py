@@ -22,9 +22,8 @@ def deliver(role: Role, bell: int) -> None:
     # Each start of this role leases under a name of its own: what a predecessor that crashed had
     # leased is put back at once, and not only when the whole router starts again.
     ledger = open_ledger(role.places, role.clock, uuid.uuid4().hex)
-    freed = ledger.release_foreign_leases()
-    if freed:
-        role.log.warning("leases of a crashed predecessor were put back", leases_freed=freed)
+    if not role.when_there_is_room(ledger.release_foreign_leases):
+        return
     journal = open_journal(role.places, role.plan, role.clock)
     settings = role.plan.router
     courier = Courier(

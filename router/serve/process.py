@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from router.clock import Clock
+from router.errors import StoreFull
 from router.model.plan import Plan
 from router.serve.places import Places
 from router.telemetry.log import Log
@@ -43,6 +44,18 @@ class Role:
     metrics: Metrics
     threads: Threads
     refresh: list[Callable[[], None]] = field(default_factory=list)
+
+    def when_there_is_room(self, work: Callable[[], object]) -> bool:
+        """Do the work, again and again while the disk is full; false when told to stop first."""
+        while not self.threads.stop.is_set():
+            try:
+                work()
+            except StoreFull as error:
+                self.log.warning("waiting for room", reason=str(error))
+                self.threads.stop.wait(PUBLISH_SECONDS)
+            else:
+                return True
+        return False
 
     def wait(self) -> None:
         """Publish metrics until told to stop. `refresh` functions set gauges just before."""

@@ -26,7 +26,8 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     ledger = open_ledger(role.places, role.clock, role.boot_id, rows_in_journal=True)
     journal = open_journal(role.places, role.plan, role.clock)
     # A predecessor that crashed may have left records that are durable and not indexed.
-    recover(journal, ledger)
+    if not role.when_there_is_room(lambda: recover(journal, ledger)):
+        return
     indexer = Indexer(ledger, lambda: os.eventfd_write(bell, 1), role.threads.stop, role.clock)
     intake = Intake(lambda: role.plan, journal, indexer, role.clock, role.log, role.metrics)
     writer = role.threads.start("index", indexer.run)

@@ -27,6 +27,7 @@ from router.serve.supervisor import Supervisor
 from router.serve.web import web
 from router.store.lock import DataLock
 from router.store.recovery import recover
+from router.store.room import Room
 from router.telemetry.log import Log
 
 BACKLOG = 512
@@ -51,6 +52,8 @@ def run(plan: Plan, log: Log, on_ready: Callable[[], None]) -> int:
     boot_id = uuid.uuid4().hex
     lock = DataLock.acquire(places.data_dir, boot_id, __version__)
     try:
+        # A look gives the ballast up when the disk is full: starting needs a little room.
+        Room(places.data_dir, Clock()).shortage_bytes()
         for stale in places.run.iterdir():
             stale.unlink()
         _recover(plan, places, boot_id, log, unclean=lock.unclean)

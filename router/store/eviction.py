@@ -44,8 +44,11 @@ def evict(
 ) -> Evicted:
     """Drop what is beyond the settings, and more until `wanted_bytes` are free. StoreFull/Down."""
     done = Evicted()
+    highest = max(segment_numbers(journal.folder), default=0)
     for number in ledger.dropped_segments():
-        delete_segment(journal, number)
+        # The highest number stays, so that no number is ever given twice.
+        if number < highest:
+            delete_segment(journal, number)
     marks = ledger.marks()
     sizes = {number: _size(journal, number) for number in segment_numbers(journal.folder)}
     total = sum(sizes.values())

@@ -46,7 +46,9 @@ def recover(journal: Journal, ledger: Ledger) -> Recovered:
     numbers = segment_numbers(journal.folder)
     for number in numbers:
         if number in dropped:
-            delete_segment(journal, number)
+            # Not the highest, whose number would be given again and taken for the forgotten one.
+            if number != numbers[-1]:
+                delete_segment(journal, number)
             continue
         with_lock = _Locked(journal, number)
         try:
