@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, StoreRequest
 from router.dimse.server import Server
@@ -32,21 +33,6 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     intake = Intake(lambda: role.plan, journal, indexer, role.clock, role.log, role.metrics)
     writer = role.threads.start("index", indexer.run)
 
-    def authorise(calling: Calling) -> Source | Rejection:
-        source = admit(role.plan, calling)
-        refused = isinstance(source, Rejection)
-        role.metrics.associations.add(calling.listener, "refused" if refused else "accepted")
-        if isinstance(source, Rejection):
-            role.log.warning(
-                "association refused",
-                listener=calling.listener,
-                calling_ae_title=calling.calling_ae_title,
-                called_ae_title=calling.called_ae_title,
-                address=calling.address,
-                reason=source.reason,
-            )
-        return source
-
     def store(request: StoreRequest, chunks: Iterator[memoryview]) -> StoreAnswer:
         answer = intake.take(
             Arrival(
@@ -62,7 +48,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     def observe(event: str, /, **facts: object) -> None:
         role.log.info(event, **facts)
 
-    handlers = Handlers(authorise, store)
+    handlers = Handlers(partial(_authorise, role), store)
     servers = {
         name: Server(
             role.plan.listeners[name],
@@ -102,6 +88,22 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     writer.join(DRAIN_SECONDS)
     journal.close()
     ledger.close()
+
+
+def _authorise(role: Role, calling: Calling) -> Source | Rejection:
+    source = admit(role.plan, calling)
+    refused = isinstance(source, Rejection)
+    role.metrics.associations.add(calling.listener, "refused" if refused else "accepted")
+    if isinstance(source, Rejection):
+        role.log.warning(
+            "association refused",
+            listener=calling.listener,
+            calling_ae_title=calling.calling_ae_title,
+            called_ae_title=calling.called_ae_title,
+            address=calling.address,
+            reason=source.reason,
+        )
+    return source
 
 
 def _tls_context(role: Role, listener: str) -> ssl.SSLContext | None:
