@@ -102,6 +102,9 @@ _FORMATS: Final = {
     True: struct.Struct("<HH2sH").unpack_from,
     False: struct.Struct(">HH2sH").unpack_from,
 }
+_SHORT_NAMES: Final = {vr.encode(): vr for vr in SHORT_VRS}
+_DELIMITERS: Final = 0xFFFE
+_new: Final = tuple.__new__
 _LENGTHS: Final = {True: struct.Struct("<I").unpack_from, False: struct.Struct(">I").unpack_from}
 _CAPITALS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Two capital letters that are no VR of ours are a VR of a later edition: the long form.
@@ -130,10 +133,7 @@ class ElementReader:
 
         Delimiters and items have VR ''. Raises BadDataset where the header passes `end`.
         """
-        self._work += 1
-        # Nested content may be passed once per level, so the whole walk has a larger budget.
-        if self._work > self._max_work:
-            raise BadDataset("too many elements")
+        self._count(1)
         place = at - self._window_start
         if place < 0 or at + 8 > end or place + 8 > len(self._window):
             place = self._load(at, end, 8)
@@ -148,26 +148,67 @@ class ElementReader:
             place = self._load(at, end, 12)
         return tag, vr, at + 12, _LENGTHS[coding[1]](self._window, place + 8)[0]
 
-    def elements(self, start: int, end: int, coding: Coding) -> Iterator[Element]:
-        """The elements between two offsets; stray delimiters are passed over."""
+    def elements(self, start: int, end: int, coding: Coding) -> list[Element]:
+        """The elements between two offsets, in their order; stray delimiters are passed over."""
+        found: list[Element] = []
         at = start
         while at < end:
-            tag, vr, value_start, length = self.header(at, end, coding)
-            if tag in {ITEM_END, SEQUENCE_END}:
-                at = value_start
-                continue
-            if tag == ITEM:
-                raise BadDataset("an item outside a sequence")
-            undefined = length == UNDEFINED
-            after = (
-                self._end_of_undefined(value_start, end, coding, vr)
-                if undefined
-                else value_start + length
-            )
-            if after > end:
-                raise BadDataset(f"the length of {format_tag(tag)} points past the end")
-            yield Element(tag, vr, at, value_start, after, undefined)
-            at = after
+            if coding == EXPLICIT:
+                at = self._short_forms(found, at, end)
+                if at == end:
+                    break
+            element = self.element(at, end, coding)
+            if element.tag >> 16 != _DELIMITERS:
+                found.append(element)
+            at = element.end
+        return found
+
+    def element(self, at: int, end: int, coding: Coding) -> Element:
+        """The element, or stray delimiter, at an offset."""
+        tag, vr, value_start, length = self.header(at, end, coding)
+        if tag in {ITEM_END, SEQUENCE_END}:
+            return Element(tag, vr, at, value_start, value_start, False)
+        if tag == ITEM:
+            raise BadDataset("an item outside a sequence")
+        undefined = length == UNDEFINED
+        after = (
+            self._end_of_undefined(value_start, end, coding, vr)
+            if undefined
+            else value_start + length
+        )
+        if after > end:
+            raise BadDataset(f"the length of {format_tag(tag)} points past the end")
+        return Element(tag, vr, at, value_start, after, undefined)
+
+    def _short_forms(self, found: list[Element], at: int, end: int) -> int:
+        """Take the run of elements that have a short VR and begin in the window.
+
+        Nearly all elements of nearly all headers are such; `elements` looks closer at the others.
+        Gives the offset of the first that is not taken.
+        """
+        base = self._window_start
+        place, last = at - base, min(end - base, len(self._window)) - 8
+        if place < 0:
+            return at
+        window, unpack, names = self._window, _FORMATS[True], _SHORT_NAMES
+        take, before = found.append, len(found)
+        while place <= last:
+            group, number, letters, length = unpack(window, place)
+            after = place + 8 + length
+            if letters not in names or group == _DELIMITERS or base + after > end:
+                break
+            start = base + place
+            vr, tag = names[letters], (group << 16) | number
+            take(_new(Element, (tag, vr, start, start + 8, base + after, False)))
+            place = after
+        self._count(len(found) - before)
+        return base + place
+
+    def _count(self, more: int) -> None:
+        """Nested content may be passed once per level, so the whole walk has a larger budget."""
+        self._work += more
+        if self._work > self._max_work:
+            raise BadDataset("too many elements")
 
     def items(self, element: Element, coding: Coding) -> Iterator[Item]:
         """The items of a sequence; `coding` is the one inside it."""

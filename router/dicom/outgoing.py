@@ -15,7 +15,7 @@ from router.dicom.dataset import EditableDataSet
 from router.dicom.elements import ElementReader, RandomAccess, coding_of
 from router.dicom.inflate import InflatedAccess, deflated
 from router.dicom.splice import Piece, Span, length_of
-from router.dicom.streams import PieceAccess, stream, stream_length
+from router.dicom.streams import PieceAccess, Views, stream, stream_length
 from router.dicom.transcode import Transcoder
 from router.dicom.transfer_syntax import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -71,8 +71,11 @@ def prepare(
     facts: tuple[str, str, str],
     *,
     default_character_set: str = "",
+    views: Views | None = None,
 ) -> OutgoingDataSet:
     """The data set of `length` bytes behind `read(offset, length)`, edited, in the target syntax.
+
+    `views(start, end)` gives the same bytes in stretches; where it is given they pass uncopied.
 
     `facts` are SOP class, SOP instance and study instance UID; an edit may change them. Raises
     MorphFailed when the edit fails, Undeliverable when the data set cannot be converted.
@@ -80,7 +83,7 @@ def prepare(
     if not can_convert(source_uid, target_uid):
         raise Undeliverable(f"transfer syntax {source_uid} cannot be converted to {target_uid}")
     if edit is None and source_uid == target_uid:
-        return _verbatim(read, length, source_uid, facts)
+        return _verbatim(read, length, source_uid, facts, views)
     source, target = layout_of(source_uid), layout_of(target_uid)
     plain_read = read
     plain_length = length
@@ -101,12 +104,12 @@ def prepare(
             facts = _identity(data_set, facts)
             pieces = data_set.pieces()
         elif source_uid == target_uid:
-            return _verbatim(read, length, source_uid, facts)
+            return _verbatim(read, length, source_uid, facts, views)
     if pieces is None:
         pieces = [Span(0, plain_length)] if plain_length else []
     opened = _opener(read, length, source)
     if coding_of(source) == coding_of(target):
-        return _spliced(opened, pieces, target, facts)
+        return _spliced(opened, pieces, target, facts, None if source.deflated else views)
     return _converted(opened, pieces, source, target, facts)
 
 
@@ -118,14 +121,18 @@ def _opener(read: RandomAccess, length: int, source: Layout) -> Callable[[], Ran
 
 
 def _verbatim(
-    read: RandomAccess, length: int, uid: str, facts: tuple[str, str, str]
+    read: RandomAccess,
+    length: int,
+    uid: str,
+    facts: tuple[str, str, str],
+    views: Views | None,
 ) -> OutgoingDataSet:
     spans: list[Piece] = [Span(0, length)]
     if length % 2 and layout_of(uid).deflated:
         # Peers abort on an odd fragment; PS3.5 A.5 has the sender make the stream even.
         spans.append(b"\0")
         length += 1
-    return OutgoingDataSet(uid, *facts, length, lambda: stream(spans, read))
+    return OutgoingDataSet(uid, *facts, length, lambda: stream(spans, read, views))
 
 
 def _identity(data_set: EditableDataSet, facts: tuple[str, str, str]) -> tuple[str, str, str]:
@@ -141,10 +148,15 @@ def _spliced(
     pieces: list[Piece],
     target: Layout,
     facts: tuple[str, str, str],
+    views: Views | None,
 ) -> OutgoingDataSet:
-    if target.deflated:
-        return OutgoingDataSet(target.uid, *facts, None, lambda: deflated(stream(pieces, opened())))
-    return OutgoingDataSet(target.uid, *facts, length_of(pieces), lambda: stream(pieces, opened()))
+    def chunks() -> Iterator[bytes | memoryview]:
+        found = stream(pieces, opened(), views)
+        return deflated(found) if target.deflated else found
+
+    return OutgoingDataSet(
+        target.uid, *facts, None if target.deflated else length_of(pieces), chunks
+    )
 
 
 def _converted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -15,17 +15,29 @@ from router.errors import BadDataset
 
 CHUNK_BYTES: Final = 256 * 1024
 _GATHER_BYTES: Final = 64 * 1024
+_VIEW_BYTES: Final = 32 * 1024
+# The bytes between two offsets, each view valid until the next is asked for.
+Views = Callable[[int, int], Iterator[memoryview]]
 _TYPE_CODES: Final = {2: "H", 4: "I", 8: "Q"}
 
 
-def stream(pieces: Iterable[Piece | Swapped], read: RandomAccess) -> Iterator[bytes]:
-    """The bytes of the pieces in chunks; small ones are gathered. Raises BadDataset if cut short."""
-    gathered: list[bytes] = []
+def stream(
+    pieces: Iterable[Piece | Swapped], read: RandomAccess, views: Views | None = None
+) -> Iterator[bytes | memoryview]:
+    """The bytes of the pieces in chunks; small ones are gathered. Raises BadDataset if cut short.
+
+    Each chunk is valid until the next is asked for. With `views` long spans pass uncopied.
+    """
+    gathered: list[bytes | memoryview] = []
     size = 0
-    for chunk in _chunks(pieces, read):
-        if size + len(chunk) > CHUNK_BYTES:
+    for chunk in _chunks(pieces, read, views):
+        is_view = isinstance(chunk, memoryview)
+        if gathered and (is_view or size + len(chunk) > CHUNK_BYTES):
             yield b"".join(gathered)
             gathered, size = [], 0
+        if is_view:
+            yield chunk
+            continue
         gathered.append(chunk)
         size += len(chunk)
         if size >= _GATHER_BYTES:
@@ -35,14 +47,24 @@ def stream(pieces: Iterable[Piece | Swapped], read: RandomAccess) -> Iterator[by
         yield b"".join(gathered)
 
 
-def _chunks(pieces: Iterable[Piece | Swapped], read: RandomAccess) -> Iterator[bytes]:
+def _chunks(
+    pieces: Iterable[Piece | Swapped], read: RandomAccess, views: Views | None
+) -> Iterator[bytes | memoryview]:
     for piece in pieces:
         if isinstance(piece, bytes):
             yield piece
             continue
-        for start in range(piece.start, piece.end, CHUNK_BYTES):
-            size = min(CHUNK_BYTES, piece.end - start)
-            chunk = read(start, size)
+        start, end = piece.start, piece.end
+        if views is not None and end - start >= _VIEW_BYTES and isinstance(piece, Span):
+            for view in views(start, end):
+                start += len(view)
+                yield view
+            if start != end:
+                raise BadDataset("the stored data set is shorter than it was")
+            continue
+        for at in range(start, end, CHUNK_BYTES):
+            size = min(CHUNK_BYTES, end - at)
+            chunk = read(at, size)
             if len(chunk) != size:
                 raise BadDataset("the stored data set is shorter than it was")
             yield _swap(chunk, piece.size) if isinstance(piece, Swapped) else chunk

@@ -21,7 +21,6 @@ from router.dicom.elements import (
     SEQUENCE_END,
     UNDEFINED,
     Coding,
-    Element,
     ElementReader,
     Limits,
 )
@@ -160,8 +159,7 @@ class Transcoder:
 
     def _end_of_unknown(self, at: int, length: int) -> int:
         """Where an element of undefined length ends whose content stays as it is."""
-        found: Element = next(self._reader.elements(at, length, self._source))
-        return found.end
+        return self._reader.element(at, length, self._source).end
 
     def _vr(self, level: _Level, tag: int) -> str:
         creator = level.creators.get((tag >> 16, (tag >> 8) & 0xFF)) if tag & 0x10000 else None

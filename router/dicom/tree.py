@@ -8,9 +8,10 @@ the way up, and drops the group lengths that no longer hold (PS3.5 7.2).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
-from router.dicom.elements import Coding, Element, ElementReader, Item
+from router.dicom.elements import EXPLICIT, Coding, Element, ElementReader, Item
 from router.dicom.nested import SIGNED, Surroundings, attribute_of, resolve_vr
 from router.dicom.values import BULK_VRS, Attribute, decode
 from router.dicom.wanted import CHARACTER_SET, PIXEL_REPRESENTATION
@@ -47,7 +48,7 @@ Entry = Element | NewElement | OpenSequence
 class Node:
     """One data set of the tree; `source` is the item it was, None for the top and for new items."""
 
-    __slots__ = ("around", "coding", "entries", "is_changed", "parent", "reader", "source")
+    __slots__ = ("_by_tag", "_entries", "coding", "is_changed", "parent", "reader", "source")
 
     def __init__(
         self,
@@ -63,7 +64,19 @@ class Node:
         self.parent = parent
         self.source = source
         self.is_changed = source is None and parent is not None
-        self.entries: list[Entry] = list(reader.elements(*span, coding))
+        self._entries: list[Entry] = [*reader.elements(*span, coding)]
+        # Made when it is first asked for, and given up with every change of the entries.
+        self._by_tag: dict[int, Entry] | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries in their order; to change them assign a new list, or `put` and `drop`."""
+        return self._entries
+
+    @entries.setter
+    def entries(self, entries: list[Entry]) -> None:
+        self._entries = entries
+        self._by_tag = None
 
     def touch(self, tag: int) -> None:
         """Note that the entry of this tag changed, came or went."""
@@ -71,7 +84,8 @@ class Node:
         while True:
             node.is_changed = True
             group_length = tag & 0xFFFF0000
-            node.entries = [entry for entry in node.entries if entry.tag != group_length]
+            if node.find(group_length) is not None:
+                node.entries = [entry for entry in node.entries if entry.tag != group_length]
             if node.parent is None:
                 return
             node, sequence = node.parent
@@ -80,19 +94,32 @@ class Node:
 
     def find(self, tag: int) -> Entry | None:
         """The entry of a tag; the last where a tag is repeated, as readers keep that one."""
-        return next((entry for entry in reversed(self.entries) if entry.tag == tag), None)
+        found = self._by_tag
+        if found is None:
+            found = self._by_tag = {entry.tag: entry for entry in self.entries}
+        return found.get(tag)
 
     def put(self, entry: NewElement | OpenSequence) -> None:
         """Replace the entries of the tag, or insert in tag order."""
-        places = [place for place, old in enumerate(self.entries) if old.tag == entry.tag]
-        if places:
-            self.entries[places[0]] = entry
-            for place in reversed(places[1:]):
-                del self.entries[place]
+        old = self.find(entry.tag)
+        known = self._by_tag
+        if old is not None and known is not None and len(known) == len(self._entries):
+            self._entries[self._place(old)] = known[entry.tag] = entry
         else:
-            following = (p for p, old in enumerate(self.entries) if old.tag > entry.tag)
-            self.entries.insert(next(following, len(self.entries)), entry)
+            self._put_anywhere(entry)
         self.touch(entry.tag)
+
+    def _put_anywhere(self, entry: NewElement | OpenSequence) -> None:
+        """As `put`, for a tag that is absent, or where tags are repeated."""
+        places = [place for place, old in enumerate(self._entries) if old.tag == entry.tag]
+        if places:
+            self._entries[places[0]] = entry
+            for place in reversed(places[1:]):
+                del self._entries[place]
+        else:
+            following = (p for p, old in enumerate(self._entries) if old.tag > entry.tag)
+            self._entries.insert(next(following, len(self._entries)), entry)
+        self._by_tag = None
 
     def drop(self, tag: int) -> None:
         """Remove the entries of a tag, and the creator of a private block left empty."""
@@ -128,8 +155,7 @@ class Node:
         entry = self.find(CHARACTER_SET)
         if entry is None:
             return None
-        values = decode("CS", self.raw(entry), Surroundings(self.coding, "").layout, "")
-        return "\\".join(map(str, values)) or None
+        return _character_set(self.raw(entry)) or None
 
     def raw(self, entry: Entry) -> bytes:
         """The value's bytes; b'' for an entered sequence. Raises BadDataset when too long."""
@@ -166,7 +192,8 @@ class Node:
                 )
                 for item in self.reader.items(source, coding)
             ]
-        self.entries[self._place(entry)] = opened
+        self._entries[self._place(entry)] = opened
+        self._by_tag = None
         return opened
 
     def _place(self, entry: Entry) -> int:
@@ -210,3 +237,10 @@ class Node:
         creator = step.creator.encode("ascii")
         self.put(NewElement((group << 16) | free, "LO", creator + b" " * (len(creator) % 2)))
         return (group << 16) | (free << 8) | (step.tag & 0xFF)
+
+
+@lru_cache(maxsize=64)
+def _character_set(raw: bytes) -> str:
+    """Specific Character Set from its bytes: the same few in all objects of a site."""
+    values = decode("CS", raw, Surroundings(EXPLICIT, "").layout, "")
+    return "\\".join(map(str, values))

@@ -17,6 +17,7 @@ from router.errors import BadDataset, RouterError
 Chunk = bytes | memoryview
 DICOM: Final = "application/dicom"
 _GATHER_BYTES: Final = 256 * 1024
+_LARGE_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,13 @@ class RelatedBody:
 
 
 def gathered(pieces: Iterable[Chunk]) -> Iterator[Chunk]:
-    """The same bytes in blocks of 256 KiB or more; a large piece passes uncopied between them."""
+    """The same bytes in few blocks: small pieces are gathered, large ones pass uncopied."""
     waiting = bytearray()
     for piece in pieces:
-        if not waiting and len(piece) >= _GATHER_BYTES:
+        if len(piece) >= _LARGE_BYTES:
+            if waiting:
+                yield bytes(waiting)
+                waiting = bytearray()
             yield piece
             continue
         waiting += piece

@@ -16,6 +16,7 @@ UNLIMITED_PDU_BYTES = 1024 * 1024
 SMALLEST_PDU_BYTES = 7
 _HEADERS = struct.Struct(">BxIIBB")
 _OVERHEAD = 6
+_WORTH_A_PDU = 32 * 1024
 _DATA, _COMMAND, _LAST = 0, 1, 2
 
 
@@ -56,7 +57,7 @@ def data_batches(
     A list holds slices of the current chunk, so it must be sent before the next is asked for;
     then the chunk's memory may be used again. Which fragment is the last is known only at the end,
     so up to one PDU of bytes is held back as a copy, unless `length`, the bytes of all chunks, is
-    given. Raises ValueError when the chunks have another length.
+    given: then large chunks go out uncopied. Raises ValueError when the chunks have another length.
     """
     full_headers = _HEADERS.pack(4, payload + 6, payload + 2, context_id, _DATA)
     parts: list[Buffer] = [first]
@@ -89,6 +90,17 @@ def data_batches(
             if any(len(more) for more in following):
                 raise ValueError("the data set is longer than was said")
             return
+        if left and waiting >= _WORTH_A_PDU:
+            # A PDU that is not full costs its header; to hold these bytes would be to copy them.
+            whole = waiting & ~1
+            parts.append(_HEADERS.pack(4, whole + 6, whole + 2, context_id, _DATA))
+            if held:
+                parts.append(held)
+                whole -= len(held)
+                held = bytearray()
+            parts.append(view[position : position + whole])
+            position += whole
+            parts_bytes += whole
         if parts_bytes:
             yield parts
             parts, parts_bytes = [], 0

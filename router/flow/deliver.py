@@ -21,7 +21,7 @@ from router.model.plug import Morph
 from router.model.recipe import NO_CHANGE
 from router.morph.apply import MorphContext, compile_recipe
 from router.peers.peer import Parcel
-from router.store.envelope import decode
+from router.store.envelope import decode_instance
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.store.records import Record, RecordDamaged
@@ -81,6 +81,7 @@ class Courier:
             edit,
             (leased.sop_class_uid, leased.sop_instance_uid, leased.study_instance_uid),
             default_character_set=character_set,
+            views=record.chunks,
         )
 
     def _edit(
@@ -90,7 +91,7 @@ class Courier:
         if leased.recipe_digest == NO_CHANGE:
             return None, ""
         apply = self._recipe(leased.recipe_digest)
-        instance = decode(record.envelope()).instance
+        instance = decode_instance(record.envelope())
         context = MorphContext(
             source=instance.source,
             received_at=instance.received_at,

@@ -8,6 +8,8 @@ the seal of the record; anything else raises RecordDamaged.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,11 +77,28 @@ def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
 
 def decode(octets: bytes) -> Envelope:
     """The envelope of these bytes. Raises RecordDamaged."""
-    try:
-        value = json.loads(octets.decode("utf-8", "surrogatepass"))
-        if value["v"] != VERSION:
-            raise RecordDamaged(f"the envelope is of version {value['v']!r}, this is {VERSION}")
+    with _unreadable():
+        value = _opened(octets)
         return Envelope(_instance(value), _decision(value), value["plan"])
+
+
+def decode_instance(octets: bytes) -> Instance:
+    """Only the facts of the instance in these bytes. Raises RecordDamaged."""
+    with _unreadable():
+        return _instance(_opened(octets))
+
+
+def _opened(octets: bytes) -> Any:
+    value = json.loads(octets.decode("utf-8", "surrogatepass"))
+    if value["v"] != VERSION:
+        raise RecordDamaged(f"the envelope is of version {value['v']!r}, this is {VERSION}")
+    return value
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    try:
+        yield
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RecordDamaged(f"the envelope cannot be read: {type(error).__name__}") from None
 

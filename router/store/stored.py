@@ -112,9 +112,12 @@ class StoredRecord:
         first, last = start // CHUNK_BYTES, (end - 1) // CHUNK_BYTES
         buffer = memoryview(bytearray(min(CHUNK_BYTES, self.length)))
         for index in range(first, last + 1):
-            sealed = self._sealed(index)
-            plain = buffer[: len(sealed) - TAG_BYTES]
-            self._seal.open_into(index, self._flag(index), sealed, plain)
+            if self._held[0] == index:
+                plain = memoryview(self._held[1])
+            else:
+                sealed = self._sealed(index)
+                plain = buffer[: len(sealed) - TAG_BYTES]
+                self._seal.open_into(index, self._flag(index), sealed, plain)
             base = index * CHUNK_BYTES
             yield plain[max(0, start - base) : end - base]
 
