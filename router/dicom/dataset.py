@@ -8,8 +8,8 @@ by a question mark (PS3.5 6.1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from types import TracebackType
 from typing import Final
 
 from router.dicom.charset import UTF_8, is_known
@@ -232,11 +232,23 @@ class EditableDataSet:
             self._top.put(NewElement(CHARACTER_SET, "CS", declared))
 
 
-@contextmanager
-def _as_morph_failure(path: Path | None = None) -> Iterator[None]:
+class _as_morph_failure:  # noqa: N801 - reads as the statement it is
     """What goes wrong inside an edit is MorphFailed, naming the path and no value."""
-    where = f"{path.text}: " if path is not None else ""
-    try:
-        yield
-    except (BadDataset, ValueProblem) as problem:
-        raise MorphFailed(f"{where}{problem}") from None
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(problem, BadDataset | ValueProblem):
+            where = f"{self._path.text}: " if self._path is not None else ""
+            raise MorphFailed(f"{where}{problem}") from None

@@ -154,7 +154,7 @@ class ElementReader:
         at = start
         while at < end:
             if coding == EXPLICIT:
-                at = self._short_forms(found, at, end)
+                at = self._plain_run(found, at, end)
                 if at == end:
                     break
             element = self.element(at, end, coding)
@@ -180,27 +180,32 @@ class ElementReader:
             raise BadDataset(f"the length of {format_tag(tag)} points past the end")
         return Element(tag, vr, at, value_start, after, undefined)
 
-    def _short_forms(self, found: list[Element], at: int, end: int) -> int:
-        """Take the run of elements that have a short VR and begin in the window.
+    def _plain_run(self, found: list[Element], at: int, end: int) -> int:
+        """Take the run of elements of known length whose headers lie in the window.
 
-        Nearly all elements of nearly all headers are such; `elements` looks closer at the others.
+        Nearly all elements of nearly all headers are such; `element` looks closer at the others.
         Gives the offset of the first that is not taken.
         """
         base = self._window_start
         place, last = at - base, min(end - base, len(self._window)) - 8
         if place < 0:
             return at
-        window, unpack, names = self._window, _FORMATS[True], _SHORT_NAMES
+        window, unpack, unpack_length = self._window, _FORMATS[True], _LENGTHS[True]
         take, before = found.append, len(found)
         while place <= last:
             group, number, letters, length = unpack(window, place)
-            after = place + 8 + length
-            if letters not in names or group == _DELIMITERS or base + after > end:
-                break
+            vr, body = _SHORT_NAMES.get(letters), 8
+            if vr is None:
+                vr, body = _LONG_NAMES.get(letters), 12
+                if vr is None or place + 4 > last:
+                    break
+                length = unpack_length(window, place + 8)[0]
             start = base + place
-            vr, tag = names[letters], (group << 16) | number
-            take(_new(Element, (tag, vr, start, start + 8, base + after, False)))
-            place = after
+            after = start + body + length
+            if group == _DELIMITERS or after > end or length == UNDEFINED:
+                break
+            take(_new(Element, ((group << 16) | number, vr, start, start + body, after, False)))
+            place = after - base
         self._count(len(found) - before)
         return base + place
 

@@ -18,6 +18,7 @@ from router.dicom.wanted import CHARACTER_SET, PIXEL_REPRESENTATION
 from router.errors import MorphFailed
 from router.model.path import PathStep
 
+_SURROUNDING: Final = frozenset({CHARACTER_SET, PIXEL_REPRESENTATION})
 _FIRST_BLOCK: Final = 0x10
 _LAST_BLOCK: Final = 0xFF
 
@@ -48,7 +49,16 @@ Entry = Element | NewElement | OpenSequence
 class Node:
     """One data set of the tree; `source` is the item it was, None for the top and for new items."""
 
-    __slots__ = ("_by_tag", "_entries", "coding", "is_changed", "parent", "reader", "source")
+    __slots__ = (
+        "_around",
+        "_by_tag",
+        "_entries",
+        "coding",
+        "is_changed",
+        "parent",
+        "reader",
+        "source",
+    )
 
     def __init__(
         self,
@@ -67,6 +77,7 @@ class Node:
         self._entries: list[Entry] = [*reader.elements(*span, coding)]
         # Made when it is first asked for, and given up with every change of the entries.
         self._by_tag: dict[int, Entry] | None = None
+        self._around: tuple[str, Surroundings] | None = None
 
     @property
     def entries(self) -> list[Entry]:
@@ -83,6 +94,8 @@ class Node:
         node: Node = self
         while True:
             node.is_changed = True
+            if tag in _SURROUNDING:
+                node._around = None
             group_length = tag & 0xFFFF0000
             if node.find(group_length) is not None:
                 node.entries = [entry for entry in node.entries if entry.tag != group_length]
@@ -136,6 +149,14 @@ class Node:
 
     def surroundings(self, default_character_set: str) -> Surroundings:
         """How values in this node are read: what it says itself, else what is around it."""
+        if self._around is not None and self._around[0] == default_character_set:
+            return self._around[1]
+        around = self._surroundings(default_character_set)
+        if self.parent is None:
+            self._around = (default_character_set, around)
+        return around
+
+    def _surroundings(self, default_character_set: str) -> Surroundings:
         character_set: str | None = None
         is_signed: bool | None = None
         node: Node | None = self

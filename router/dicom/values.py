@@ -185,5 +185,5 @@ def _check_form(vr: str, text: str) -> None:
     if limit is not None and any(len(part) > limit for part in parts):
         raise ValueProblem(f"VR {vr} holds at most {limit} characters")
     allowed = "\t\n\f\r\x1b" if vr in {"LT", "ST", "UT"} else "\x1b"
-    if any(ord(character) < 0x20 and character not in allowed for character in text):
+    if not text.isprintable() and any(ord(one) < 0x20 and one not in allowed for one in text):
         raise ValueProblem(f"a control character in VR {vr}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -127,6 +127,30 @@ def _open_socket(host: str, port: int, peer: str, deadline: float, clock: Clock)
     raise Unreachable(f"{peer}: {cause}")
 
 
+class _PeerFaults:
+    """The block in which the peer may fail; a class, for it is entered twice for each instance."""
+
+    __slots__ = ("_association", "_stalled")
+
+    def __init__(self, association: ClientAssociation, stalled: str) -> None:
+        self._association = association
+        self._stalled = stalled
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            fault = self._association._fault(error, self._stalled)
+            if fault is not None:
+                raise fault from error
+
+
 class ClientAssociation:
     """An open association as its requestor. As a context manager it releases at the end."""
 
@@ -142,6 +166,8 @@ class ClientAssociation:
         self._contexts: dict[tuple[str, str], int] = {}
         self._payload = 0
         self._message_id = 0
+        self._stopped_reading = f"the peer stopped reading for {timeout_seconds:g} s"
+        self._no_answer = f"no answer to C-STORE within {timeout_seconds:g} s"
         self.peer_version_name = ""
         self.is_closed = False
 
@@ -209,22 +235,15 @@ class ClientAssociation:
                 f"{self._peer}: no presentation context accepted for SOP class {sop_class_uid} "
                 f"in transfer syntax {transfer_syntax_uid}"
             )
-        command_set = commands.encode(
-            (
-                (commands.AFFECTED_SOP_CLASS_UID, commands.uid_value(sop_class_uid)),
-                (commands.COMMAND_FIELD, commands.us_value(commands.C_STORE_RQ)),
-                (commands.MESSAGE_ID, commands.us_value(self._next_message_id())),
-                (commands.PRIORITY, commands.us_value(priority)),
-                (commands.COMMAND_DATA_SET_TYPE, commands.us_value(commands.DATA_SET_FOLLOWS)),
-                (commands.AFFECTED_SOP_INSTANCE_UID, commands.uid_value(sop_instance_uid)),
-            )
+        command_set = commands.store_request(
+            self._next_message_id(), sop_class_uid, sop_instance_uid, priority
         )
         first = fragments.command_pdus(context_id, command_set, self._payload)
         batches = fragments.data_batches(first, chunks, context_id, self._payload, length)
-        with self._peer_faults(f"the peer stopped reading for {self._timeout:g} s"):
+        with self._peer_faults(self._stopped_reading):
             for batch in batches:
                 self._send(batch)
-        with self._peer_faults(f"no answer to C-STORE within {self._timeout:g} s"):
+        with self._peer_faults(self._no_answer):
             return self._response(commands.C_STORE_RSP, context_id)
 
     def release(self) -> None:
@@ -324,30 +343,30 @@ class ClientAssociation:
             raise ProtocolError("the answer has no status")
         return StoreResponse(status, answer.text(commands.ERROR_COMMENT)[:64])
 
-    @contextlib.contextmanager
-    def _peer_faults(self, stalled: str) -> Iterator[None]:
+    def _peer_faults(self, stalled: str) -> _PeerFaults:
         """Turn what the peer did into a DeliveryError, and close; anything else passes, aborted."""
-        try:
-            yield
-        except Stalled as error:
+        return _PeerFaults(self, stalled)
+
+    def _fault(self, error: BaseException, stalled: str) -> DeliveryError | None:
+        """Close after an error; what it is to be called, None where it passes as it is."""
+        if isinstance(error, Stalled):
             self.abort()
-            raise Unreachable(f"{self._peer}: {stalled}") from error
-        except pdv.PeerAborted as error:
+            return Unreachable(f"{self._peer}: {stalled}")
+        if isinstance(error, pdv.PeerAborted):
             self._close()
-            raise Unreachable(f"{self._peer}: {error}") from error
-        except Closed as error:
+            return Unreachable(f"{self._peer}: {error}")
+        if isinstance(error, Closed):
             words = self._last_words() or str(error)
             self._close()
-            raise Unreachable(f"{self._peer}: {words}") from error
-        except ProtocolError as error:
+            return Unreachable(f"{self._peer}: {words}")
+        if isinstance(error, ProtocolError):
             self._wire.farewell(
                 pdu.abort(2 if error.abort_reason else 0, error.abort_reason), _ABORT_SECONDS
             )
             self._close()
-            raise DeliveryError(f"{self._peer}: {error}") from error
-        except BaseException:
-            self.abort()
-            raise
+            return DeliveryError(f"{self._peer}: {error}")
+        self.abort()
+        return None
 
     def _last_words(self) -> str:
         """The A-ABORT a peer may have sent before it closed while we were still sending."""

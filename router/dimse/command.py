@@ -42,8 +42,13 @@ MAX_OFFENDING_TAGS = 32
 
 _ELEMENT = struct.Struct("<HHI")
 _US = struct.Struct("<H")
-_RESPONSE_MIDDLE = struct.Struct("<8sH8sH8sH8sH")
-_US_ELEMENTS = tuple(
+_LENGTH = struct.Struct("<I")
+_FOUR_NUMBERS = struct.Struct("<8sH8sH8sH8sH")
+_STORE_ELEMENTS = tuple(
+    _ELEMENT.pack(0, element, 2)
+    for element in (COMMAND_FIELD, MESSAGE_ID, PRIORITY, COMMAND_DATA_SET_TYPE)
+)
+_RESPONSE_ELEMENTS = tuple(
     _ELEMENT.pack(0, element, 2)
     for element in (COMMAND_FIELD, MESSAGE_ID_BEING_RESPONDED_TO, COMMAND_DATA_SET_TYPE, STATUS)
 )
@@ -156,6 +161,27 @@ def text_value(text: str) -> bytes:
     return value + b" " * (len(value) & 1)
 
 
+def store_request(
+    message_id: int, sop_class_uid: str, sop_instance_uid: str, priority: int
+) -> bytes:
+    """A C-STORE-RQ (PS3.7 9.3.1.1); `priority` is 0 medium, 1 high or 2 low."""
+    sop_class = uid_value(sop_class_uid)
+    instance = uid_value(sop_instance_uid)
+    body = b"".join(
+        (
+            _ELEMENT.pack(0, AFFECTED_SOP_CLASS_UID, len(sop_class)),
+            sop_class,
+            _FOUR_NUMBERS.pack(
+                *(_STORE_ELEMENTS[0], C_STORE_RQ, _STORE_ELEMENTS[1], message_id),
+                *(_STORE_ELEMENTS[2], priority, _STORE_ELEMENTS[3], DATA_SET_FOLLOWS),
+            ),
+            _ELEMENT.pack(0, AFFECTED_SOP_INSTANCE_UID, len(instance)),
+            instance,
+        )
+    )
+    return b"\0\0\0\0\4\0\0\0" + _LENGTH.pack(len(body)) + body
+
+
 def response(
     field: int,
     message_id: int,
@@ -175,14 +201,14 @@ def response(
     parts = [
         _ELEMENT.pack(0, AFFECTED_SOP_CLASS_UID, len(sop_class)),
         sop_class,
-        _RESPONSE_MIDDLE.pack(
-            _US_ELEMENTS[0],
+        _FOUR_NUMBERS.pack(
+            _RESPONSE_ELEMENTS[0],
             field,
-            _US_ELEMENTS[1],
+            _RESPONSE_ELEMENTS[1],
             message_id,
-            _US_ELEMENTS[2],
+            _RESPONSE_ELEMENTS[2],
             NO_DATA_SET,
-            _US_ELEMENTS[3],
+            _RESPONSE_ELEMENTS[3],
             status,
         ),
     ]
@@ -196,4 +222,4 @@ def response(
     if instance:
         parts += [_ELEMENT.pack(0, AFFECTED_SOP_INSTANCE_UID, len(instance)), instance]
     body = b"".join(parts)
-    return b"\0\0\0\0\4\0\0\0" + struct.pack("<I", len(body)) + body
+    return b"\0\0\0\0\4\0\0\0" + _LENGTH.pack(len(body)) + body

@@ -33,6 +33,8 @@ from router.threads import Threads
 
 TICK_SECONDS = 1.0
 DISTANCE_SECONDS = 0.01
+BUSY_DISTANCE_SECONDS = 0.03
+BUSY_LEASES = 8
 FULL_SECONDS = 0.5
 WINDOW_BATCHES = 2
 
@@ -72,7 +74,7 @@ class Dispatcher:
         self._wake = threading.Event()
         self._settlements: list[Settlement] = []
         self._recalled: dict[str, list[int]] = {}
-        self._turned_at = 0.0
+        self._next_turn_at = 0.0
         self._desks = {
             name: _Desked(
                 station,
@@ -106,7 +108,7 @@ class Dispatcher:
 
     def _keep_distance(self) -> None:
         """Under load turns keep a distance: each costs a disk sync, and the next one gathers."""
-        left = self._turned_at + DISTANCE_SECONDS - self._clock.monotonic()
+        left = self._next_turn_at - self._clock.monotonic()
         if left > 0:
             self._clock.wait(self._threads.stop, left)
 
@@ -133,7 +135,8 @@ class Dispatcher:
             self._clock.wait(self._threads.stop, FULL_SECONDS)
             return
         self._settlements = []
-        self._turned_at = self._clock.monotonic()
+        distance = BUSY_DISTANCE_SECONDS if len(leased) >= BUSY_LEASES else DISTANCE_SECONDS
+        self._next_turn_at = self._clock.monotonic() + distance
         self._hand_out(leased)
 
     def _pace(self, station: Station) -> Pace:

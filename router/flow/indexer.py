@@ -21,6 +21,8 @@ MAX_BATCH = 256
 MAX_WAITING = 4096
 FULL_SECONDS = 0.5
 DISTANCE_SECONDS = 0.02
+BUSY_DISTANCE_SECONDS = 0.06
+BUSY_RECORDS = 8
 
 
 class Indexer:
@@ -65,19 +67,20 @@ class Indexer:
         The first record after a lull is indexed at once; under load the transactions keep a
         distance, because each of them takes disk syncs away from the associations.
         """
-        indexed_at = 0.0
+        next_at = 0.0
         while True:
             with self._changed:
                 while not self._waiting:
                     if self._closing:
                         return
                     self._changed.wait(1.0)
-                self._gather(indexed_at + DISTANCE_SECONDS)
+                self._gather(next_at)
                 count = min(MAX_BATCH, len(self._waiting))
                 batch = [self._waiting.popleft() for _ in range(count)]
                 self._changed.notify_all()
             self._index(batch)
-            indexed_at = self._clock.monotonic()
+            distance = BUSY_DISTANCE_SECONDS if count >= BUSY_RECORDS else DISTANCE_SECONDS
+            next_at = self._clock.monotonic() + distance
 
     def _gather(self, until: float) -> None:
         """Wait (holding the condition) for a full batch or the time, whichever is first."""
