@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from router.analysis.advise import advisor
 from router.cli.common import (
     EXIT_FAILED,
     config_folder,
@@ -13,7 +15,8 @@ from router.cli.common import (
     emit_json,
     format_option,
 )
-from router.cli.plan import all_plugs, load_folder
+from router.cli.plan import all_plugs
+from router.config.load import load
 from router.config.problems import as_json
 from router.config.schema import schema_text
 from router.installed import example_files
@@ -29,7 +32,8 @@ def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
     Exit 1 when there are errors (or, with --deny-warnings, warnings).
     """
     folder = config_folder(config)
-    loaded = load_folder(folder)
+    plugs = all_plugs()
+    loaded = load(folder, plugs, advise=advisor(plugs))
     errors = sum(problem.severity == "error" for problem in loaded.problems)
     warnings = len(loaded.problems) - errors
     if form == "json":
@@ -38,6 +42,7 @@ def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
                 "errors": errors,
                 "warnings": warnings,
                 "digest": loaded.plan.digest if loaded.plan else None,
+                "analysis": asdict(loaded.analysis) if loaded.analysis else None,
                 "problems": [as_json(problem) for problem in loaded.problems],
             }
         )
@@ -50,7 +55,9 @@ def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
                 f"{folder}: {len(plan.listeners)} listeners, {len(plan.stations)} stations, "
                 f"{len(plan.rules)} rules, plan {plan.digest[:12]}"
             )
-        click.echo(f"{errors} errors, {warnings} warnings")
+        undecided = loaded.analysis.undecided if loaded.analysis else 0
+        unknown = f", {undecided} pairs of rules undecided" if undecided else ""
+        click.echo(f"{errors} errors, {warnings} warnings{unknown}")
     return EXIT_FAILED if errors or (deny_warnings and warnings) else 0
 
 

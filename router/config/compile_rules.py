@@ -12,6 +12,7 @@ from typing import Any, Final
 from router.config import shapes_rules, units
 from router.config.compile_morphs import Morphs, Step
 from router.config.context import Context
+from router.config.impossible import impossible_literals
 from router.config.nodes import (
     Mapping,
     Node,
@@ -115,13 +116,17 @@ class Rules:
         written = node_at(node, ("match",))
         try:
             match = raw(written) if written is not None and "match" in data else {}
-            return compile_condition(
+            condition = compile_condition(
                 match, station_names=self._names, operators=self._operators or None
             )
         except ConditionProblems as problems:
             for error in problems.problems:
                 self._context.plug_error(error, written or node, (*path, "match"))
             return compile_condition({}, station_names=())
+        for below, message, hint in impossible_literals(match):
+            wrong = node_at(written or node, below) or node
+            self._context.warn("DR319", message, wrong, (*path, "match", *below), hint)
+        return condition
 
     def _sends(
         self, node: Node, steps: tuple[Step, ...], path: tuple[PathPart, ...]

@@ -95,6 +95,7 @@ def _station(
         path=Path(context.folder / data["path"]) if "path" in data else None,
         active=data.get("active", True),
         allow_insecure_http=data.get("allow_insecure_http", False),
+        external=data.get("external", data.get("profile") in shapes_stations.EXTERNAL_PROFILES),
         heartbeat=beat,
         retry=compile_router.retry(data.get("retry", {}), retry),
         limits=_limits(data.get("limits", {})),

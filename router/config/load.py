@@ -6,9 +6,10 @@ Never raises for anything that is written in a file, and never starts anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from router.clock import Clock
 from router.config.compile import compile_document
@@ -22,14 +23,21 @@ from router.config.tree import merge
 from router.model.plan import Plan
 from router.model.problem import Place, Problem
 
+# What analyses a sound plan: it reports advice, and tells how much it looked at.
+Advisor = Callable[[Plan, Report], Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The plan, or None; the problems, at most 50 and a count; the files they are about."""
+    """The plan, or None; the problems, at most 50 and a count; the files they are about.
+
+    `analysis` is what the advisor said of its work, None without one or without a plan.
+    """
 
     plan: Plan | None
     problems: tuple[Problem, ...]
     sources: tuple[Source, ...]
+    analysis: Any = None
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -48,11 +56,12 @@ def load(
     *,
     environment: Mapping[str, str] = os.environ,
     clock: Clock | None = None,
+    advise: Advisor | None = None,
 ) -> Loaded:
-    """Read and compile a configuration folder."""
+    """Read and compile a configuration folder; `advise` is asked about a plan without errors."""
     report = Report()
     sources = read_folder(folder, report)
-    return _compile(sources, folder, plugs, report, environment, clock or Clock())
+    return _compile(sources, folder, plugs, report, environment, clock or Clock(), advise)
 
 
 def load_texts(
@@ -62,12 +71,13 @@ def load_texts(
     *,
     environment: Mapping[str, str] = os.environ,
     clock: Clock | None = None,
+    advise: Advisor | None = None,
 ) -> Loaded:
     """Compile texts by relative path as if they stood in the folder."""
     shown = shown_folder(folder)
     ordered = sorted(texts, key=lambda name: name.split("/"))
     sources = tuple(Source(name, f"{shown}/{name}", texts[name]) for name in ordered)
-    return _compile(sources, folder, plugs, Report(), environment, clock or Clock())
+    return _compile(sources, folder, plugs, Report(), environment, clock or Clock(), advise)
 
 
 def _compile(
@@ -77,6 +87,7 @@ def _compile(
     report: Report,
     environment: Mapping[str, str],
     clock: Clock,
+    advise: Advisor | None,
 ) -> Loaded:
     document = merge(sources, report)
     context = Context(
@@ -88,9 +99,10 @@ def _compile(
         environment=environment,
     )
     plan = compile_document(document, context, clock.now()) if sources else None
+    analysis = advise(plan, report) if advise is not None and plan is not None else None
     problems = report.problems()
     secrets = [problem.place for problem in problems if problem.code == "DR107"]
-    return Loaded(plan, problems, _masked(sources, secrets))
+    return Loaded(plan, problems, _masked(sources, secrets), analysis)
 
 
 def _masked(sources: tuple[Source, ...], secrets: Iterable[Place]) -> tuple[Source, ...]:

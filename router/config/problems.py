@@ -5,8 +5,9 @@
     9 |       StudyDescripton: {regex: chest}
       |       ^^^^^^^^^^^^^^^ did you mean 'StudyDescription' (0008,1030)?
 
-Lines wider than a terminal are cut around the caret, wide and combining characters keep it in its
-column, and nothing that came from a file can send control characters to a terminal. Nothing fails.
+Advice ends with its example. Lines wider than a terminal are cut around the caret, wide and combining
+characters keep it in its column, and nothing that came from a file can send control characters to a
+terminal. Nothing fails.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from router.model.problem import Place, Problem
+from router.model.problem import Example, Place, Problem
 
 MAX_SOURCE_WIDTH: Final = 100
 _MAX_MESSAGE: Final = 500
@@ -34,13 +35,15 @@ def render(problem: Problem, lines: Sequence[str]) -> str:
     words = _clean(problem.message)
     head = f"{_clean(place.file)}:{place.line}:{place.column}: {problem.severity} {problem.code}: {words}"
     hint = _clean(hint_of(problem))
+    shown_example = _clean(example_text(problem.example)) if problem.example else ""
+    below = f"\n  = for example {shown_example}" if shown_example else ""
     if not 1 <= place.line <= len(lines):
-        return f"{head}\n  = {hint}" if hint else head
+        return (f"{head}\n  = {hint}" if hint else head) + below
     shown, indent, width = _window(lines[place.line - 1], place.column - 1, place.length)
     number = str(place.line)
     gutter = " " * len(number)
     marks = f"{' ' * indent}{'^' * width}{' ' if hint else ''}{hint}"
-    return f"{head}\n{gutter} |\n{number} | {shown}".rstrip() + f"\n{gutter} | {marks}"
+    return f"{head}\n{gutter} |\n{number} | {shown}".rstrip() + f"\n{gutter} | {marks}{below}"
 
 
 def render_all(problems: Iterable[Problem], sources: Mapping[str, str]) -> str:
@@ -57,8 +60,25 @@ def hint_of(problem: Problem) -> str:
     where = f"line {other.line}"
     if other.file != problem.place.file:
         where = f"{other.file}:{other.line}:{other.column}"
-    first = f"first given on {where}" if other.file == problem.place.file else f"first in {where}"
+    if problem.example is not None:
+        first = f"the other is on {where}" if where.startswith("line") else f"the other: {where}"
+    else:
+        is_here = other.file == problem.place.file
+        first = f"first given on {where}" if is_here else f"first in {where}"
     return f"{first}; {problem.hint}" if problem.hint else first
+
+
+def example_text(example: Example) -> str:
+    """`from ct-1, Modality=CT: matches 'a', 'b', goes to pacs`."""
+    given = [
+        f"from {value}" if name == "from" else f"{name}={value}" for name, value in example.sender
+    ]
+    given += [f"{name}={value}" for name, value in example.attributes]
+    matched = ", ".join(f"'{name}'" for name in example.rules)
+    said = [f"matches {matched}" if matched else "matches no rule"]
+    said.append(f"goes to {', '.join(example.stations)}" if example.stations else example.outcome)
+    said += [example.note] if example.note else []
+    return f"{', '.join(given)}: {', '.join(said)}"
 
 
 def as_json(problem: Problem) -> dict[str, Any]:
@@ -81,6 +101,16 @@ def as_json(problem: Problem) -> dict[str, Any]:
     if problem.other is not None:
         other = problem.other
         details["other"] = {"file": other.file, "line": other.line, "column": other.column}
+    if problem.example is not None:
+        example = problem.example
+        details["example"] = {
+            "sender": dict(example.sender),
+            "attributes": dict(example.attributes),
+            "rules": list(example.rules),
+            "outcome": example.outcome,
+            "stations": list(example.stations),
+            "note": example.note,
+        }
     return details
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from router.model.problem import Place, Problem, Severity
+from router.model.problem import Example, Place, Problem, Severity
 
 MAX_SHOWN: Final = 50
 _MAX_KEPT: Final = 5000
@@ -66,9 +66,10 @@ class Report:
         path: str = "",
         hint: str = "",
         other: Place | None = None,
+        example: Example | None = None,
     ) -> None:
         """Something that loads, and that its author wants to know."""
-        self.add(Problem("warning", code, message, place, path, hint, other))
+        self.add(Problem("warning", code, message, place, path, hint, other, example))
 
     @property
     def has_errors(self) -> bool:

@@ -227,7 +227,7 @@ def _with(fragment: Fragment, properties: dict[str, Fragment]) -> Fragment:
 
 
 def _with_items(fragment: Fragment, entry: Fragment) -> Fragment:
-    name = {"type": "string", "description": "A station with `send: true`."}
+    name = {"type": "string", "minLength": 1, "description": "A station with `send: true`."}
     return {**fragment, "items": {"if": {"type": "string"}, "then": name, "else": entry}}
 
 

@@ -12,6 +12,7 @@ from router.model.plug import StationKind
 
 BUILT_IN: Final = ("dicom", "dicomweb", "folder")
 PROFILES: Final = ("azure", "google", "aws", "orthanc", "dcm4chee", "generic")
+EXTERNAL_PROFILES: Final = ("azure", "google", "aws")
 AUTH_KINDS: Final = ("oauth2", "bearer", "basic")
 
 _SUMMARIES: Final = {
@@ -23,6 +24,10 @@ _COMMON: Final[dict[str, Fragment]] = {
     "description": shapes.text("For people."),
     "active": shapes.switch("Off: no association either way; queued work waits.", default=True),
     "send": shapes.switch("May be sent to."),
+    "external": shapes.switch(
+        "Outside of the organization: `check` tells when it would get who the patient is. On by "
+        "itself for the profiles azure, google and aws."
+    ),
     "heartbeat": HEARTBEAT,
     "retry": RETRY,
 }

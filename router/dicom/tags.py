@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from pydicom.datadict import (
+    dictionary_VM,
     dictionary_VR,
     get_private_entry,
     keyword_dict,
@@ -77,6 +78,17 @@ def all_vrs_for(tag: int, creator: str | None = None) -> tuple[str, ...]:
 def vr_for(tag: int, creator: str | None = None) -> str:
     """The VR of a tag; the first where context decides (US or SS, OB or OW); UN when unknown."""
     return all_vrs_for(tag, creator)[0]
+
+
+@lru_cache(maxsize=4096)
+def is_single_valued(tag: int, creator: str | None = None) -> bool:
+    """Whether the standard gives the attribute at most one value (VM 1); no private one is."""
+    if creator is not None or (tag >> 16) & 1:
+        return False
+    try:
+        return dictionary_VM(tag) == "1"
+    except KeyError:
+        return False
 
 
 def suggestions(word: str) -> list[str]:

@@ -102,7 +102,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """One remote. `port` is None for a station that only sends to us."""
+    """One remote. `port` is None for a station that only sends to us.
+
+    `external`: outside of the organization, so what it gets should not say who the patient is.
+    """
 
     name: str
     kind: StationKind
@@ -125,6 +128,7 @@ class Station:
     issuer_of_patient_id: str = ""
     calling_ae_title: str = ""
     allow_insecure_http: bool = False
+    external: bool = False
     heartbeat: Heartbeat = Heartbeat()
     retry: Retry = Retry()
     limits: Limits = Limits()

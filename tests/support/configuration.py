@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from router import plugs
+from router.analysis.advise import advisor
 from router.config.load import Loaded, load
 from router.config.plugged import Plugs
 
@@ -17,6 +18,11 @@ PACS = "stations:\n  pacs: {ae_title: PACS, host: pacs.example, port: 104, send:
 def all_plugs() -> Plugs:
     """Every plug of the product."""
     return Plugs(plugs.operators(), plugs.morphs(), plugs.station_kinds())
+
+
+def checked(folder: Path) -> Loaded:
+    """The folder as `check` sees it: compiled and analysed, in an empty environment."""
+    return load(folder, all_plugs(), environment={}, advise=advisor(all_plugs()))
 
 
 def write(folder: Path, **files: str) -> Path:

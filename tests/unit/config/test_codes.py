@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from router.config.load import load
-from tests.support.configuration import BASE, all_plugs, write
+from tests.support.configuration import BASE, all_plugs, checked, write
 from tests.support.sources import product
 from tests.unit.config.test_mistakes import PAIRS
 
@@ -55,6 +55,16 @@ def levels(site: Path) -> None:
     write(site, site="morphs: " + "[" * 64 + "]" * 64)
 
 
+def too_many_to_compare(site: Path) -> None:
+    (site / "00.yaml").unlink()
+    rules = "".join(
+        f"- {{name: r{i}, match: {{PatientID: {{regex: '^[A-{'ABCD'[i % 4]}].*X{i}.*Y'}}}}, "
+        "discard: true, final: true}\n"
+        for i in range(150)
+    )
+    write(site, site=f"{BASE}rules:\n{rules}")
+
+
 FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a file that is too large": (
         too_large,
@@ -80,6 +90,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
         too_many,
         "site/site.yaml:52:24: error DR099: and 3 more problems",
     ),
+    "more rules than are compared": (
+        too_many_to_compare,
+        "site/site.yaml:4:10: warning DR325: 11114 comparisons of rules were left out: there are too many",
+    ),
     "a link to nothing": (
         unreadable,
         "site/gone.yaml:1:1: error DR401: the file cannot be read: no such file or directory",
@@ -93,7 +107,7 @@ def test_a_mistake_of_the_folder_is_shown(title, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     site = write(tmp_path / "site", **{"00": BASE})
     prepare(site)
-    result = load(Path("site"), all_plugs(), environment={})
+    result = checked(Path("site"))
     shown = [block.split("\n")[0] for block in result.render().split("\n\n")]
     assert shown[-1] == head
     assert (result.plan is None) == ("error" in head)

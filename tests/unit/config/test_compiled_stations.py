@@ -50,6 +50,7 @@ def test_what_is_not_written_has_its_default(tmp_path, kind):
 COMMON = {
     "description: Main archive": {"description": "Main archive"},
     "active: false": {"active": False},
+    "external: true": {"external": True},
     "send: true": {"send": True},
     "heartbeat: {enabled: false}": {"heartbeat": Heartbeat(False, 600, 10)},
     "heartbeat: {every: 1m, timeout: 2s}": {"heartbeat": Heartbeat(True, 60, 2)},
@@ -76,8 +77,12 @@ OF_DICOM = {
     "limits: {max_pdu: 64KiB}": {"limits": Limits(max_pdu_bytes=65_536)},
 }
 OF_DICOMWEB = {
-    **{f"profile: {name}": {"profile": name} for name in ("azure", "google", "aws", "orthanc")},
-    **{f"profile: {name}": {"profile": name} for name in ("dcm4chee", "generic")},
+    **{
+        f"profile: {name}": {"profile": name, "external": True}
+        for name in ("azure", "google", "aws")
+    },
+    **{f"profile: {name}": {"profile": name} for name in ("orthanc", "dcm4chee", "generic")},
+    "profile: azure, external: false": {"profile": "azure"},
     "allow_insecure_http: true": {"allow_insecure_http": True},
     "limits: {requests: 1}": {"limits": Limits(requests=1)},
 }

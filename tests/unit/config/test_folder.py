@@ -12,7 +12,7 @@ from router.config.load import load, load_texts
 from router.config.report import Report
 from router.config.secrets import find_file
 from router.config.suggest import did_you_mean, nearest
-from tests.support.configuration import BASE, PACS, all_plugs, loaded, write
+from tests.support.configuration import BASE, PACS, all_plugs, checked, loaded, write
 
 
 def names(folder: Path) -> list[str]:
@@ -159,7 +159,7 @@ USED = PACS + "  ct: {ae_title: CT, host: ct.example}\n"
     [
         ("{name: a, route: [pacs]}", []),
         ("{name: a, match: {from: ct}, route: [pacs]}", []),
-        ("{name: a, match: {from: [ct, pacs]}, route: [pacs]}", []),
+        ("{name: a, match: {from: [ct, pacs]}, route: [pacs]}", ["DR314"]),
         ("{name: a, match: {from: pacs}, route: [pacs]}", ["DR312", "DR314"]),
         ("{name: a, match: {from: pacs}, discard: true}", ["DR312"]),
         ("{name: a, match: {from: ct}, enabled: false, route: [pacs]}", ["DR312", "DR312"]),
@@ -178,7 +178,8 @@ USED = PACS + "  ct: {ae_title: CT, host: ct.example}\n"
     ],
 )
 def test_advice_is_given_where_it_helps_and_only_there(tmp_path, rules, expected):
-    result = loaded(tmp_path, f"{USED}rules: [{rules}]\n")
+    write(tmp_path, base=BASE, site=f"{USED}rules: [{rules}]\n")
+    result = checked(tmp_path)
     assert sorted(problem.code for problem in result.problems) == expected, result.render()
     assert result.plan is not None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from router.config.load import load
-from tests.support.configuration import BASE, all_plugs, write
+from tests.support.configuration import BASE, all_plugs, checked, write
 
 FOLDER = Path(__file__).parent / "mistakes"
 
@@ -36,7 +36,7 @@ def test_a_mistake_is_shown_at_its_place(title, written, expected, tmp_path, mon
     write(tmp_path / "site", site=written)
     if "version:" not in written:
         write(tmp_path / "site", **{"00": BASE})
-    seen = load(Path("site"), all_plugs(), environment={}).render()
+    seen = checked(Path("site")).render()
     assert seen.replace(os.path.realpath(tmp_path), "/here") == expected
 
 
@@ -45,7 +45,8 @@ def test_every_caret_stands_under_what_the_place_names(title, written, expected)
     """The golden texts themselves: line and column in the head agree with the source and caret."""
     lines = written.splitlines()
     for problem in expected.split("\n\n"):
-        head, _, source, caret = problem.split("\n")
+        head, _, source, caret, *example = problem.split("\n")
+        assert all(line.startswith("  = for example ") for line in example)
         line, column = map(int, re.match(r"site/site\.yaml:(\d+):(\d+): ", head).groups())
         shown = source.split(" | ", 1)[1]
         if "…" not in shown and shown.isascii() and "****" not in shown:
