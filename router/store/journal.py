@@ -20,7 +20,7 @@ from router.store.pool import SegmentPool
 from router.store.records import RecordDamaged
 from router.store.room import Room
 from router.store.segment import segment_path
-from router.store.stored import StoredRecord
+from router.store.stored import ReadBuffers, StoredRecord
 from router.store.writer import Buffers, RecordWriter
 
 _MAX_OPEN: Final = 16
@@ -38,6 +38,7 @@ class Journal:
         self.pool = SegmentPool(self.folder, settings.segment_bytes)
         self._room = room
         self._spare: list[Buffers] = []
+        self._spare_reads: list[ReadBuffers] = []
         self._reading = OpenSegments(self.folder)
 
     @property
@@ -56,7 +57,13 @@ class Journal:
         number = ref.segment
         descriptor = self._reading.take(number)
         try:
-            return StoredRecord(descriptor, ref, self.keys, lambda: self._reading.give_back(number))
+            return StoredRecord(
+                descriptor,
+                ref,
+                self.keys,
+                self._spare_reads,
+                lambda: self._reading.give_back(number),
+            )
         except BaseException:
             self._reading.give_back(number)
             raise

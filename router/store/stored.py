@@ -7,6 +7,7 @@ torn, swapped or altered record raises RecordDamaged.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -21,37 +22,50 @@ from router.store.sealed import CHUNK_BYTES, ENVELOPE, LAST, MORE, TAG_BYTES, Ch
 
 WHOLE_BYTES: Final = 2 * 1024 * 1024
 _SEALED_CHUNK: Final = CHUNK_BYTES + TAG_BYTES
+_MAX_SPARE: Final = 32
+
+
+class ReadBuffers:
+    """The two buffers of one open record; pages that are never touched cost nothing."""
+
+    __slots__ = ("plain", "sealed")
+
+    def __init__(self) -> None:
+        self.plain = memoryview(mmap.mmap(-1, CHUNK_BYTES))
+        self.sealed = memoryview(mmap.mmap(-1, WHOLE_BYTES))
 
 
 def open_structure(
-    descriptor: int, offset: int, length: int
-) -> tuple[layout.Head, layout.Trailer, bytes, bytes]:
+    descriptor: int, offset: int, length: int, buffer: memoryview | None = None
+) -> tuple[layout.Head, layout.Trailer, bytes, memoryview | None]:
     """Head, trailer, sealed envelope and, when small, all bytes of the record at that place.
 
-    No key is needed. Raises RecordDamaged when it is not whole, StoreDown when it is unreadable.
+    The latter are in the buffer of WHOLE_BYTES when one is given. No key is needed. Raises
+    RecordDamaged when it is not whole, StoreDown when it is unreadable.
     """
     smallest = layout.HEAD_BYTES + 2 * TAG_BYTES + layout.TRAILER_BYTES
     if length < smallest:
         raise RecordDamaged("the record is too short to be one")
-    whole = read_exactly(descriptor, length, offset) if length <= WHOLE_BYTES else b""
-    head_bytes = (whole or read_exactly(descriptor, layout.HEAD_BYTES, offset))[: layout.HEAD_BYTES]
+    whole: memoryview | None = None
+    if length <= WHOLE_BYTES:
+        whole = memoryview(bytearray(length)) if buffer is None else buffer[:length]
+        read_into(descriptor, whole, offset)
+
+    def stretch(start: int, size: int) -> bytes:
+        if whole is not None:
+            return bytes(whole[start : start + size])
+        return read_exactly(descriptor, size, offset + start)
+
+    head_bytes = stretch(0, layout.HEAD_BYTES)
     head = layout.unpack_head(head_bytes)
     if head.record_length != length:
         raise RecordDamaged("the record is not of the length it should be")
-    end = offset + length - layout.TRAILER_BYTES
-    trailer_bytes = (
-        whole[-layout.TRAILER_BYTES :]
-        if whole
-        else read_exactly(descriptor, layout.TRAILER_BYTES, end)
-    )
+    end = length - layout.TRAILER_BYTES
+    trailer_bytes = stretch(end, layout.TRAILER_BYTES)
     trailer = layout.unpack_trailer(head, trailer_bytes)
     if trailer.envelope_length > layout.MAX_ENVELOPE_BYTES:
         raise RecordDamaged("the envelope of the record is too long to be one")
-    if whole:
-        start = length - layout.TRAILER_BYTES - trailer.envelope_length
-        envelope = whole[start : start + trailer.envelope_length]
-    else:
-        envelope = read_exactly(descriptor, trailer.envelope_length, end - trailer.envelope_length)
+    envelope = stretch(end - trailer.envelope_length, trailer.envelope_length)
     layout.check(head_bytes, envelope, trailer_bytes)
     return head, trailer, envelope, whole
 
@@ -67,25 +81,45 @@ def read_exactly(descriptor: int, length: int, offset: int) -> bytes:
     return octets
 
 
+def read_into(descriptor: int, view: memoryview, offset: int) -> None:
+    """As `read_exactly`, as many bytes as the view has, into it."""
+    try:
+        size = os.preadv(descriptor, (view,), offset)
+    except OSError as error:
+        raise store_error(error, "reading the journal") from error
+    if size != len(view):
+        raise RecordDamaged("the journal ends within the record")
+
+
 class StoredRecord:
     """One record, open for reading by one thread; `records.Record` says what it promises."""
 
     def __init__(
-        self, descriptor: int, ref: RecordRef, keys: KeyRing, on_close: Callable[[], None]
+        self,
+        descriptor: int,
+        ref: RecordRef,
+        keys: KeyRing,
+        spare: list[ReadBuffers],
+        on_close: Callable[[], None],
     ) -> None:
         self._on_close: Callable[[], None] | None = on_close
         self._descriptor = descriptor
-        head, trailer, self._envelope, whole = open_structure(descriptor, ref.offset, ref.length)
+        self._spare = spare
+        self._buffers = buffers = spare.pop() if spare else ReadBuffers()
+        head, trailer, self._envelope, self._whole = open_structure(
+            descriptor, ref.offset, ref.length, buffers.sealed
+        )
         if ref.record_id and ref.record_id != head.record_id:
             raise RecordDamaged("another record lies at that place")
         bound_to = layout.bound_to(head.record_id, head.nonce_prefix)
         data_key = keys.unwrap(head.key_id, head.wrap_nonce, head.wrapped_key, bound_to)
         self._seal = ChunkSeal(data_key, head.nonce_prefix, head.record_id)
-        self._whole = memoryview(whole) if whole else None
         self._start = ref.offset + layout.HEAD_BYTES
         self._chunk_count = trailer.chunk_count
         self._sealed_end = trailer.data_set_length + trailer.chunk_count * TAG_BYTES
-        self._held = (-1, b"")
+        # The chunk whose plaintext is in the buffer, for header readers that ask for stretch
+        # after stretch.
+        self._held = -1
         self.record_id = head.record_id
         self.length = trailer.data_set_length
 
@@ -101,7 +135,7 @@ class StoredRecord:
         first, last = offset // CHUNK_BYTES, (end - 1) // CHUNK_BYTES
         if first == last:
             start = first * CHUNK_BYTES
-            return self._chunk(first)[offset - start : end - start]
+            return bytes(self._chunk(first)[offset - start : end - start])
         return b"".join(map(bytes, self.chunks(offset, end)))
 
     def chunks(self, start: int = 0, end: int | None = None) -> Iterator[memoryview]:
@@ -110,16 +144,9 @@ class StoredRecord:
         if start < 0 or start >= end:
             return
         first, last = start // CHUNK_BYTES, (end - 1) // CHUNK_BYTES
-        buffer = memoryview(bytearray(min(CHUNK_BYTES, self.length)))
         for index in range(first, last + 1):
-            if self._held[0] == index:
-                plain = memoryview(self._held[1])
-            else:
-                sealed = self._sealed(index)
-                plain = buffer[: len(sealed) - TAG_BYTES]
-                self._seal.open_into(index, self._flag(index), sealed, plain)
             base = index * CHUNK_BYTES
-            yield plain[max(0, start - base) : end - base]
+            yield self._chunk(index)[max(0, start - base) : end - base]
 
     def verify(self) -> None:
         """Open every chunk and the envelope. Raises RecordDamaged."""
@@ -134,23 +161,30 @@ class StoredRecord:
         if self._on_close is not None:
             self._on_close()
             self._on_close = None
-            self._held = (-1, b"")
+            if len(self._spare) < _MAX_SPARE:
+                self._spare.append(self._buffers)
 
-    def _chunk(self, index: int) -> bytes:
-        # Header readers ask for many small stretches of the same chunk.
-        if self._held[0] != index:
-            self._held = (index, self._seal.open(index, self._flag(index), self._sealed(index)))
-        return self._held[1]
+    def _chunk(self, index: int) -> memoryview:
+        """The plaintext of a chunk, valid until another is asked for."""
+        if self._on_close is None:
+            raise StoreDown("the record is closed")
+        size = min(_SEALED_CHUNK, self._sealed_end - index * _SEALED_CHUNK) - TAG_BYTES
+        plain = self._buffers.plain[:size]
+        if self._held != index:
+            self._held = -1
+            self._seal.open_into(index, self._flag(index), self._sealed(index), plain)
+            self._held = index
+        return plain
 
     def _flag(self, index: int) -> int:
         return LAST if index == self._chunk_count - 1 else MORE
 
-    def _sealed(self, index: int) -> bytes | memoryview:
-        if self._on_close is None:
-            raise StoreDown("the record is closed")
+    def _sealed(self, index: int) -> memoryview:
         start = index * _SEALED_CHUNK
         length = min(_SEALED_CHUNK, self._sealed_end - start)
         if self._whole is not None:
             start += layout.HEAD_BYTES
             return self._whole[start : start + length]
-        return read_exactly(self._descriptor, length, self._start + start)
+        sealed = self._buffers.sealed[:length]
+        read_into(self._descriptor, sealed, self._start + start)
+        return sealed
