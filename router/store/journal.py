@@ -61,6 +61,7 @@ class Journal:
                 descriptor,
                 ref,
                 self.keys,
+                segment_path(self.folder, number),
                 self._spare_reads,
                 lambda: self._reading.give_back(number),
             )

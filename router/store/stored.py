@@ -10,11 +10,13 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from router.errors import StoreDown
 from router.model.instance import RecordRef
 from router.store import layout
+from router.store.direct import blocks_around, open_direct
 from router.store.files import store_error
 from router.store.keys import KeyRing
 from router.store.records import RecordDamaged
@@ -81,13 +83,13 @@ def read_exactly(descriptor: int, length: int, offset: int) -> bytes:
     return octets
 
 
-def read_into(descriptor: int, view: memoryview, offset: int) -> None:
-    """As `read_exactly`, as many bytes as the view has, into it."""
+def read_into(descriptor: int, view: memoryview, offset: int, needed: int | None = None) -> None:
+    """As `read_exactly`, as many bytes as the view has or are `needed` of it, into it."""
     try:
         size = os.preadv(descriptor, (view,), offset)
     except OSError as error:
         raise store_error(error, "reading the journal") from error
-    if size != len(view):
+    if size < (len(view) if needed is None else needed):
         raise RecordDamaged("the journal ends within the record")
 
 
@@ -99,11 +101,14 @@ class StoredRecord:
         descriptor: int,
         ref: RecordRef,
         keys: KeyRing,
+        path: Path,
         spare: list[ReadBuffers],
         on_close: Callable[[], None],
     ) -> None:
         self._on_close: Callable[[], None] | None = on_close
         self._descriptor = descriptor
+        self._path = path
+        self._direct: int | None = None
         self._spare = spare
         self._buffers = buffers = spare.pop() if spare else ReadBuffers()
         head, trailer, self._envelope, self._whole = open_structure(
@@ -161,6 +166,8 @@ class StoredRecord:
         if self._on_close is not None:
             self._on_close()
             self._on_close = None
+            if self._direct is not None and self._direct >= 0:
+                os.close(self._direct)
             if len(self._spare) < _MAX_SPARE:
                 self._spare.append(self._buffers)
 
@@ -185,6 +192,19 @@ class StoredRecord:
         if self._whole is not None:
             start += layout.HEAD_BYTES
             return self._whole[start : start + length]
-        sealed = self._buffers.sealed[:length]
-        read_into(self._descriptor, sealed, self._start + start)
-        return sealed
+        start += self._start
+        first, last = blocks_around(start, start + length)
+        blocks = self._buffers.sealed[: last - first]
+        if self._direct is None:
+            self._direct = self._opened_direct()
+        if self._direct >= 0:
+            read_into(self._direct, blocks, first, start + length - first)
+            return blocks[start - first : start - first + length]
+        read_into(self._descriptor, blocks[:length], start)
+        return blocks[:length]
+
+    def _opened_direct(self) -> int:
+        try:
+            return open_direct(self._path, os.O_RDONLY)
+        except OSError as error:
+            raise store_error(error, "opening a segment") from error

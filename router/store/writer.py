@@ -17,6 +17,7 @@ from blake3 import blake3
 from router.errors import StoreDown
 from router.model.instance import RecordRef
 from router.store import layout
+from router.store.direct import BLOCK_BYTES
 from router.store.keys import KeyRing
 from router.store.pool import SegmentPool
 from router.store.records import Octets
@@ -24,7 +25,7 @@ from router.store.room import Claim
 from router.store.sealed import CHUNK_BYTES, ENVELOPE, LAST, MORE, TAG_BYTES, ChunkSeal
 from router.store.segment import Segment
 
-SEALED_BYTES: Final = layout.HEAD_BYTES + 4 * (CHUNK_BYTES + TAG_BYTES)
+SEALED_BYTES: Final = layout.HEAD_BYTES + 4 * (CHUNK_BYTES + TAG_BYTES) + BLOCK_BYTES
 _PREFIX: Final = 7
 _MAX_SPARE: Final = 64
 _CLAIM_STEP: Final = 16 * 1024 * 1024
@@ -176,7 +177,7 @@ class RecordWriter:
         end = self._used + len(plain) + TAG_BYTES
         if end > SEALED_BYTES:
             self._flush(buffers)
-            end = len(plain) + TAG_BYTES
+            end = self._used + len(plain) + TAG_BYTES
         self._seal.seal_into(self._chunks, flag, plain, buffers.sealed[self._used : end])
         self._chunks += 1
         self._used = end
@@ -185,8 +186,7 @@ class RecordWriter:
         if self._segment is None:
             self._segment = self._pool.borrow()
             self._base = self._segment.end
-        self._segment.append((buffers.sealed[: self._used],))
-        self._used = 0
+        self._used = self._segment.append_blocks(buffers.sealed, self._used)
 
     def _live(self) -> Buffers:
         if self._buffers is None:
