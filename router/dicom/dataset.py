@@ -67,6 +67,15 @@ class EditableDataSet:
         """Whether any edit changed anything."""
         return self._top.is_changed
 
+    def uid(self, tag: int) -> str:
+        """The UID an attribute at the top holds; '' when it is absent or has no value."""
+        entry = self._top.find(tag)
+        if entry is None:
+            return ""
+        with _as_morph_failure():
+            text = self._top.raw(entry).decode("latin-1")
+        return text.split("\\")[0].strip(" \0")
+
     def pieces(self) -> list[Piece]:
         """The data set as it is now; see `router.dicom.splice`."""
         return pieces_of(self._top, self._length)

@@ -27,7 +27,6 @@ from router.dicom.transfer_syntax import (
 )
 from router.dicom.wanted import SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
 from router.errors import BadDataset, MorphFailed, Undeliverable
-from router.model.path import Path, PathStep
 
 Chunks = Callable[[], Iterator[bytes | memoryview]]
 Edit = Callable[[EditableDataSet], None]
@@ -40,9 +39,6 @@ _TARGETS: Final = frozenset(
     }
 )
 _SOURCES: Final = _TARGETS | {EXPLICIT_VR_BIG_ENDIAN}
-_IDENTITY: Final = tuple(
-    Path((PathStep(tag),), "") for tag in (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +132,12 @@ def _verbatim(
 
 
 def _identity(data_set: EditableDataSet, facts: tuple[str, str, str]) -> tuple[str, str, str]:
-    texts: list[str] = []
-    for path, before in zip(_IDENTITY, facts, strict=True):
-        attribute = data_set.get(path)
-        texts.append(str(attribute.values[0]) if attribute and attribute.values else before)
-    return texts[0], texts[1], texts[2]
+    sop_class, instance, study = facts
+    return (
+        data_set.uid(SOP_CLASS_UID) or sop_class,
+        data_set.uid(SOP_INSTANCE_UID) or instance,
+        data_set.uid(STUDY_INSTANCE_UID) or study,
+    )
 
 
 def _spliced(
