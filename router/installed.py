@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+# Editors with yaml-language-server find the schema by the first line of a file; a new file by this.
+_EDITOR = {
+    "yaml.schemas": {"./dicom-router.schema.json": ["*.yaml", "!*.test.yaml"]},
+    "yaml.customTags": [],
+    "[yaml]": {"editor.tabSize": 2, "editor.insertSpaces": True},
+}
 MODELINE = "# yaml-language-server: $schema="
 
 
@@ -22,6 +29,8 @@ def example_files() -> dict[str, str]:
     }
     schema = folder("schemas") / "dicom-router.schema.json"
     files[schema.name] = schema.read_text(encoding="utf-8")
+    files[".vscode/settings.json"] = json.dumps(_EDITOR, indent=2) + "\n"
+    files[".editorconfig"] = "[*.yaml]\nindent_style = space\nindent_size = 2\n"
     return files
 
 

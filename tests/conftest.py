@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import corpus
+from tests.support import corpus, language_server
 from tests.support import orthanc as orthanc_peer
 from tests.support import storescp as storescp_peer
 from tests.support.orthanc import Orthanc
@@ -67,6 +67,13 @@ def dcmtk() -> None:
     """DCMTK's programs are on this machine."""
     if not storescp_peer.is_installed():
         _missing("DCMTK")
+
+
+@pytest.fixture(scope="session")
+def yaml_language_server() -> None:
+    """The YAML language server, and Node.js to run it, are on this machine."""
+    if not language_server.is_installed():
+        _missing("yaml-language-server")
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def _listener(
     tls: dict[str, TlsProfile],
 ) -> Listener | None:
     path: tuple[PathPart, ...] = ("listeners", name)
-    kind = kind_of(entry.value, shapes_router.LISTENERS, None, path, context)
+    kind = kind_of(entry, shapes_router.LISTENERS, None, path, context)
     if kind is None:
         return None
     shape = shapes_router.LISTENERS[kind]

@@ -196,7 +196,7 @@ class Rules:
 
     def _destination(self, node: Node, path: tuple[PathPart, ...]) -> str | None:
         """A station that may be sent to (DR201, DR207)."""
-        name = node.text if isinstance(node, Scalar) else ""
+        name = node.text if isinstance(node, Scalar) and isinstance(node.value, str) else ""
         if not name:
             self._context.error("DR102", "the name of a station is expected here", node, path)
             return None

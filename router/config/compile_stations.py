@@ -37,7 +37,7 @@ def stations(
     found: dict[str, Station] = {}
     for name, entry in named(document, "stations", context):
         path: tuple[PathPart, ...] = ("stations", name)
-        kind = kind_of(entry.value, context.shapes.stations, "dicom", path, context)
+        kind = kind_of(entry, context.shapes.stations, "dicom", path, context)
         if kind is None:
             continue
         shape = context.shapes.stations[kind]

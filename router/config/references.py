@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from router.config.context import Context
-from router.config.nodes import Entry, Mapping, Node, PathPart, node_at
+from router.config.nodes import Entry, Mapping, Node, PathPart, node_at, show_path
 from router.config.suggest import did_you_mean
 from router.config.wording import wrong_choice
 
@@ -28,14 +28,16 @@ def named(document: Mapping, section: str, context: Context) -> list[tuple[str, 
 
 
 def kind_of(
-    node: Node, kinds: Any, default: str | None, path: tuple[PathPart, ...], context: Context
+    entry: Entry, kinds: Any, default: str | None, path: tuple[PathPart, ...], context: Context
 ) -> str | None:
     """The word after `type:`, or None with a problem when it is missing or unknown."""
+    node = entry.value
     written = node_at(node, ("type",))
     if written is None:
         if isinstance(node, Mapping) and default is None:
             words = f"needs 'type': {', '.join(kinds)}"
-            context.error("DR103", f"{'.'.join(map(str, path))} {words}", node, path)
+            shown = show_path(path)
+            context.report.error("DR103", f"{shown} {words}", entry.key.place, path=shown)
         return default if isinstance(node, Mapping) else next(iter(kinds))
     kind = getattr(written, "value", None)
     if isinstance(kind, str) and kind in kinds:

@@ -139,8 +139,13 @@ def secret(description: str) -> Fragment:
         "description": f"{description} Written {{file: NAME}} or {{env: NAME}}, never in clear.",
         "format": "secret",
         "properties": {
-            "file": path("A file that holds the secret, relative to the configuration folder."),
-            "env": text("An environment variable that holds the secret."),
+            "file": path(
+                "A file that holds the secret, relative to the configuration folder.",
+                examples=["cloud-secret"],
+            ),
+            "env": text(
+                "An environment variable that holds the secret.", examples=["CLOUD_SECRET"]
+            ),
         },
         "additionalProperties": False,
         "minProperties": 1,
@@ -173,6 +178,7 @@ def one_or_list(item: Fragment, description: str) -> Fragment:
         "minLength": 1,
         "minItems": 1,
         "items": item,
+        **({"examples": [[each] for each in item["examples"]]} if "examples" in item else {}),
         **({"pattern": item["pattern"]} if "pattern" in item else {}),
         **({"format": item["format"]} if "format" in item else {}),
     }

@@ -16,9 +16,15 @@ VERSION: Final[Fragment] = {
 ROUTER: Final = shapes.mapping(
     "Who this router is and where it keeps things.",
     {
-        "name": shapes.text("Appears in the log, the pages and the metrics."),
-        "id": shapes.whole("The link id; part of the cache's host name.", 0, 2**31 - 1),
-        "organization": shapes.text("The organization this router belongs to."),
+        "name": shapes.text(
+            "Appears in the log, the pages and the metrics.", examples=["hospital-a-edge"]
+        ),
+        "id": shapes.whole(
+            "The link id; part of the cache's host name.", 0, 2**31 - 1, examples=[42]
+        ),
+        "organization": shapes.text(
+            "The organization this router belongs to.", examples=["Hospital A"]
+        ),
         "ae_title": shapes.ae_title("Our AE title, called by peers and shown to them."),
         "data_dir": shapes.path(
             "Folder of journal and ledger; relative paths start at the configuration folder.",
@@ -40,7 +46,9 @@ _BIND: Final = shapes.text(
     format="bind",
     examples=["0.0.0.0:11112", "127.0.0.1:8080", "[::]:11112"],
 )
-_TLS_NAME: Final = shapes.text("Name of a profile under `tls:`.", title="the name of a TLS profile")
+_TLS_NAME: Final = shapes.text(
+    "Name of a profile under `tls:`.", title="the name of a TLS profile", examples=["hospital"]
+)
 SERVICES: Final = ("dicomweb", "cache", "ui", "api", "metrics")
 _SERVE: Final[Fragment] = {
     "type": "array",
@@ -102,9 +110,11 @@ LISTENERS: Final = {
 TLS: Final = shapes.mapping(
     "A TLS profile: certificates for listeners and stations that name it. TLS 1.2 is the minimum.",
     {
-        "cert": shapes.path("Certificate chain, PEM."),
-        "key": shapes.path("Private key of the certificate, PEM."),
-        "ca": shapes.path("Certificate authorities that are trusted, PEM."),
+        "cert": shapes.path("Certificate chain, PEM.", examples=["tls/edge.pem"]),
+        "key": shapes.path("Private key of the certificate, PEM.", examples=["tls/edge.key"]),
+        "ca": shapes.path(
+            "Certificate authorities that are trusted, PEM.", examples=["tls/hospital-ca.pem"]
+        ),
         "client_auth": shapes.choice(
             "Whether a listener asks its peers for a certificate.",
             ("none", "optional", "required"),

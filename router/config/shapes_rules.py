@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from router.config import shapes
+from router.config.nodes import node_at, plain
+from router.config.report import Report
 from router.config.shapes import Fragment
+from router.config.text import parse
+from router.match.named_facts import FACTS
 from router.model.plug import Morph, Operator
 
 PRIORITIES: Final = ("high", "medium", "low", "stat", "asap", "urgent", "routine")
@@ -30,7 +34,9 @@ _ROUTE_PRIORITY: Final = shapes.choice("Order of sending.", PRIORITIES, default=
 ROUTE_ENTRY: Final = shapes.mapping(
     "One destination.",
     {
-        "to": shapes.text("A station with `send: true`.", title="the name of a station"),
+        "to": shapes.text(
+            "A station with `send: true`.", title="the name of a station", examples=["pacs"]
+        ),
         "first_of": {
             "type": "array",
             "title": "a list of stations",
@@ -61,8 +67,10 @@ ROUTE_ENTRY: Final = shapes.mapping(
 RULE: Final = shapes.mapping(
     "Which instances, what is changed, and where they go.",
     {
-        "name": shapes.text("Shown wherever the rule acted; unique."),
-        "description": shapes.text("For people."),
+        "name": shapes.text(
+            "Shown wherever the rule acted; unique.", examples=["everything to the archive"]
+        ),
+        "description": shapes.text("For people.", examples=["Agreed with the ward in May"]),
         "match": {
             "type": "object",
             "title": "a mapping of conditions",
@@ -92,7 +100,9 @@ RULE: Final = shapes.mapping(
                     **shapes.whole("DIMSE status the peer hears.", 1, 0xFFFF, default=0xC001),
                     "title": "a DIMSE status such as 0xC001",
                 },
-                "comment": shapes.text("Error comment the peer hears.", maxLength=64),
+                "comment": shapes.text(
+                    "Error comment the peer hears.", maxLength=64, examples=["no films here"]
+                ),
             },
         ),
         "final": shapes.switch("Ends the list for an instance this rule matched."),
@@ -126,12 +136,19 @@ def condition(operators: Iterable[Operator]) -> Fragment:
                 **operator.schema,
                 "title": operator.name,
                 "description": operator.summary,
+                "examples": _examples(operator),
             }
             for operator in operators
         },
         "additionalProperties": False,
     }
     again = {"$ref": "#/definitions/condition"}
+    value: Fragment = {
+        "if": {"type": "object"},
+        "then": tests,
+        "else": {"if": {"type": "array"}, "then": listed, "else": _LITERAL},
+    }
+    facts = {name: {**value, "description": fact.summary} for name, fact in FACTS.items()}
     return {
         "type": "object",
         "description": "Keywords, tags or facts; all must hold.",
@@ -139,19 +156,28 @@ def condition(operators: Iterable[Operator]) -> Fragment:
             "all": {"type": "array", "items": again, "description": "All of these hold."},
             "any": {"type": "array", "items": again, "description": "At least one holds."},
             "not": {**again, "description": "This does not hold."},
+            **facts,
         },
-        "additionalProperties": {
-            "if": {"type": "object"},
-            "then": tests,
-            "else": {"if": {"type": "array"}, "then": listed, "else": _LITERAL},
-        },
+        "additionalProperties": value,
     }
+
+
+def _examples(plug: Operator | Morph) -> list[Any]:
+    """The parameters in a plug's example, for hover and completion."""
+    node = parse(plug.example, plug.name, Report())
+    value = node_at(node, (plug.name,)) if node is not None else None
+    return [] if value is None else [plain(value)]
 
 
 def steps(morphs: Iterable[Morph]) -> Fragment:
     """The shape of `morph` for editors; `#/definitions/steps` must be this."""
     known = {
-        morph.name: {**morph.schema, "title": morph.name, "description": morph.summary}
+        morph.name: {
+            **morph.schema,
+            "title": morph.name,
+            "description": morph.summary,
+            "examples": _examples(morph),
+        }
         for morph in morphs
     }
     step: Fragment = {

@@ -21,7 +21,7 @@ _SUMMARIES: Final = {
     "folder": "A folder that objects are written into, one file each.",
 }
 _COMMON: Final[dict[str, Fragment]] = {
-    "description": shapes.text("For people."),
+    "description": shapes.text("For people.", examples=["CT scanner, emergency room"]),
     "active": shapes.switch("Off: no association either way; queued work waits.", default=True),
     "send": shapes.switch("May be sent to."),
     "external": shapes.switch(
@@ -48,12 +48,18 @@ _CHARACTER_SET: Final = shapes.text(
     title="a Specific Character Set",
     examples=["ISO_IR 100", "ISO_IR 192"],
 )
-_ISSUER: Final = shapes.text("Issuer of Patient ID filled in on receive when it is blank.")
+_ISSUER: Final = shapes.text(
+    "Issuer of Patient ID filled in on receive when it is blank.", examples=["HOSPA"]
+)
 _QUERY: Final = shapes.switch("May query and retrieve us, and be queried.")
 _ARCHIVE: Final = shapes.switch("Is searched when priors are fetched.")
-_TLS: Final = shapes.text("Name of a profile under `tls:`.", title="the name of a TLS profile")
+_TLS: Final = shapes.text(
+    "Name of a profile under `tls:`.", title="the name of a TLS profile", examples=["hospital"]
+)
 _INSECURE: Final = shapes.switch("Allow http:// for this station: everything goes in clear.")
-_SCOPE: Final = shapes.one_or_list(shapes.text("A scope."), "Scopes to ask for.")
+_SCOPE: Final = shapes.one_or_list(
+    shapes.text("A scope.", examples=["https://dicom.cloud.example/.default"]), "Scopes to ask for."
+)
 
 AUTH: Final[dict[str, Fragment]] = {
     "oauth2": shapes.mapping(
@@ -61,13 +67,19 @@ AUTH: Final[dict[str, Fragment]] = {
         {
             "type": {"const": "oauth2", "description": "OAuth 2.0 client credentials."},
             "token_url": shapes.url("Where tokens are issued."),
-            "client_id": shapes.text("Who we are there."),
+            "client_id": shapes.text("Who we are there.", examples=["edge-a"]),
             "client_secret": shapes.secret("The client's secret."),
             "private_key": shapes.secret("The client's private key, PEM, instead of a secret."),
-            "key_id": shapes.text("Identifier of the private key (`kid`)."),
+            "key_id": shapes.text("Identifier of the private key (`kid`).", examples=["key-1"]),
             "scope": _SCOPE,
-            "audience": shapes.text("Audience of the token, where the server asks for one."),
-            "resource": shapes.text("Resource of the token, where the server asks for one."),
+            "audience": shapes.text(
+                "Audience of the token, where the server asks for one.",
+                examples=["https://dicom.cloud.example"],
+            ),
+            "resource": shapes.text(
+                "Resource of the token, where the server asks for one.",
+                examples=["https://dicom.cloud.example"],
+            ),
             "send_secret_in": shapes.choice(
                 "Where the client's secret is sent.", ("body", "header"), default="body"
             ),
@@ -86,7 +98,7 @@ AUTH: Final[dict[str, Fragment]] = {
         "HTTP basic authentication.",
         {
             "type": {"const": "basic", "description": "HTTP basic authentication."},
-            "username": shapes.text("The user."),
+            "username": shapes.text("The user.", examples=["edge-a"]),
             "password": shapes.secret("The password."),
         },
         ("type", "username", "password"),
@@ -153,8 +165,11 @@ def _dicom() -> dict[str, Fragment]:
             title="a host name or an address",
             pattern=r"^[^\s/:@]+$|^[0-9A-Fa-f:.]+$",
             format="host",
+            examples=["pacs.hospital-a.example", "10.1.1.21"],
         ),
-        "port": shapes.whole("Needed to send, to query and for the heartbeat.", 1, 65535),
+        "port": shapes.whole(
+            "Needed to send, to query and for the heartbeat.", 1, 65535, examples=[104, 11112]
+        ),
         "tls": _TLS,
         "calling_ae_title": shapes.ae_title("AE title we call it with, instead of the router's."),
         "query_retrieve": _QUERY,

@@ -148,7 +148,7 @@ def test_schema_and_init_make_a_folder_that_checks_and_runs(tmp_path: Path) -> N
     code, output, _ = plain("init", str(folder))
     assert code == 0
     assert f"next: dicom-router check --config {folder}" in output
-    (written,) = folder.rglob("*.json")
+    (written,) = folder.glob("*.json")
     assert json.loads(written.read_text()) == schema
     code, output, _ = plain("check", "--config", str(folder), "--deny-warnings")
     assert (code, output.splitlines()[-1]) == (0, "0 errors, 0 warnings")

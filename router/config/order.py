@@ -1,0 +1,84 @@
+"""The order in which keys are written: what it is, where it is, what it may do, how.
+
+Only keys of the language have an order. Names (stations, tables) stay where their author put them,
+because the first of two equal ones counts, and so do rules, steps and conditions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_SECTIONS: Final = (
+    "version",
+    "router",
+    "listeners",
+    "tls",
+    "defaults",
+    "stations",
+    "tables",
+    "morphs",
+    "rules",
+    "cache",
+)
+_ROUTER: Final = ("name", "id", "organization", "ae_title", "data_dir", "unmatched")
+_LISTENER: Final = ("type", "bind", "tls", "accept", "serve", "ae_titles", "limits")
+_TLS: Final = ("cert", "key", "ca", "client_auth")
+_STATION: Final = (
+    "type",
+    "description",
+    "profile",
+    "ae_title",
+    "calling_ae_title",
+    "host",
+    "port",
+    "url",
+    "path",
+    "allow_insecure_http",
+    "tls",
+    "active",
+    "send",
+    "query_retrieve",
+    "archive_server",
+    "iocm",
+    "original_patient_id",
+    "external",
+    "character_set",
+    "issuer_of_patient_id",
+    "auth",
+    "heartbeat",
+    "retry",
+    "limits",
+    "morph",
+)
+_RULE: Final = (
+    "name",
+    "description",
+    "enabled",
+    "match",
+    "morph",
+    "route",
+    "discard",
+    "refuse",
+    "final",
+)
+_ROUTE: Final = ("to", "first_of", "when", "idle", "priority", "transfer_syntax", "morph")
+# By path; a number or a name is *.
+_ORDERS: Final = {
+    (): _SECTIONS,
+    ("router",): _ROUTER,
+    ("listeners", "*"): _LISTENER,
+    ("tls", "*"): _TLS,
+    ("stations", "*"): _STATION,
+    ("rules", "*"): _RULE,
+    ("rules", "*", "route", "*"): _ROUTE,
+}
+
+
+def order_of(path: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The order of the keys of the mapping at this path; None where it is the author's."""
+    return _ORDERS.get(path)
+
+
+def rank(key: str, order: tuple[str, ...]) -> int:
+    """Where a key stands; unknown ones come last."""
+    return order.index(key) if key in order else len(order)
