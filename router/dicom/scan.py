@@ -141,6 +141,11 @@ class Scanner:
         while at <= last:
             if explicit:
                 key, vr, length = unpack(view, at)
+                if vr in short_vrs and key not in actions:
+                    # The most common element by far: nobody asks for it, and its length is known.
+                    at += 8 + length
+                    count += 1
+                    continue
                 body = at + 8
                 if vr not in short_vrs and vr in long_vrs:
                     if at + 12 > end:
