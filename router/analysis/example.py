@@ -32,6 +32,7 @@ from router.model.problem import Example
 from router.model.recipe import Recipe
 from router.model.rule import Decision
 from router.morph.apply import MorphContext, compile_recipe
+from router.morph.context import EXAMPLE_KEY
 
 _CT: Final = "1.2.840.10008.5.1.4.1.1.2"
 # What every data set has, when the conditions do not say otherwise.
@@ -131,6 +132,7 @@ class Laboratory:
             received_at=specimen.received_at,
             router_name=self._plan.router.name,
             organization=self._plan.router.organization,
+            mapping_key=EXAMPLE_KEY,
         )
         edit = compile_recipe(recipe, self._morphs)
         data_set = self._editable(specimen)

@@ -12,13 +12,15 @@ import click
 from router.cli.common import config_folder, config_option, emit_json, format_option
 from router.cli.plan import plan_or_exit
 from router.dicom.part10 import open_part10
-from router.errors import BadDataset
+from router.errors import BadDataset, RouterError
 from router.flow.explain import Explanation, Subject
 from router.flow.explain import explain as explain_instance
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.rule import Decision
+from router.morph.context import EXAMPLE_KEY
 from router.plugs import morphs
+from router.serve.mapping import mapping_key
 
 
 @click.command()
@@ -47,7 +49,8 @@ def explain(
         received_at=time.time(),
     )
     try:
-        told = explain_instance(plan, subject, {plug.name: plug for plug in morphs()})
+        known = {plug.name: plug for plug in morphs()}
+        told = explain_instance(plan, subject, known, _mapping_key(plan))
     except BadDataset as error:
         raise click.ClickException(
             f"{file}: would be refused with status 0x{error.status:04X}: {error}"
@@ -59,6 +62,14 @@ def explain(
     else:
         click.echo(_as_text(told))
     return 0
+
+
+def _mapping_key(plan: Plan) -> bytes:
+    """The key of this installation where it can be read, so that mapped values are the real ones."""
+    try:
+        return mapping_key(plan, make=False) or EXAMPLE_KEY
+    except RouterError:
+        return EXAMPLE_KEY
 
 
 def _source(plan: Plan, station: str | None, listener: str | None) -> Source:

@@ -7,11 +7,11 @@ from typing import Any
 
 from router.config import shapes_router, units
 from router.config.context import Context
-from router.config.nodes import Mapping, PathPart, node_at, place_at
+from router.config.nodes import Mapping, Node, PathPart, node_at, place_at
 from router.config.references import named
 from router.model.ids import normalise_ae_title
 from router.model.plan import RouterSettings, StoreSettings
-from router.model.station import Heartbeat, Retry, TlsProfile
+from router.model.station import Heartbeat, Retry, Secret, TlsProfile
 
 
 def settings(document: Mapping, context: Context) -> RouterSettings | None:
@@ -35,7 +35,15 @@ def settings(document: Mapping, context: Context) -> RouterSettings | None:
         id=data.get("id"),
         organization=data.get("organization", ""),
         unmatched=data.get("unmatched", "keep"),
+        mapping_key=_mapping_key(data, node, context),
     )
+
+
+def _mapping_key(data: dict[str, Any], node: Node, context: Context) -> Secret | None:
+    if "mapping_key" not in data:
+        return None
+    path: tuple[PathPart, ...] = ("router", "mapping_key")
+    return context.secret(data["mapping_key"], node_at(node, ("mapping_key",)), path)
 
 
 def tls_profiles(document: Mapping, context: Context) -> dict[str, TlsProfile]:

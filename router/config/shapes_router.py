@@ -35,6 +35,10 @@ ROUTER: Final = shapes.mapping(
             ("keep", "discard", "refuse"),
             default="keep",
         ),
+        "mapping_key": shapes.secret(
+            "What UIDs, dates and tokens are mapped under, for nodes that are to map alike; made in "
+            "data_dir when absent."
+        ),
     },
     ("name", "ae_title", "data_dir"),
 )

@@ -8,7 +8,7 @@ by a question mark (PS3.5 6.1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Final
 
@@ -28,6 +28,7 @@ from router.dicom.values import (
     ValueProblem,
     encode,
 )
+from router.dicom.walk import Change, Unwanted, originals, remove_where, rewrite
 from router.dicom.wanted import CHARACTER_SET
 from router.errors import BadDataset, MorphFailed
 from router.model.path import ALL_ITEMS, Path, PathStep
@@ -61,6 +62,11 @@ class EditableDataSet:
     def character_set(self) -> str:
         """Specific Character Set in force at the top, '' for the default repertoire."""
         return self._top.declared_character_set() or self._default
+
+    @property
+    def declares_character_set(self) -> bool:
+        """Whether Specific Character Set is there and not empty."""
+        return self._top.declared_character_set() is not None
 
     @property
     def is_changed(self) -> bool:
@@ -167,6 +173,35 @@ class EditableDataSet:
         with _as_morph_failure():
             recode(self._top, character_set, self._default)
 
+    def rewrite(self, vrs: frozenset[str], change: Change) -> None:
+        """Give each value of these VRs, at any depth, the bytes that `change(tag, bytes)` gives.
+
+        None leaves it. The new bytes must be padded and in the character set of the object.
+        """
+        with _as_morph_failure():
+            rewrite(self._top, self._default, vrs, change)
+
+    def remove_where(self, unwanted: Unwanted) -> None:
+        """Remove, at any depth, what `unwanted(tag, VR, private creator or None)` says."""
+        with _as_morph_failure():
+            remove_where(self._top, self._default, unwanted)
+
+    def remove_at_top(self, tags: Collection[int]) -> None:
+        """Remove these attributes at the top, whatever they are."""
+        self._top.drop_all(frozenset(tags))
+
+    def originals(self) -> list[tuple[int, str, bytes]]:
+        """(tag, VR, bytes) as they came, of what edits changed or removed at the top, in order."""
+        with _as_morph_failure():
+            return originals(self._top, self._length)
+
+    def put_raw(self, path: Path, elements: Sequence[tuple[int, str, bytes]]) -> None:
+        """Put elements, as bytes in the coding of the object, into the item a path ends in."""
+        with _as_morph_failure(path):
+            for node in self._step_to_item(path):
+                for tag, vr, raw in elements:
+                    node.put(NewElement(tag, vr, raw))
+
     def tags(self) -> tuple[int, ...]:
         """The tags at the top, in order."""
         return tuple(entry.tag for entry in self._top.entries)
@@ -182,6 +217,12 @@ class EditableDataSet:
             if tag is not None:
                 found.append((node, tag))
         return found
+
+    def _step_to_item(self, path: Path) -> list[Node]:
+        nodes = [self._top]
+        for step in path.steps:
+            nodes = [item for node in nodes for item in self._step(node, step, create=True)]
+        return nodes
 
     def _tag(self, node: Node, step: PathStep, *, create: bool) -> int | None:
         return node.tag_of(step, self.character_set if step.creator else "", create=create)

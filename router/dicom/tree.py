@@ -7,6 +7,7 @@ the way up, and drops the group lengths that no longer hold (PS3.5 7.2).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -146,6 +147,16 @@ class Node:
             first = (group << 16) | (block << 8)
             if not any(first <= entry.tag <= first | 0xFF for entry in self.entries):
                 self.entries = [e for e in self.entries if e.tag != (group << 16) | block]
+
+    def drop_all(self, tags: Collection[int]) -> None:
+        """Remove the entries of these tags. Private creators stay unless they are among them."""
+        kept = [entry for entry in self.entries if entry.tag not in tags]
+        if len(kept) == len(self.entries):
+            return
+        self.entries = kept
+        self._around = None
+        for group_length in {tag & 0xFFFF0000 for tag in tags}:
+            self.touch(group_length)
 
     def surroundings(self, default_character_set: str) -> Surroundings:
         """How values in this node are read: what it says itself, else what is around it."""

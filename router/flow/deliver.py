@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from router.dicom.dataset import EditableDataSet
@@ -32,10 +32,11 @@ MAX_COMPILED = 1000
 
 @dataclass(frozen=True, slots=True)
 class RouterNames:
-    """What templates may say of the router itself."""
+    """What recipes may know of the router itself: names for templates, the key of mappings."""
 
     name: str
     organization: str
+    mapping_key: bytes = field(default=b"", repr=False)
 
 
 class Courier:
@@ -97,6 +98,7 @@ class Courier:
             received_at=instance.received_at,
             router_name=self._names.name,
             organization=self._names.organization,
+            mapping_key=self._names.mapping_key,
         )
         return partial(_applied, apply, context), instance.assumed_character_set
 

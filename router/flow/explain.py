@@ -23,6 +23,7 @@ from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.rule import Decision, Owed
 from router.morph.apply import Change, MorphContext, describe_changes
+from router.morph.context import EXAMPLE_KEY
 
 READ_BYTES = 1024 * 1024
 
@@ -66,8 +67,10 @@ class Subject:
     received_at: float
 
 
-def explain(plan: Plan, subject: Subject, morphs: Mapping[str, Morph]) -> Explanation:
-    """The explanation. Raises BadDataset when the data set would be refused."""
+def explain(
+    plan: Plan, subject: Subject, morphs: Mapping[str, Morph], mapping_key: bytes = EXAMPLE_KEY
+) -> Explanation:
+    """The explanation; without the key of the installation mapped values are examples. Raises BadDataset when the data set would be refused."""
     facts = facts_of(plan, subject)
     decision = decide(plan, facts)
     told: list[RuleTold] = []
@@ -76,7 +79,7 @@ def explain(plan: Plan, subject: Subject, morphs: Mapping[str, Morph]) -> Explan
         told.append(RuleTold(rule.name, matched, rule.condition.explain(facts)))
         if matched and (rule.final or rule.refuse is not None):
             break
-    owed = tuple(_told(plan, subject, one, morphs) for one in decision.owed)
+    owed = tuple(_told(plan, subject, one, morphs, mapping_key) for one in decision.owed)
     return Explanation(decision, tuple(told), owed)
 
 
@@ -100,7 +103,9 @@ def facts_of(plan: Plan, subject: Subject) -> Facts:
     )
 
 
-def _told(plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph]) -> OwedTold:
+def _told(
+    plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph], mapping_key: bytes
+) -> OwedTold:
     if owed.recipe.is_empty:
         return OwedTold(owed, ())
     context = MorphContext(
@@ -108,6 +113,7 @@ def _told(plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph])
         received_at=subject.received_at,
         router_name=plan.router.name,
         organization=plan.router.organization,
+        mapping_key=mapping_key,
     )
     try:
         data_set = EditableDataSet(

@@ -15,7 +15,7 @@ from typing import Literal
 from router.model.listener import Listener
 from router.model.path import Path
 from router.model.rule import Rule
-from router.model.station import Station, TlsProfile
+from router.model.station import Secret, Station, TlsProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class RouterSettings:
     id: int | None = None
     organization: str = ""
     unmatched: Literal["keep", "discard", "refuse"] = "keep"
+    mapping_key: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

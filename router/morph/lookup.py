@@ -23,6 +23,7 @@ from router.morph.parameters import (
     check_literal,
     concrete,
     each,
+    known_keys,
     named,
     text_of,
     values_of,
@@ -33,20 +34,7 @@ KEYS: Final = ("tag", "table", "otherwise")
 
 def compile_map(parameters: Any) -> Step:
     """Raises PlugError; a table still named here is one that was never defined (DR201)."""
-    if not isinstance(parameters, dict):
-        raise PlugError("`map` takes a mapping", hint="{tag, table, otherwise}", code="DR102")
-    for key in parameters:
-        if key not in KEYS:
-            raise PlugError(
-                f"'{key}' is unknown here",
-                path=(key,),
-                at_key=True,
-                hint="one of: " + ", ".join(KEYS),
-                code="DR101",
-            )
-    missing = [key for key in ("tag", "table") if key not in parameters]
-    if missing:
-        raise PlugError(f"`{missing[0]}` is missing", hint="{tag, table, otherwise}", code="DR103")
+    known_keys(parameters, "map", KEYS, ("tag", "table"))
     (path,) = each((("tag", lambda: _written(parameters["tag"])),))
     table, otherwise = each(
         (

@@ -134,6 +134,25 @@ def check_literal(literal: str, choices: Iterable[str]) -> None:
     raise PlugError(problem, code="DR212")
 
 
+def known_keys(parameters: Any, name: str, keys: tuple[str, ...], needed: tuple[str, ...]) -> None:
+    """Raise PlugError unless the parameters are a mapping of these keys, the needed ones present."""
+    shown = "{" + ", ".join(keys) + "}"
+    if not isinstance(parameters, dict):
+        raise PlugError(f"`{name}` takes a mapping", hint=shown, code="DR102")
+    for key in parameters:
+        if key not in keys:
+            raise PlugError(
+                f"'{key}' is unknown here",
+                path=(key,),
+                at_key=True,
+                hint="one of: " + ", ".join(keys),
+                code="DR101",
+            )
+    for key in needed:
+        if key not in parameters:
+            raise PlugError(f"`{key}` is missing", hint=shown, code="DR103")
+
+
 def entries(parameters: Any, name: str) -> list[tuple[Any, Any]]:
     """The entries of a mapping with at least one. Raises PlugError for anything else."""
     if not isinstance(parameters, dict) or not parameters:

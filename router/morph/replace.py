@@ -21,6 +21,7 @@ from router.morph.parameters import (
     Step,
     concrete,
     each,
+    known_keys,
     named,
     text,
     text_attribute,
@@ -35,20 +36,7 @@ KEYS: Final = ("tag", "pattern", "with")
 
 def compile_replace(parameters: Any) -> Step:
     """Raises PlugError; for pattern and replacement it points at the character (DR211)."""
-    if not isinstance(parameters, dict):
-        raise PlugError("`replace` takes a mapping", hint="{tag, pattern, with}", code="DR102")
-    for key in parameters:
-        if key not in KEYS:
-            raise PlugError(
-                f"'{key}' is unknown here",
-                path=(key,),
-                at_key=True,
-                hint="one of: " + ", ".join(KEYS),
-                code="DR101",
-            )
-    missing = [key for key in KEYS if key not in parameters]
-    if missing:
-        raise PlugError(f"`{missing[0]}` is missing", hint="{tag, pattern, with}", code="DR103")
+    known_keys(parameters, "replace", KEYS, KEYS)
     tag, pattern = each(
         (
             ("tag", lambda: text_attribute(parameters["tag"])),

@@ -11,6 +11,7 @@ from router.flow.housekeeping import Housekeeping
 from router.model.station import Station
 from router.peers.peer import Peer, PeerContext
 from router.plugs import morphs, station_kinds
+from router.serve.mapping import mapping_key
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.secrets import read_secret
 from router.serve.stores import open_journal, open_ledger
@@ -25,12 +26,13 @@ def deliver(role: Role, bell: int) -> None:
     if not role.when_there_is_room(ledger.release_foreign_leases):
         return
     journal = open_journal(role.places, role.plan, role.clock)
+    key = mapping_key(role.plan, make=True)
     settings = role.plan.router
     courier = Courier(
         journal,
         ledger,
         {plug.name: plug for plug in morphs()},
-        RouterNames(settings.name, settings.organization),
+        RouterNames(settings.name, settings.organization, key),
     )
     kinds = {kind.name: kind for kind in station_kinds()}
     context = PeerContext(

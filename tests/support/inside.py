@@ -37,6 +37,7 @@ from tests.support.process import wait_until
 from tests.support.store_making import Store, open_store
 from tests.support.synthetic import Synthetic
 
+MAPPING_KEY = b"the key of the tests"
 SITE = """\
 stations:
   ct-1: {ae_title: CT1, host: 10.0.0.1}
@@ -245,7 +246,7 @@ class Edge:
             self.journal,
             self.ledger,
             {plug.name: plug for plug in morphs()},
-            RouterNames(self.plan.router.name, self.plan.router.organization),
+            RouterNames(self.plan.router.name, self.plan.router.organization, MAPPING_KEY),
         )
 
     def lease(self, station: str = "pacs", count: int = 1000) -> tuple[Leased, ...]:

@@ -18,7 +18,7 @@ from tests.unit.morph.test_steps import encoded, image
 
 MORPHS = {morph.name: morph for morph in morphs()}
 CONTEXT = MorphContext(
-    Source("lan", "CT1", "EDGE_A", "10.1.1.21", "ct-1"), 0.0, "edge", "Hospital A"
+    Source("lan", "CT1", "EDGE_A", "10.1.1.21", "ct-1"), 0.0, "edge", "Hospital A", b"key"
 )
 
 

@@ -13,12 +13,18 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from router.errors import MorphFailed
+from router.morph.keyed import mapped_token
 from tests.unit.morph.test_apply import MORPHS
-from tests.unit.morph.test_steps import Step, image, morphed
+from tests.unit.morph.test_steps import CONTEXT, Step, image, morphed
 
 ABSENT = "absent"
 NESTED = "RequestAttributesSequence[*].ScheduledProcedureStepID"
 PRIVATE = "0009,[ACME],01"
+
+TOKENS = [mapped_token(CONTEXT, value, 8) for value in ("A", "B")]
+WHOLE_OBJECT = frozenset(
+    "copy move remap_uids shift_dates remove_private keep charset original_attributes".split()
+)
 
 # step → what becomes of: absent, empty, one value, two values
 CELLS: dict[str, tuple[Any, tuple[Any, Any, Any, Any]]] = {
@@ -40,6 +46,11 @@ CELLS: dict[str, tuple[Any, tuple[Any, Any, Any, Any]]] = {
         {"tag": "{}", "table": {"A": "ONE"}, "otherwise": "blank"},
         (ABSENT, "", "ONE", ["ONE", ""]),
     ),
+    "case": ({"{}": "lower"}, (ABSENT, "", "a", ["a", "b"])),
+    "trim": ("{}", (ABSENT, "", "A", ["A", "B"])),
+    "hash": ({"{}": 8}, (ABSENT, "", TOKENS[0], TOKENS)),
+    "split": ({"tag": "{}", "by": "-"}, (ABSENT, "", "A", ["A", "B"])),
+    "join": ({"tag": "{}", "with": "+"}, (ABSENT, "", "A", "A+B")),
     "blank": ("{}", (ABSENT, "", "", "")),
     "remove": ("{}", (ABSENT, ABSENT, ABSENT, ABSENT)),
 }
@@ -127,7 +138,7 @@ def test_a_cell_of_a_private_attribute(name: str, before: str, expected: Any) ->
 
 
 # Affixes grow; a value a table gave is not in the table, so that `otherwise` takes it next time.
-IDEMPOTENT = [name for name in CELLS if name not in ("prefix", "suffix", "map or blank")]
+IDEMPOTENT = [name for name in CELLS if name not in ("prefix", "suffix", "map or blank", "hash")]
 
 
 @pytest.mark.parametrize("name", IDEMPOTENT)
@@ -226,7 +237,7 @@ def test_two_attributes_change_places_and_back() -> None:
 
 
 def test_every_step_of_the_language_is_in_the_matrix() -> None:
-    assert {name.split(" ")[0] for name in CELLS} | {"copy"} == set(MORPHS)
+    assert {name.split(" ")[0] for name in CELLS} | WHOLE_OBJECT == set(MORPHS)
 
 
 def test_pixels_and_identity_survive_every_step() -> None:

@@ -27,7 +27,7 @@ from router.plugs import morphs
 
 MORPHS = {morph.name: morph for morph in morphs()}
 CONTEXT = MorphContext(
-    Source("lan", "CT1", "EDGE_A", "10.1.1.21", "ct-1"), 0.0, "edge", "Hospital A"
+    Source("lan", "CT1", "EDGE_A", "10.1.1.21", "ct-1"), 0.0, "edge", "Hospital A", b"key"
 )
 Step = tuple[str, Any]
 

@@ -1,0 +1,64 @@
+"""The mapping key: what UIDs, dates and tokens are mapped under.
+
+The secret that `router.mapping_key` names, so that several nodes map alike; else a key of this
+installation, made once in the folder of keys with mode 0600. Whoever loses it maps differently from
+then on; whoever has it can tell which token stands for which value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+from router.errors import Rejected
+from router.model.plan import Plan
+from router.serve.places import Places
+from router.serve.secrets import read_secret
+from router.store.files import make_folder, store_error, sync_folder
+
+KEY_BYTES: Final = 32
+_NAME: Final = "mapping.key"
+
+
+def mapping_key(plan: Plan, *, make: bool) -> bytes:
+    """The key of 32 bytes; b'' when there is none yet and none is to be made.
+
+    Raises Rejected when the named secret cannot be read, StoreDown or StoreFull when the key
+    cannot be kept.
+    """
+    secret = plan.router.mapping_key
+    if secret is not None:
+        return hashlib.sha256(b"mapping\0" + read_secret(secret, plan.folder).encode()).digest()
+    path = Places(plan.router.data_dir).keys / _NAME
+    try:
+        if not path.exists():
+            if not make:
+                return b""
+            make_folder(path.parent)
+            _write(path)
+        key = path.read_bytes()
+    except OSError as error:
+        raise store_error(error, "reading the mapping key") from error
+    if len(key) != KEY_BYTES:
+        raise Rejected("the mapping key in the folder of keys is damaged; restore its copy")
+    return key
+
+
+def _write(path: Path) -> None:
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # Another process may have been first: its key is then the one.
+            os.link(draft, path)
+        except FileExistsError:
+            return
+        sync_folder(path.parent)
+    finally:
+        draft.unlink()
