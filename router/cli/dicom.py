@@ -39,7 +39,7 @@ from router.store.ledger import SEND_PREFIX
 def echo(config: Path | None, form: str, station: str) -> int:
     """Ask STATION for a sign of life, now: C-ECHO, a token and a query, or a look at the folder."""
     plan = plan_or_exit(config_folder(config))
-    known = _station(plan, station)
+    known = station_or_exit(plan, station)
     kind = {kind.name: kind for kind in station_kinds()}[known.kind]
     context = PeerContext(
         calling_ae_title=plan.router.ae_title,
@@ -93,7 +93,7 @@ def send(
     if bool(files) == bool(study):
         raise click.UsageError("give files, or --study UID")
     plan = plan_or_exit(config_folder(config))
-    known = _station(plan, station)
+    known = station_or_exit(plan, station)
     if not known.send:
         raise click.ClickException(f"station {station} has send: false; nothing was queued")
     errand = Errand(
@@ -119,7 +119,8 @@ def send(
     return EXIT_FAILED if failed or not queued else 0
 
 
-def _station(plan: Plan, name: str) -> Station:
+def station_or_exit(plan: Plan, name: str) -> Station:
+    """The station of that name. Raises click.ClickException with what was probably meant."""
     station = plan.stations.get(name)
     if station is None:
         hint = did_you_mean(name, plan.stations)

@@ -198,6 +198,8 @@ def _refuse_later_keys(
     ]
     for keys in below:
         message = f"'{keys[-1]}' is not acted upon by this version"
+        if keys[-1] == "query_retrieve":
+            message = "the station is searched by `find`, but not yet answered when it searches us"
         context.report.warn("DR390", message, place(*keys), path=show_path((*path, *keys)))
 
 

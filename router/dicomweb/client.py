@@ -184,7 +184,7 @@ def _same_https_origin(url: str, location: str) -> str | None:
 
 
 class StowClient:
-    """Stores PS3.10 files at one origin server."""
+    """Stores PS3.10 files at one origin server, and asks it."""
 
     def __init__(
         self,
@@ -226,9 +226,13 @@ class StowClient:
 
     def probe(self, seconds: float) -> HttpAnswer:
         """Search for one study (PS3.18 10.6): the cheapest sign of life with authorisation."""
+        return self.get("studies?limit=1", seconds)
+
+    def get(self, resource: str, seconds: float) -> HttpAnswer:
+        """GET a resource below the station's address as DICOM JSON, within `seconds`."""
         return self._authorised(
             lambda headers: self._session.exchange(
-                "GET", f"{self._url}/studies?limit=1", headers, seconds=seconds
+                "GET", f"{self._url}/{resource}", headers, seconds=seconds
             ),
             seconds,
         )

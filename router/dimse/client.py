@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from typing import Self
 from router.clock import Clock
 from router.dimse import command as commands
 from router.dimse import fragments, pdu, pdv
+from router.dimse.command import Command
 from router.dimse.items import MAX_ASSOCIATE_BYTES, MAX_CONTEXTS
 from router.dimse.negotiate import VERIFICATION_SOP_CLASS_UID
 from router.dimse.wire import Buffer, Closed, Stalled, Wire, describe, set_options
@@ -55,6 +56,16 @@ class StoreResponse:
 
     status: int
     comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A request under way: its command field, message ID, context, and the context's syntax."""
+
+    field: int
+    message_id: int
+    context_id: int
+    transfer_syntax_uid: str
 
 
 def connect(
@@ -246,6 +257,56 @@ class ClientAssociation:
         with self._peer_faults(self._no_answer):
             return self._response(commands.C_STORE_RSP, context_id)
 
+    def begin(self, sop_class_uid: str, field: int, identifier: Mapping[str, bytes]) -> Begun:
+        """Send a request that has many answers, such as C-FIND (PS3.7 9.3.2.1).
+
+        `identifier` has the data set in each transfer syntax that was proposed. Raises Undeliverable
+        when no context was accepted for the class.
+        """
+        syntaxes = self.accepted(sop_class_uid)
+        if not syntaxes:
+            raise Undeliverable(f"{self._peer}: {sop_class_uid} is not accepted: no such service")
+        context_id = self._contexts[sop_class_uid, syntaxes[0]]
+        begun = Begun(field, self._next_message_id(), context_id, syntaxes[0])
+        command_set = commands.request(field, begun.message_id, sop_class_uid)
+        first = fragments.command_pdus(context_id, command_set, self._payload)
+        data_set = identifier[syntaxes[0]]
+        with self._peer_faults(self._stopped_reading):
+            for batch in fragments.data_batches(
+                first, (data_set,), context_id, self._payload, len(data_set)
+            ):
+                self._send(batch)
+        return begun
+
+    def cancel(self, begun: Begun) -> None:
+        """Ask the peer to stop (C-CANCEL, PS3.7 9.3.2.3); its final answer is still to come."""
+        command_set = commands.cancel(begun.message_id)
+        with self._peer_faults(self._stopped_reading):
+            self._send([fragments.command_pdus(begun.context_id, command_set, self._payload)])
+
+    def has_answer(self, seconds: float) -> bool:
+        """Wait at most so long for the first byte of the next answer; false when none came."""
+        self._stream.pace = self._pace(max(seconds, self._timeout))
+        with self._peer_faults(self._stopped_reading):
+            return not self._stream.is_at_pdu_boundary or self._stream.has_input(seconds)
+
+    def answer(self, begun: Begun, max_bytes: int) -> tuple[Command, bytes | None]:
+        """The next answer to a request begun, and its data set of at most `max_bytes`, if any."""
+        with self._peer_faults(f"no whole answer within {self._timeout:g} s"):
+            answer = self._command(
+                begun.field | commands.RESPONSE, begun.context_id, begun.message_id
+            )
+            if answer.number(commands.STATUS) is None:
+                raise ProtocolError("the answer has no status")
+            if not answer.announces_data_set:
+                return answer, None
+            data_set = bytearray()
+            for chunk in self._stream.data_set():
+                data_set += chunk
+                if len(data_set) > max_bytes:
+                    raise ProtocolError(f"an answer larger than {max_bytes} bytes")
+            return answer, bytes(data_set)
+
     def release(self) -> None:
         """Release and close (PS3.8 7.2); never raises: all that matters was answered before."""
         if self.is_closed:
@@ -319,6 +380,16 @@ class ClientAssociation:
 
     def _response(self, field: int, context_id: int) -> StoreResponse:
         """The one answer to the request just sent, which must fit it (PS3.7 9.3)."""
+        answer = self._command(field, context_id, self._message_id)
+        if answer.announces_data_set:
+            raise ProtocolError("the answer announces a data set")
+        status = answer.number(commands.STATUS)
+        if status is None:
+            raise ProtocolError("the answer has no status")
+        return StoreResponse(status, answer.text(commands.ERROR_COMMENT)[:64])
+
+    def _command(self, field: int, context_id: int, message_id: int) -> Command:
+        """The command set that comes next, which must answer this request."""
         stream = self._stream
         stream.pace = self._pace(self._timeout)
         stream.begin_message()
@@ -334,14 +405,9 @@ class ClientAssociation:
             raise ProtocolError(f"command field {answer.field:04X}H is no answer to the request")
         if stream.context_id != context_id:
             raise ProtocolError("the answer came on another presentation context")
-        if answer.number(commands.MESSAGE_ID_BEING_RESPONDED_TO) != self._message_id:
+        if answer.number(commands.MESSAGE_ID_BEING_RESPONDED_TO) != message_id:
             raise ProtocolError("the answer is to another message")
-        if answer.announces_data_set:
-            raise ProtocolError("the answer announces a data set")
-        status = answer.number(commands.STATUS)
-        if status is None:
-            raise ProtocolError("the answer has no status")
-        return StoreResponse(status, answer.text(commands.ERROR_COMMENT)[:64])
+        return answer
 
     def _peer_faults(self, stalled: str) -> _PeerFaults:
         """Turn what the peer did into a DeliveryError, and close; anything else passes, aborted."""

@@ -16,6 +16,8 @@ MAX_COMMAND_BYTES = 65536
 
 C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
+C_FIND_RQ = 0x0020
+C_FIND_RSP = 0x8020
 C_ECHO_RQ = 0x0030
 C_ECHO_RSP = 0x8030
 C_CANCEL_RQ = 0x0FFF
@@ -180,6 +182,36 @@ def store_request(
         )
     )
     return b"\0\0\0\0\4\0\0\0" + _LENGTH.pack(len(body)) + body
+
+
+def request(
+    field: int,
+    message_id: int,
+    sop_class_uid: str,
+    *,
+    priority: int = 0,
+) -> bytes:
+    """A C-FIND or C-GET request (PS3.7 9.3.2.1, 9.3.3.1); `priority` as in C-STORE."""
+    return encode(
+        (
+            (AFFECTED_SOP_CLASS_UID, uid_value(sop_class_uid)),
+            (COMMAND_FIELD, us_value(field)),
+            (MESSAGE_ID, us_value(message_id)),
+            (PRIORITY, us_value(priority)),
+            (COMMAND_DATA_SET_TYPE, us_value(DATA_SET_FOLLOWS)),
+        )
+    )
+
+
+def cancel(message_id: int) -> bytes:
+    """C-CANCEL of the request with this message ID (PS3.7 9.3.2.3)."""
+    return encode(
+        (
+            (COMMAND_FIELD, us_value(C_CANCEL_RQ)),
+            (MESSAGE_ID_BEING_RESPONDED_TO, us_value(message_id)),
+            (COMMAND_DATA_SET_TYPE, us_value(NO_DATA_SET)),
+        )
+    )
 
 
 def response(

@@ -73,7 +73,12 @@ class Morph:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one kind of DICOMweb server accepts and answers, as data (protocols 2)."""
+    """What one kind of DICOMweb server accepts and answers, as data (protocols 2).
+
+    `query_keys` are the only attributes it searches by, None for any; with `fuzzy_names` it takes
+    a name as the beginnings of words; without `decodes_percent` it takes %2A as three characters;
+    `query_limit` is the most it gives in one page.
+    """
 
     name: str
     summary: str
@@ -85,6 +90,10 @@ class Profile:
     permanent_codes: frozenset[int] = frozenset()
     needs_explicit_vr: bool = True
     query_limit: int = 200
+    query_wildcards: bool = True
+    decodes_percent: bool = True
+    query_keys: frozenset[int] | None = None
+    fuzzy_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)

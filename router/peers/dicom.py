@@ -9,7 +9,7 @@ batch is given back untried.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,8 +32,10 @@ from router.errors import (
 )
 from router.model.delivery import Outcome, Result
 from router.model.plug import StationKind
+from router.model.query import Query
 from router.model.station import Station
 from router.model.status import describe
+from router.peers.dicom_find import found_at
 from router.peers.dicom_schema import EXAMPLE, SCHEMA
 from router.peers.peer import (
     Parcel,
@@ -44,6 +46,7 @@ from router.peers.peer import (
     not_sent,
     tls_context_of,
 )
+from router.peers.search import Search
 
 IDLE_SECONDS: Final = 30.0
 MAX_CONTEXTS: Final = 128  # PS3.8 9.3.2.2: odd identifiers from 1 to 255
@@ -117,6 +120,11 @@ class DicomPeer:
                 if outcome.result is Result.HOLD or busy >= _BUSY_ANSWERS_IN_A_ROW:
                     stop = outcome
             yield outcome
+
+    def find(self, query: Query, wish_to_cancel: Callable[[], bool]) -> Search:
+        """Search it by C-FIND, on an association of its own."""
+        clock = self._context.clock
+        return Search(found_at(self._station, self._connected, query, wish_to_cancel, clock))
 
     def idle(self) -> None:
         """Release the association when it rested for 30 s."""
@@ -276,7 +284,7 @@ def _first(most: int, parcels: Iterable[Parcel]) -> tuple[_Context, ...]:
 PLUGS = (
     StationKind(
         name="dicom",
-        summary="A DICOM application entity, reached by C-STORE and C-ECHO.",
+        summary="A DICOM application entity, reached by C-STORE, C-ECHO and C-FIND.",
         schema=SCHEMA,
         example=EXAMPLE,
         make=DicomPeer,

@@ -21,10 +21,12 @@ from router.dicomweb.multipart import Chunk, Part, PartFailed
 from router.dicomweb.oauth import TokenSource
 from router.dicomweb.outcome import Verdict, answer_words, read_answer
 from router.dicomweb.profiles import profile_named
+from router.dicomweb.search import search
 from router.dimse.tls import client_context
 from router.errors import ConfigError, Rejected, RouterError, Undeliverable
 from router.model.delivery import Outcome
 from router.model.plug import StationKind
+from router.model.query import Query
 from router.model.station import OAuth, Secret, Station, TlsProfile
 from router.peers.dicomweb_schema import EXAMPLE, SCHEMA
 from router.peers.peer import (
@@ -36,6 +38,7 @@ from router.peers.peer import (
     not_sent,
     tls_context_of,
 )
+from router.peers.search import Search
 
 # An instance that failed this often may be what breaks its batch: it goes by itself from then on.
 _ALONE_FROM_ATTEMPT: Final = 2
@@ -81,6 +84,11 @@ class DicomwebPeer:
             if ends_sending:
                 yield from (not_sent(delivery_id, outcome) for delivery_id in waiting)
                 return
+
+    def find(self, query: Query, wish_to_cancel: Callable[[], bool]) -> Search:
+        """Search it by QIDO-RS, page by page."""
+        get, clock = self._stow().get, self._context.clock
+        return Search(search(get, self._profile, query, wish_to_cancel, clock))
 
     def idle(self) -> None:
         """Nothing to do: the pool closes connections unused for 30 s by itself."""
@@ -226,7 +234,7 @@ def _guarded(read_secret: Callable[[Secret], str]) -> Callable[[Secret], str]:
 PLUGS = (
     StationKind(
         name="dicomweb",
-        summary="A DICOMweb server, reached over HTTPS with STOW-RS.",
+        summary="A DICOMweb server, reached over HTTPS with STOW-RS and QIDO-RS.",
         schema=SCHEMA,
         example=EXAMPLE,
         make=DicomwebPeer,

@@ -1,0 +1,183 @@
+"""`find`: search a station by C-FIND or QIDO-RS, from the command line."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import click
+
+from router.cli.common import (
+    EXIT_FAILED,
+    config_folder,
+    config_option,
+    emit_json,
+    format_option,
+    table,
+)
+from router.cli.dicom import station_or_exit
+from router.cli.plan import plan_or_exit
+from router.clock import Clock
+from router.dicom.json_model import to_json
+from router.dicom.keys import name_of, parse_keys, text_of
+from router.dicom.tags import PathError
+from router.errors import RouterError
+from router.model.query import UNIQUE_KEYS, DataElement, Ending, Identifier, Level, Query
+from router.model.station import Station
+from router.peers.peer import PeerContext
+from router.peers.search import Searchable
+from router.plugs import station_kinds
+from router.serve.secrets import read_secret
+
+_LEVELS: Final[dict[str, Level]] = {"study": "STUDY", "series": "SERIES", "image": "IMAGE"}
+# Asked for besides what the caller names.
+_COLUMNS: Final[dict[Level, tuple[str, ...]]] = {
+    "STUDY": (
+        "PatientName",
+        "PatientID",
+        "StudyDate",
+        "ModalitiesInStudy",
+        "StudyDescription",
+        "AccessionNumber",
+        "NumberOfStudyRelatedInstances",
+        "StudyInstanceUID",
+    ),
+    "SERIES": ("SeriesNumber", "Modality", "SeriesDescription", "SeriesInstanceUID"),
+    "IMAGE": ("InstanceNumber", "SOPClassUID", "SOPInstanceUID"),
+}
+
+
+@click.command()
+@config_option
+@format_option
+@click.argument("station")
+@click.argument("keys", nargs=-1)
+@click.option(
+    "--level",
+    type=click.Choice(list(_LEVELS), case_sensitive=False),
+    default="study",
+    help="What to search for; for series give the study's UID, for images the series' too.",
+)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, help="Most answers.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 86_400), default=60.0, help="Seconds for the whole."
+)
+def find(
+    config: Path | None,
+    form: str,
+    station: str,
+    keys: tuple[str, ...],
+    level: str,
+    limit: int,
+    timeout: float,
+) -> int:
+    r"""Search STATION. KEYS are attributes: KEY=VALUE to match, KEY alone to see it.
+
+    Values take wildcards (YAMADA*), ranges (StudyDate=20260101-20261231), lists (UID\UID) and the
+    attributes of sequences (RequestAttributesSequence[0].ScheduledProcedureStepID=7).
+    """
+    plan = plan_or_exit(config_folder(config))
+    known = station_or_exit(plan, station)
+    named = _parsed(keys)
+    wanted: Level = _LEVELS[level.lower()]
+    shown = _parsed(_COLUMNS[wanted])
+    context = PeerContext(
+        calling_ae_title=plan.router.ae_title,
+        read_secret=lambda secret: read_secret(secret, plan.folder),
+        clock=Clock(),
+        tls=plan.tls,
+    )
+    query = Query(wanted, {**shown, **named}, limit, timeout)
+    failure = ""
+    found: list[Identifier] = []
+    with _interrupt() as interrupted:
+        peer = _searchable(known, context)
+        search = peer.find(query, interrupted.is_set)
+        try:
+            found.extend(search)
+        except RouterError as error:
+            failure = str(error)
+        finally:
+            peer.close()
+    ending = search.ending if not failure else Ending(True, failure)
+    reported = sorted(tag for tag in ending.unsupported if tag in named)
+    if form == "json":
+        emit_json(
+            {
+                "station": station,
+                "ok": not failure,
+                "message": ending.words,
+                "truncated": ending.is_truncated,
+                "unsupported": [name_of(tag) for tag in reported],
+                "answers": [to_json(one) for one in found],
+            }
+        )
+    else:
+        _print(found, (*named, *(tag for tag in shown if tag not in named)), wanted)
+        _explain(station, len(found), ending, reported, failed=bool(failure))
+    return EXIT_FAILED if failure else 0
+
+
+def _parsed(keys: tuple[str, ...]) -> dict[int, DataElement]:
+    try:
+        return parse_keys(keys)
+    except PathError as error:
+        hint = f"; did you mean {error.hint}?" if error.hint else ""
+        raise click.UsageError(f"{error}{hint}") from error
+
+
+def _searchable(station: Station, context: PeerContext) -> Searchable:
+    if not station.query_retrieve:
+        raise click.ClickException(
+            f"station {station.name} may not be searched: set query_retrieve: true on it"
+        )
+    kind = {kind.name: kind for kind in station_kinds()}[station.kind]
+    peer = kind.make(station, context)
+    if not isinstance(peer, Searchable):
+        raise click.ClickException(f"station {station.name} is a {station.kind}: it has no search")
+    return peer
+
+
+@contextmanager
+def _interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second ends the command as always."""
+    wish = threading.Event()
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        wish.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield wish
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _print(found: list[Identifier], tags: tuple[int, ...], level: Level) -> None:
+    if not found:
+        return
+    order = sorted(tags, key=lambda tag: tag == UNIQUE_KEYS[level])
+    rows = [[name_of(tag) for tag in order]]
+    rows += [[text_of(one, tag) for tag in order] for one in found]
+    click.echo(table(rows))
+
+
+def _explain(
+    station: str, count: int, ending: Ending, unsupported: list[int], *, failed: bool
+) -> None:
+    """What the table does not say, on standard error."""
+    if unsupported:
+        names = ", ".join(name_of(tag) for tag in unsupported)
+        click.echo(f"{station} does not search by or know: {names}", err=True)
+    if failed:
+        click.echo(f"{station}: {ending.words}; {count} answers before", err=True)
+    elif ending.is_truncated:
+        click.echo(f"truncated: {count} answers, there may be more ({ending.words})", err=True)
+    else:
+        click.echo(f"{count} answers from {station} ({ending.words})", err=True)
