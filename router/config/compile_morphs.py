@@ -120,13 +120,10 @@ class Morphs:
         at = (*path, name)
         morph = self._known.get(name)
         if morph is None:
-            code, message = "DR101", f"'{name}' is no morph step"
             hint = did_you_mean(name, self._known) or f"one of: {', '.join(sorted(self._known))}"
-            if name in shapes_rules.LATER_MORPHS:
-                code, message = "DR290", f"the step '{name}' is not supported by this version"
-                hint = ""
+            message = f"'{name}' is no morph step"
             place = entry.key.place
-            self._context.report.error(code, message, place, path=show_path(at), hint=hint)
+            self._context.report.error("DR101", message, place, path=show_path(at), hint=hint)
             return ()
         written = raw(entry.value)
         parameters = raw_for(entry.value, written, morph.schema)

@@ -14,7 +14,6 @@ from router.match.named_facts import FACTS
 from router.model.plug import Morph, Operator
 
 PRIORITIES: Final = ("high", "medium", "low", "stat", "asap", "urgent", "routine")
-LATER_MORPHS: Final = ("deidentify",)
 
 _ROUTE_PRIORITY: Final = shapes.choice("Order of sending.", PRIORITIES, default="medium")
 ROUTE_ENTRY: Final = shapes.mapping(

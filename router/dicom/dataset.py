@@ -14,7 +14,9 @@ from typing import Final
 
 from router.dicom.charset import UTF_8, is_known
 from router.dicom.elements import Element, ElementReader, Limits, RandomAccess, coding_of
+from router.dicom.identifiers import Dates, Finding, remaining
 from router.dicom.nested import Surroundings, resolve_vr
+from router.dicom.originals import encoded_header, originals
 from router.dicom.recode import recode
 from router.dicom.splice import Piece, pieces_of
 from router.dicom.tags import format_tag
@@ -28,7 +30,7 @@ from router.dicom.values import (
     ValueProblem,
     encode,
 )
-from router.dicom.walk import Change, Unwanted, originals, remove_where, rewrite
+from router.dicom.walk import Judge, judge_all
 from router.dicom.wanted import CHARACTER_SET
 from router.errors import BadDataset, MorphFailed
 from router.model.path import ALL_ITEMS, Path, PathStep
@@ -54,7 +56,8 @@ class EditableDataSet:
     ) -> None:
         self._length = length
         self._default = default_character_set
-        coding = coding_of(layout_of(transfer_syntax_uid))
+        self._layout = layout_of(transfer_syntax_uid)
+        coding = coding_of(self._layout)
         with _as_morph_failure():
             self._top = Node(ElementReader(read, length, limits), coding, span=(0, length))
 
@@ -173,18 +176,32 @@ class EditableDataSet:
         with _as_morph_failure():
             recode(self._top, character_set, self._default)
 
-    def rewrite(self, vrs: frozenset[str], change: Change) -> None:
-        """Give each value of these VRs, at any depth, the bytes that `change(tag, bytes)` gives.
+    def judge_all(self, judge: Judge) -> None:
+        """Do with each element, at any depth, as `judge(tag, VR, private creator)` says.
 
-        None leaves it. The new bytes must be padded and in the character set of the object.
+        New bytes must be padded and in the character set of the object.
         """
         with _as_morph_failure():
-            rewrite(self._top, self._default, vrs, change)
+            judge_all(self._top, self._default, judge)
 
-    def remove_where(self, unwanted: Unwanted) -> None:
-        """Remove, at any depth, what `unwanted(tag, VR, private creator or None)` says."""
+    def remaining_identifiers(
+        self, *, uids_may_stay: bool, dates: Dates, kept_tags: frozenset[int]
+    ) -> list[Finding]:
+        """What the object as it came says of the patient that it still says now."""
+        return remaining(
+            self.encoded_header(original=True),
+            self.encoded_header(),
+            self._layout,
+            default_character_set=self._default,
+            uids_may_stay=uids_may_stay,
+            dates=dates,
+            kept_tags=kept_tags,
+        )
+
+    def encoded_header(self, *, original: bool = False) -> bytes:
+        """The object in its coding without its pixels, as it is now or as it came."""
         with _as_morph_failure():
-            remove_where(self._top, self._default, unwanted)
+            return encoded_header(self._top, self._length, original=original)
 
     def remove_at_top(self, tags: Collection[int]) -> None:
         """Remove these attributes at the top, whatever they are."""

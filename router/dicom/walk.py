@@ -1,53 +1,47 @@
 """Every element of an editable data set, at any depth, under one hand.
 
-`rewrite` gives values new bytes, `remove_where` takes elements away. Sequences are entered, those
-that hide in UN of undefined length too; bulk values are passed over unread. Private elements come
-with their creator. Raises BadDataset where the bytes of a sequence are none.
+A judge is asked about each element, with its VR and, for a private one, its creator: leave it (a
+sequence is then entered), remove it, or give its value new bytes. Sequences that hide in UN of
+undefined length are entered too, bulk values are passed over unread. Raises BadDataset where the
+bytes of a sequence are none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final, Literal
 
 from router.dicom.elements import FRAGMENT_VRS, Element
 from router.dicom.nested import resolve_vr
 from router.dicom.recode import private_creators
 from router.dicom.tree import Entry, NewElement, Node, OpenSequence
 
-# (tag, VR, creator of a private element or None): whether the element goes.
-Unwanted = Callable[[int, str, str | None], bool]
-# (tag, bytes of the value): its new bytes, padded, or None to leave it.
-Change = Callable[[int, bytes], bytes | None]
+REMOVE: Final = "remove"
+# The bytes of a value to its new bytes, padded; None leaves it.
+Change = Callable[[bytes], bytes | None]
+# None: leave it. A sequence whose value is changed becomes what the change gives for b"".
+Verdict = Literal["remove"] | Change | None
+Judge = Callable[[int, str, str | None], Verdict]
 
 
-def rewrite(top: Node, default_character_set: str, vrs: frozenset[str], change: Change) -> None:
-    """Give each value of these VRs what `change` makes of it."""
-    pending = [top]
-    while pending:
-        node = pending.pop()
-        for entry, vr, creator in _entries(node, default_character_set):
-            sequence = _entered(node, entry, creator)
-            if sequence is not None:
-                pending.extend(sequence.items)
-            elif vr in vrs:
-                fresh = change(entry.tag, node.raw(entry))
-                if fresh is not None:
-                    node.put(NewElement(entry.tag, vr, fresh))
-
-
-def remove_where(top: Node, default_character_set: str, unwanted: Unwanted) -> None:
-    """Remove each element that is unwanted, and look inside those sequences that stay."""
+def judge_all(top: Node, default_character_set: str, judge: Judge) -> None:
+    """Do with each element as the judge says."""
     pending = [top]
     while pending:
         node = pending.pop()
         gone: set[int] = set()
         for entry, vr, creator in _entries(node, default_character_set):
-            if unwanted(entry.tag, vr, creator):
+            verdict = judge(entry.tag, vr, creator)
+            if verdict == REMOVE:
                 gone.add(entry.tag)
-                continue
-            sequence = _entered(node, entry, creator)
-            if sequence is not None:
-                pending.extend(sequence.items)
+            elif verdict is None:
+                sequence = _entered(node, entry, creator)
+                if sequence is not None:
+                    pending.extend(sequence.items)
+            elif callable(verdict):
+                fresh = verdict(b"" if vr == "SQ" or vr in FRAGMENT_VRS else node.raw(entry))
+                if fresh is not None:
+                    node.put(NewElement(entry.tag, vr, fresh))
         node.drop_all(gone)
 
 
@@ -71,19 +65,3 @@ def _entered(node: Node, entry: Entry, creator: str | None) -> OpenSequence | No
     if isinstance(entry, NewElement) or (isinstance(entry, Element) and entry.vr in FRAGMENT_VRS):
         return None
     return node.open(entry, creator)
-
-
-def originals(top: Node, length: int) -> list[tuple[int, str, bytes]]:
-    """(tag, VR, bytes of the value) as they came, of what was changed or removed at the top."""
-    found: list[tuple[int, str, bytes]] = []
-    for element in top.reader.elements(0, length, top.coding):
-        now = top.find(element.tag)
-        if now is element or now == element or element.tag & 0xFFFF == 0:
-            continue
-        if isinstance(now, OpenSequence) and not now.is_changed:
-            continue
-        raw = top.reader.value(element)
-        if isinstance(now, NewElement) and now.value == raw:
-            continue
-        found.append((element.tag, element.vr, raw))
-    return found

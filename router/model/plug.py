@@ -59,7 +59,8 @@ class Morph:
     """One step of `morph`: `compile(parameters)` gives a function that edits a data set.
 
     The function takes (EditableDataSet, MorphContext) and raises MorphFailed. `reads` and `writes`
-    give the paths the parameters name, for analysis.
+    give the paths the parameters name, for analysis. `check(parameters)` gives a function alike that
+    is called when all steps of the recipe have run, to refuse what must not leave.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Morph:
     compile: Callable[[Any], Callable[[Any, Any], None]] = field(compare=False)
     reads: Callable[[Any], frozenset[Path]] = field(compare=False, default=lambda _: frozenset())
     writes: Callable[[Any], frozenset[Path]] = field(compare=False, default=lambda _: frozenset())
+    check: Callable[[Any], Callable[[Any, Any], None]] | None = field(compare=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)

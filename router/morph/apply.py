@@ -43,17 +43,21 @@ def compile_recipe(recipe: Recipe, morphs: Mapping[str, Morph]) -> Edit:
     A recipe outlives the configuration it was written in, so its steps may no longer compile.
     """
     steps: list[tuple[str, Edit]] = []
+    checks: list[tuple[str, Edit]] = []
     for place, (name, parameters) in enumerate(_unpacked(recipe), start=1):
         where = f"step {place} ({name})"
         if name not in morphs:
             raise MorphFailed(f"{where} is not known to this version")
         try:
             steps.append((where, morphs[name].compile(parameters)))
+            check = morphs[name].check
+            if check is not None:
+                checks.append((f"check of {where}", check(parameters)))
         except _FAULTS:
             raise MorphFailed(f"{where} cannot be compiled by this version") from None
 
     def edit(data_set: EditableDataSet, context: MorphContext) -> None:
-        for where, step in steps:
+        for where, step in (*steps, *checks):
             try:
                 step(data_set, context)
             except MorphFailed as failed:

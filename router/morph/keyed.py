@@ -10,11 +10,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import uuid
+from typing import Final
 
 from router.errors import MorphFailed
 from router.morph.context import MorphContext
 
-_WELL_KNOWN = "1.2.840.10008."
+_WELL_KNOWN: Final = "1.2.840.10008."
+# What names a kind of thing and not a thing; a vendor may use a UID of its own here.
+CLASS_TAGS: Final = frozenset(
+    {
+        *(0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x0008010D),
+        *(0x00080117, 0x00080118, 0x00081150, 0x0008115A, 0x00083002, 0x00280303),
+        *(0x0040DB0C, 0x0040DB0D, 0x00400554, 0x04000010, 0x00020002, 0x00020010),
+    }
+)
 
 
 def _digest(context: MorphContext, purpose: str, value: str) -> bytes:
@@ -33,6 +42,13 @@ def mapped_uid(context: MorphContext, uid: str) -> str:
         return uid
     number = uuid.UUID(bytes=_digest(context, "uid", uid)[:16], version=5).int
     return f"2.25.{number}"
+
+
+def mapped_value(context: MorphContext, raw: bytes) -> bytes | None:
+    """The bytes of a UI value with each UID mapped; None where nothing changes."""
+    before = raw.decode("latin-1").rstrip("\0 ")
+    after = "\\".join(mapped_uid(context, one.strip(" ")) for one in before.split("\\"))
+    return None if after == before else after.encode("ascii") + b"\0" * (len(after) % 2)
 
 
 def mapped_days(context: MorphContext, patient: str, up_to_days: int) -> int:

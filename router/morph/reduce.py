@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from router.dicom.dataset import EditableDataSet
+from router.dicom.walk import REMOVE
 from router.model.path import Path
 from router.model.plug import Morph, PlugError
 from router.morph.context import MorphContext
@@ -44,8 +45,10 @@ def compile_remove_private(parameters: Any) -> Step:
         raise PlugError("`remove_private` takes true, or {keep: [creators]}", code="DR102")
 
     def step(data_set: EditableDataSet, _: MorphContext) -> None:
-        data_set.remove_where(
-            lambda tag, _vr, creator: bool(tag & 0x10000) and (creator or "").rstrip() not in kept
+        data_set.judge_all(
+            lambda tag, _vr, creator: (
+                REMOVE if tag & 0x10000 and (creator or "").rstrip() not in kept else None
+            )
         )
 
     return step

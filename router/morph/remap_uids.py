@@ -8,13 +8,14 @@ the standard, and attributes that name classes, transfer syntaxes or coding sche
 
 from __future__ import annotations
 
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from router.dicom.dataset import EditableDataSet
 from router.model.path import Path
 from router.model.plug import Morph, PlugError
 from router.morph.context import MorphContext
-from router.morph.keyed import mapped_uid
+from router.morph.keyed import CLASS_TAGS, mapped_value
 from router.morph.parameters import (
     ATTRIBUTES,
     Step,
@@ -26,16 +27,6 @@ from router.morph.parameters import (
     paths,
 )
 
-_UI: Final = frozenset({"UI"})
-# What names a kind of thing and not a thing; a vendor may use a UID of its own here.
-CLASS_TAGS: Final = frozenset(
-    {
-        *(0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x0008010D),
-        *(0x00080117, 0x00080118, 0x00081150, 0x0008115A, 0x00083002, 0x00280303),
-        *(0x0040DB0C, 0x0040DB0D, 0x00400554, 0x04000010, 0x00020002, 0x00020010),
-    }
-)
-
 
 def rewrite_uids(
     data_set: EditableDataSet, context: MorphContext, left_alone: frozenset[int] = frozenset()
@@ -43,16 +34,8 @@ def rewrite_uids(
     """Map every UID but those of the attributes left alone."""
     kept = CLASS_TAGS | left_alone
 
-    def change(tag: int, raw: bytes) -> bytes | None:
-        if tag in kept:
-            return None
-        before = raw.decode("latin-1").rstrip("\0 ")
-        after = "\\".join(mapped_uid(context, part.strip(" ")) for part in before.split("\\"))
-        if after == before:
-            return None
-        return after.encode("ascii") + b"\0" * (len(after) % 2)
-
-    data_set.rewrite(_UI, change)
+    change = partial(mapped_value, context)
+    data_set.judge_all(lambda tag, vr, _: change if vr == "UI" and tag not in kept else None)
 
 
 def compile_remap_uids(parameters: Any) -> Step:

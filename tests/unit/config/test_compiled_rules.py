@@ -196,12 +196,6 @@ def test_each_mistake_of_a_step_is_told_at_its_place(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("step", ["deidentify"])
-def test_steps_of_the_language_that_are_not_there_are_told_as_such(tmp_path, step):
-    (problem,) = loaded(tmp_path, f"morphs: {{m: [{{{step}: x}}]}}").errors
-    assert (problem.code, problem.hint) == ("DR290", "")
-
-
 def test_a_disabled_rule_is_checked_all_the_same(tmp_path):
     assert codes(tmp_path, "enabled: false, match: {Modalty: CT}, route: [pacs]") == ["DR210"]
 

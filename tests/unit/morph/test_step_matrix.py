@@ -23,7 +23,7 @@ PRIVATE = "0009,[ACME],01"
 
 TOKENS = [mapped_token(CONTEXT, value, 8) for value in ("A", "B")]
 WHOLE_OBJECT = frozenset(
-    "copy move remap_uids shift_dates remove_private keep charset original_attributes".split()
+    "copy move remap_uids shift_dates remove_private keep charset original_attributes deidentify".split()
 )
 
 # step → what becomes of: absent, empty, one value, two values

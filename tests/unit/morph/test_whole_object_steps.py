@@ -19,7 +19,7 @@ from router.dicom.transfer_syntax import (
 )
 from router.errors import MorphFailed
 from router.morph import keyed
-from router.morph.shift_dates import moved
+from router.morph.dates import moved
 from tests.unit.morph.test_steps import CONTEXT, image, morphed
 
 SYNTAXES = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN]
