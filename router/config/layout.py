@@ -20,6 +20,8 @@ from router.config.text import parse
 from router.installed import MODELINE
 
 _STEP: Final = 2
+# Entries that change places take the empty lines above them along, which may then count otherwise.
+_MOST_RUNS: Final = 4
 
 
 class _Block(NamedTuple):
@@ -31,6 +33,16 @@ class _Block(NamedTuple):
 
 def formatted(text: str) -> str | None:
     """The text in its layout; None when it cannot be read."""
+    found: str | None = text
+    for _ in range(_MOST_RUNS):
+        before = found
+        found = _formatted_once(before or "")
+        if found is None or found == before:
+            break
+    return found
+
+
+def _formatted_once(text: str) -> str | None:
     report = Report()
     root = parse(text, "", report)
     if report.has_errors:
