@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -81,3 +85,19 @@ def table(rows: list[list[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+@contextmanager
+def interrupt() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second ends the command as always."""
+    wish = threading.Event()
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        wish.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield wish
+    finally:
+        signal.signal(signal.SIGINT, before)

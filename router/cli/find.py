@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import click
@@ -18,6 +13,7 @@ from router.cli.common import (
     config_option,
     emit_json,
     format_option,
+    interrupt,
     table,
 )
 from router.cli.dicom import station_or_exit
@@ -95,7 +91,7 @@ def find(
     query = Query(wanted, {**shown, **named}, limit, timeout)
     failure = ""
     found: list[Identifier] = []
-    with _interrupt() as interrupted:
+    with interrupt() as interrupted:
         peer = _searchable(known, context)
         search = peer.find(query, interrupted.is_set)
         try:
@@ -141,22 +137,6 @@ def _searchable(station: Station, context: PeerContext) -> Searchable:
     if not isinstance(peer, Searchable):
         raise click.ClickException(f"station {station.name} is a {station.kind}: it has no search")
     return peer
-
-
-@contextmanager
-def _interrupt() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second ends the command as always."""
-    wish = threading.Event()
-
-    def first(_number: int, _frame: FrameType | None) -> None:
-        wish.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, first)
-    try:
-        yield wish
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _print(found: list[Identifier], tags: tuple[int, ...], level: Level) -> None:

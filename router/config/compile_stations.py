@@ -199,7 +199,9 @@ def _refuse_later_keys(
     for keys in below:
         message = f"'{keys[-1]}' is not acted upon by this version"
         if keys[-1] == "query_retrieve":
-            message = "the station is searched by `find`, but not yet answered when it searches us"
+            message = (
+                "`find` and `retrieve` ask the station, but what it asks of us is not answered yet"
+            )
         context.report.warn("DR390", message, place(*keys), path=show_path((*path, *keys)))
 
 

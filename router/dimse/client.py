@@ -257,8 +257,14 @@ class ClientAssociation:
         with self._peer_faults(self._no_answer):
             return self._response(commands.C_STORE_RSP, context_id)
 
-    def begin(self, sop_class_uid: str, field: int, identifier: Mapping[str, bytes]) -> Begun:
-        """Send a request that has many answers, such as C-FIND (PS3.7 9.3.2.1).
+    def begin(
+        self,
+        sop_class_uid: str,
+        field: int,
+        identifier: Mapping[str, bytes],
+        move_destination: str = "",
+    ) -> Begun:
+        """Send a request that has many answers: C-FIND or C-MOVE (PS3.7 9.3.2.1, 9.3.4.1).
 
         `identifier` has the data set in each transfer syntax that was proposed. Raises Undeliverable
         when no context was accepted for the class.
@@ -268,7 +274,9 @@ class ClientAssociation:
             raise Undeliverable(f"{self._peer}: {sop_class_uid} is not accepted: no such service")
         context_id = self._contexts[sop_class_uid, syntaxes[0]]
         begun = Begun(field, self._next_message_id(), context_id, syntaxes[0])
-        command_set = commands.request(field, begun.message_id, sop_class_uid)
+        command_set = commands.request(
+            field, begun.message_id, sop_class_uid, move_destination=move_destination
+        )
         first = fragments.command_pdus(context_id, command_set, self._payload)
         data_set = identifier[syntaxes[0]]
         with self._peer_faults(self._stopped_reading):

@@ -18,6 +18,7 @@ C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
 C_FIND_RQ = 0x0020
 C_FIND_RSP = 0x8020
+C_MOVE_RQ = 0x0021
 C_ECHO_RQ = 0x0030
 C_ECHO_RSP = 0x8030
 C_CANCEL_RQ = 0x0FFF
@@ -30,12 +31,17 @@ REQUESTED_SOP_CLASS_UID = 0x0003
 COMMAND_FIELD = 0x0100
 MESSAGE_ID = 0x0110
 MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+MOVE_DESTINATION = 0x0600
 PRIORITY = 0x0700
 COMMAND_DATA_SET_TYPE = 0x0800
 STATUS = 0x0900
 OFFENDING_ELEMENT = 0x0901
 ERROR_COMMENT = 0x0902
 AFFECTED_SOP_INSTANCE_UID = 0x1000
+REMAINING_SUB_OPERATIONS = 0x1020
+COMPLETED_SUB_OPERATIONS = 0x1021
+FAILED_SUB_OPERATIONS = 0x1022
+WARNING_SUB_OPERATIONS = 0x1023
 
 NO_DATA_SET = 0x0101
 DATA_SET_FOLLOWS = 0x0001
@@ -190,13 +196,19 @@ def request(
     sop_class_uid: str,
     *,
     priority: int = 0,
+    move_destination: str = "",
 ) -> bytes:
-    """A C-FIND or C-GET request (PS3.7 9.3.2.1, 9.3.3.1); `priority` as in C-STORE."""
+    """A C-FIND or C-MOVE request (PS3.7 9.3.2.1, 9.3.4.1); `priority` as in C-STORE.
+
+    `move_destination` is an AE title; it is left out when empty.
+    """
+    moved = ((MOVE_DESTINATION, text_value(move_destination)),) if move_destination else ()
     return encode(
         (
             (AFFECTED_SOP_CLASS_UID, uid_value(sop_class_uid)),
             (COMMAND_FIELD, us_value(field)),
             (MESSAGE_ID, us_value(message_id)),
+            *moved,
             (PRIORITY, us_value(priority)),
             (COMMAND_DATA_SET_TYPE, us_value(DATA_SET_FOLLOWS)),
         )

@@ -74,3 +74,28 @@ class Ending:
     is_truncated: bool
     words: str
     unsupported: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class MoveProgress:
+    """One answer to C-MOVE: status, comment, and the counts the peer gave, None where it gave none.
+
+    `failed_uids` are the instances it names as failed, in its last answer.
+    """
+
+    status: int
+    comment: str
+    remaining: int | None
+    completed: int | None
+    failed: int | None
+    warnings: int | None
+    failed_uids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What a station is asked to send to us, and how long the whole may take."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    deadline_seconds: float

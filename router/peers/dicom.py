@@ -32,10 +32,11 @@ from router.errors import (
 )
 from router.model.delivery import Outcome, Result
 from router.model.plug import StationKind
-from router.model.query import Query
+from router.model.query import MoveProgress, Query, Retrieval
 from router.model.station import Station
 from router.model.status import describe
 from router.peers.dicom_find import found_at
+from router.peers.dicom_retrieve import moved_from
 from router.peers.dicom_schema import EXAMPLE, SCHEMA
 from router.peers.peer import (
     Parcel,
@@ -125,6 +126,16 @@ class DicomPeer:
         """Search it by C-FIND, on an association of its own."""
         clock = self._context.clock
         return Search(found_at(self._station, self._connected, query, wish_to_cancel, clock))
+
+    def retrieve(
+        self, wanted: Retrieval, wish_to_cancel: Callable[[], bool]
+    ) -> Iterator[MoveProgress]:
+        """Have it send a study or series to us by C-MOVE, to the title we call it with."""
+        destination = self._station.calling_ae_title or self._context.calling_ae_title
+        clock = self._context.clock
+        return moved_from(
+            self._station, self._connected, wanted, destination, wish_to_cancel, clock
+        )
 
     def idle(self) -> None:
         """Release the association when it rested for 30 s."""
@@ -284,7 +295,7 @@ def _first(most: int, parcels: Iterable[Parcel]) -> tuple[_Context, ...]:
 PLUGS = (
     StationKind(
         name="dicom",
-        summary="A DICOM application entity, reached by C-STORE, C-ECHO and C-FIND.",
+        summary="A DICOM application entity, reached by C-STORE, C-ECHO, C-FIND, C-MOVE.",
         schema=SCHEMA,
         example=EXAMPLE,
         make=DicomPeer,

@@ -11,6 +11,7 @@ from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_
 from router.dicomweb.words import scrubbed
 from router.dimse.client import ClientAssociation
 from router.dimse.find import PENDING_WITH_UNSUPPORTED_KEYS, STUDY_ROOT_FIND, Find
+from router.dimse.operation import Operation
 from router.errors import Busy, DeliveryError, Rejected
 from router.model.query import UNIQUE_KEYS, Ending, Identifier, Level, Query
 from router.model.station import Station
@@ -46,13 +47,14 @@ def found_at(
     seconds = min(station.limits.timeout_seconds, query.deadline_seconds)
     association = connected([(STUDY_ROOT_FIND, syntax) for syntax in _SYNTAXES], seconds)
     with association:
-        find = Find(
+        operation = Operation(
             association,
             clock,
-            character_set=station.character_set or UTF_8,
             answer_seconds=station.limits.timeout_seconds,
+            deadline_seconds=query.deadline_seconds,
             wish_to_cancel=wish_to_cancel,
         )
+        find = Find(operation, station.character_set or UTF_8)
         seen: set[int] = set()
         given = 0
         says_unsupported = False
@@ -63,10 +65,12 @@ def found_at(
                 says_unsupported |= answer.status == PENDING_WITH_UNSUPPORTED_KEYS
                 yield answer.identifier
     unsupported = frozenset(query.keys) - seen if given else frozenset()
-    return _ending(find, unsupported, says_unsupported=says_unsupported)
+    return _ending(operation, find, unsupported, says_unsupported=says_unsupported)
 
 
-def _ending(find: Find, unsupported: frozenset[int], *, says_unsupported: bool) -> Ending:
+def _ending(
+    operation: Operation, find: Find, unsupported: frozenset[int], *, says_unsupported: bool
+) -> Ending:
     last = find.last
     if last is None:
         return Ending(True, "cancelled; the station did not stop, we hung up", unsupported)
@@ -76,7 +80,7 @@ def _ending(find: Find, unsupported: frozenset[int], *, says_unsupported: bool) 
     if last.status in (0x0000, CANCELLED, LIMIT_REACHED):
         if says_unsupported and not unsupported:
             words = f"{words}; it did not search by every key"
-        truncated = find.is_cancelled or last.status != 0
+        truncated = operation.is_cancelled or last.status != 0
         return Ending(truncated, words, unsupported)
     if last.status >> 8 == 0xA7:
         raise Busy(f"C-FIND: {words}")

@@ -1,11 +1,11 @@
-"""Search: the answers of a station that can be searched, and how it ended."""
+"""Search and retrieval: what a peer may offer besides taking objects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from typing import Protocol, runtime_checkable
 
-from router.model.query import Ending, Identifier, Query
+from router.model.query import Ending, Identifier, MoveProgress, Query, Retrieval
 
 
 class Search:
@@ -28,6 +28,21 @@ class Searchable(Protocol):
 
     def find(self, query: Query, wish_to_cancel: Callable[[], bool]) -> Search:
         """Begin a search; nothing happens before its answers are asked for."""
+        ...
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        ...
+
+
+@runtime_checkable
+class Retrievable(Protocol):
+    """A peer that can be asked to send what it holds."""
+
+    def retrieve(
+        self, wanted: Retrieval, wish_to_cancel: Callable[[], bool]
+    ) -> Iterator[MoveProgress]:
+        """Begin a retrieval; nothing happens before its progress is asked for."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,142 @@
+"""`retrieve`: have a station send a study here by C-MOVE, from the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from router.cli.common import (
+    EXIT_FAILED,
+    config_folder,
+    config_option,
+    emit_json,
+    format_option,
+    interrupt,
+)
+from router.cli.dicom import station_or_exit
+from router.cli.plan import plan_or_exit
+from router.clock import Clock
+from router.errors import RouterError
+from router.model.plan import Plan
+from router.model.query import MoveProgress, Retrieval
+from router.model.station import Station
+from router.model.status import describe
+from router.peers.peer import PeerContext
+from router.peers.search import Retrievable
+from router.plugs import station_kinds
+from router.serve.secrets import read_secret
+
+_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
+
+
+@click.command()
+@config_option
+@format_option
+@click.argument("station")
+@click.option("--study", required=True, help="Study Instance UID.")
+@click.option("--series", default="", help="Only this series: Series Instance UID.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 604_800), default=3600.0, help="Seconds for the whole."
+)
+def retrieve(
+    config: Path | None, form: str, station: str, study: str, series: str, timeout: float
+) -> int:
+    """Have STATION send a study here (C-MOVE), and wait until it says how that went.
+
+    The objects arrive at the running router like any others from STATION, and its rules route them.
+    Ctrl-C sends a C-CANCEL.
+    """
+    for uid in (study, *([series] if series else [])):
+        if not _UID.match(uid) or len(uid) > 64:
+            raise click.UsageError(f"{uid!r} is no UID")
+    plan = plan_or_exit(config_folder(config))
+    peer = _retrievable(station_or_exit(plan, station), plan)
+    last: MoveProgress | None = None
+    failure = ""
+    with interrupt() as interrupted:
+        try:
+            answers = peer.retrieve(Retrieval(study, series, timeout), interrupted.is_set)
+            last = _followed(answers, quiet=form == "json")
+        except RouterError as error:
+            failure = str(error)
+        finally:
+            peer.close()
+    ok, message = _verdict(last, failure)
+    if form == "json":
+        emit_json(
+            {
+                "station": station,
+                "study": study,
+                "ok": ok,
+                "message": message,
+                "remaining": last.remaining if last else None,
+                "completed": last.completed if last else None,
+                "failed": last.failed if last else None,
+                "warnings": last.warnings if last else None,
+                "failed_instances": list(last.failed_uids) if last else [],
+            }
+        )
+    else:
+        click.echo(f"{station}: {message}", err=not ok)
+        for uid in last.failed_uids if last else ():
+            click.echo(f"not sent: {uid}", err=True)
+    return 0 if ok else EXIT_FAILED
+
+
+def _retrievable(station: Station, plan: Plan) -> Retrievable:
+    if not station.query_retrieve:
+        raise click.ClickException(
+            f"station {station.name} may not be asked: set query_retrieve: true on it"
+        )
+    kind = {kind.name: kind for kind in station_kinds()}[station.kind]
+    context = PeerContext(
+        calling_ae_title=plan.router.ae_title,
+        read_secret=lambda secret: read_secret(secret, plan.folder),
+        clock=Clock(),
+        tls=plan.tls,
+    )
+    peer = kind.make(station, context)
+    if not isinstance(peer, Retrievable):
+        raise click.ClickException(
+            f"station {station.name} is a {station.kind}: retrieving is by C-MOVE only"
+        )
+    return peer
+
+
+def _followed(answers: Iterator[MoveProgress], *, quiet: bool) -> MoveProgress | None:
+    """The last answer; each before it is shown as it comes, on standard error."""
+    last: MoveProgress | None = None
+    for last in answers:
+        if not quiet and last.status == 0xFF00:
+            click.echo(f"  {_counts(last)}", err=True)
+    return last
+
+
+def _verdict(last: MoveProgress | None, failure: str) -> tuple[bool, str]:
+    if failure:
+        return False, failure
+    if last is None or last.status == 0xFF00:
+        return False, "cancelled; the station did not stop, we hung up"
+    said = "0xB000 not all could be sent" if last.status == 0xB000 else describe(last.status)
+    message = f"{said}; {_counts(last)}"
+    if last.status != 0 or last.failed:
+        return False, message
+    if last.completed == 0 and not last.warnings:
+        return False, f"{message}: it holds no such study"
+    return True, message
+
+
+def _counts(progress: MoveProgress) -> str:
+    """The counts the station gave, in words."""
+    named = (
+        ("sent", progress.completed),
+        ("sent with warnings", progress.warnings),
+        ("failed", progress.failed),
+        ("to come", progress.remaining),
+    )
+    words = [f"{count} {name}" for name, count in named if count is not None]
+    return ", ".join(words) or "the station gives no counts"
