@@ -218,10 +218,12 @@ def _results(answer: HttpAnswer) -> list[dict[int, DataElement]]:
             documents = json.loads(answer.body or b"[]")
         except (ValueError, RecursionError):
             documents = None
+        if not isinstance(documents, list):
+            raise DeliveryError("QIDO-RS: the answer is no list of data sets")
         try:
             return [from_json(one) for one in documents]
-        except (TypeError, BadDataset) as error:
-            raise DeliveryError("QIDO-RS: the answer is no list of DICOM JSON") from error
+        except BadDataset as error:
+            raise DeliveryError("QIDO-RS: the answer is no list of data sets") from error
     if answer.status in (408, 424, 425, 429, 500, 502, 503, 504):
         raise Busy(words)
     if answer.status // 100 == 4:
