@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,10 +81,22 @@ def iso_time(seconds: float | None) -> str | None:
 
 def table(rows: list[list[str]]) -> str:
     """Columns of text, aligned; the first row is the heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(_cells(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            text + " " * (width - _cells(text)) for text, width in zip(row, widths, strict=True)
+        ).rstrip()
         for row in rows
+    )
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal the text takes: CJK characters take two, accents none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
     )
 
 

@@ -128,6 +128,16 @@ def station_or_exit(plan: Plan, name: str) -> Station:
     return station
 
 
+def may_be_asked_or_exit(station: Station) -> None:
+    """Raises click.ClickException unless the station may be searched and retrieved from."""
+    if not station.active:
+        raise click.ClickException(f"station {station.name} is not active: nothing was asked")
+    if not station.query_retrieve:
+        raise click.ClickException(
+            f"station {station.name} may not be asked: set query_retrieve: true on it"
+        )
+
+
 def _send_study(plan: Plan, study_instance_uid: str, errand: Errand) -> int:
     held = read_ledger(plan).instances_of_study(study_instance_uid)
     if not held:

@@ -16,7 +16,7 @@ from router.cli.common import (
     interrupt,
     table,
 )
-from router.cli.dicom import station_or_exit
+from router.cli.dicom import may_be_asked_or_exit, station_or_exit
 from router.cli.plan import plan_or_exit
 from router.clock import Clock
 from router.dicom.json_model import to_json
@@ -61,7 +61,7 @@ _COLUMNS: Final[dict[Level, tuple[str, ...]]] = {
 )
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, help="Most answers.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 86_400), default=60.0, help="Seconds for the whole."
+    "--timeout", type=click.IntRange(1, 86_400), default=60, help="Seconds for the whole."
 )
 def find(
     config: Path | None,
@@ -70,7 +70,7 @@ def find(
     keys: tuple[str, ...],
     level: str,
     limit: int,
-    timeout: float,
+    timeout: int,
 ) -> int:
     r"""Search STATION. KEYS are attributes: KEY=VALUE to match, KEY alone to see it.
 
@@ -128,10 +128,7 @@ def _parsed(keys: tuple[str, ...]) -> dict[int, DataElement]:
 
 
 def _searchable(station: Station, context: PeerContext) -> Searchable:
-    if not station.query_retrieve:
-        raise click.ClickException(
-            f"station {station.name} may not be searched: set query_retrieve: true on it"
-        )
+    may_be_asked_or_exit(station)
     kind = {kind.name: kind for kind in station_kinds()}[station.kind]
     peer = kind.make(station, context)
     if not isinstance(peer, Searchable):

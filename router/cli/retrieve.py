@@ -17,7 +17,7 @@ from router.cli.common import (
     format_option,
     interrupt,
 )
-from router.cli.dicom import station_or_exit
+from router.cli.dicom import may_be_asked_or_exit, station_or_exit
 from router.cli.plan import plan_or_exit
 from router.clock import Clock
 from router.errors import RouterError
@@ -40,10 +40,10 @@ _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 @click.option("--study", required=True, help="Study Instance UID.")
 @click.option("--series", default="", help="Only this series: Series Instance UID.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 604_800), default=3600.0, help="Seconds for the whole."
+    "--timeout", type=click.IntRange(1, 604_800), default=3600, help="Seconds for the whole."
 )
 def retrieve(
-    config: Path | None, form: str, station: str, study: str, series: str, timeout: float
+    config: Path | None, form: str, station: str, study: str, series: str, timeout: int
 ) -> int:
     """Have STATION send a study here (C-MOVE), and wait until it says how that went.
 
@@ -88,10 +88,7 @@ def retrieve(
 
 
 def _retrievable(station: Station, plan: Plan) -> Retrievable:
-    if not station.query_retrieve:
-        raise click.ClickException(
-            f"station {station.name} may not be asked: set query_retrieve: true on it"
-        )
+    may_be_asked_or_exit(station)
     kind = {kind.name: kind for kind in station_kinds()}[station.kind]
     context = PeerContext(
         calling_ae_title=plan.router.ae_title,

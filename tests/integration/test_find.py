@@ -33,6 +33,12 @@ stations:
     profile: orthanc
     allow_insecure_http: true
     query_retrieve: true
+  away:
+    ae_title: ORTHANC
+    host: 127.0.0.1
+    port: {dicom_port}
+    query_retrieve: true
+    active: false
   shy: {{ae_title: ORTHANC, host: 127.0.0.1, port: {dicom_port}, send: true}}
 """
 
@@ -173,6 +179,8 @@ def test_find_explains_wrong_words(site: Path) -> None:
         (("pacs", "PatientNam=X"), 64, "PatientName"),
         (("pacs", "QueryRetrieveLevel=STUDY"), 64, "is no key"),
         (("pcas",), 1, "pacs"),
+        (("away",), 1, "is not active"),
+        (("pacs", "--timeout", "nan"), 64, "not a valid integer"),
         (("shy",), 1, "query_retrieve: true"),
         (("pacs", "--level", "series"), 1, "needs the UID of one study"),
     ):

@@ -150,3 +150,6 @@ def test_times_and_tables_as_people_read_them():
     assert table([["ID", "STATUS"], ["7", ""], ["1234", "On Hold"]]) == (
         "ID    STATUS\n7\n1234  On Hold"
     )
+    assert table([["NAME", "ID"], ["山田^太郎", "7"], ["Jose\u0301", "8"]]) == (
+        "NAME       ID\n山田^太郎  7\nJose\u0301       8"
+    )
