@@ -16,6 +16,7 @@ from router.errors import RouterError
 
 VERBS = {
     "account": "router.cli.watch:account",
+    "apply": "router.cli.apply:apply",
     "check": "router.cli.configuration:check",
     "demo": "router.cli.demo:demo",
     "docs": "router.cli.author:docs",
@@ -34,6 +35,7 @@ VERBS = {
 }
 SUMMARIES = {
     "account": "The balance: every accepted instance, and where it is.",
+    "apply": "Have the running router take the configuration as it is now.",
     "check": "Name every problem of a configuration folder.",
     "docs": "Say what a key of the configuration, or the code of a problem, means.",
     "demo": "Watch images travel: a router, three pretend neighbours, nothing to set up.",

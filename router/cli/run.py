@@ -14,6 +14,7 @@ from router.cli.plan import all_plugs, load_folder, read_ledger
 from router.config import last_good
 from router.config.load import Loaded
 from router.model.plan import Plan
+from router.serve.generations import Followed
 from router.serve.run import run as run_router
 from router.telemetry.log import Log, open_log
 
@@ -53,7 +54,8 @@ def run(config: Path | None, log_form: Literal["json", "text"] | None, *, strict
             _remember(loaded, loaded.plan, log)
         print("ready", flush=True)
 
-    code = run_router(plan, log.bind(router=plan.router.name), on_ready)
+    followed = Followed(folder, {source.relative: source.text for source in loaded.sources})
+    code = run_router(plan, log.bind(router=plan.router.name), on_ready, followed)
     waiting = sum(read_ledger(plan).waiting_stations().values())
     log.info("stopped", deliveries_waiting=waiting)
     return code or (EXIT_PENDING if waiting else 0)

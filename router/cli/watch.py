@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from router.cli.common import (
 )
 from router.cli.plan import plan_or_exit, read_ledger
 from router.serve.places import Places, is_running
+from router.serve.reload_state import read_state
 from router.store.ledger import Account, Ledger
 from router.telemetry.metrics import published_ages
 
@@ -98,12 +100,14 @@ def status(config: Path | None, form: str) -> int:
     running = is_running(places)
     stations = _stations(ledger, plan.stations)
     roles = published_ages(places.run) if running else {}
+    reloaded = read_state(places) if running else None
     if form == "json":
         emit_json(
             {
                 "router": plan.router.name,
                 "running": running,
-                "plan": plan.digest,
+                "plan": reloaded.digest if reloaded else plan.digest,
+                "reload": asdict(reloaded) if reloaded else None,
                 "roles": {name: round(age, 1) for name, age in roles.items()},
                 "stations": stations,
             }
@@ -112,6 +116,12 @@ def status(config: Path | None, form: str) -> int:
     click.echo(f"{plan.router.name}  {'running' if running else 'not running'}")
     for name, age in roles.items():
         click.echo(f"  role {name}  seen {age:.0f} s ago")
+    if reloaded is not None:
+        click.echo(
+            f"  configuration {reloaded.state} {iso_time(reloaded.at)}, plan {reloaded.digest[:12]}"
+        )
+        if reloaded.problems:
+            click.echo(reloaded.problems)
     rows = [["STATION", "STATUS", "SINCE", "QUEUED", "REASON"]]
     for station in stations:
         since = station["since"] or "-"

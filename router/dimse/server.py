@@ -77,6 +77,7 @@ class Server:
         self._admission = Admission(listener.limits)
         self._draining = threading.Event()
         self._closed = threading.Event()
+        self._retired = threading.Event()
         self._accepting: threading.Thread | None = None
         self._service = Service(listener, handlers, self._admission, clock, observe, self._draining)
 
@@ -94,6 +95,10 @@ class Server:
         """The numbers now, for metrics."""
         return self._admission.counts()
 
+    def is_busy(self) -> bool:
+        """Whether any connection is open, with an association or on the way to one."""
+        return bool(self._admission.connections())
+
     def drain(self, seconds: float) -> bool:
         """Refuse new associations, end idle ones, wait for the busy; whether all ended in time."""
         self._draining.set()
@@ -103,6 +108,12 @@ class Server:
                 return False
             self._clock.wait(self._closed, _DRAIN_STEP_SECONDS)
         return True
+
+    def retire(self) -> None:
+        """Accept nothing more here, and leave the associations there are to their own end."""
+        self._retired.set()
+        if self._accepting is not None:
+            self._accepting.join(_CLOSE_SECONDS)
 
     def close(self, *, keep_socket: bool = False) -> None:
         """Stop accepting, abort what is left, and wait a bounded time for its threads."""
@@ -120,7 +131,9 @@ class Server:
             self._clock.wait(threading.Event(), _DRAIN_STEP_SECONDS)
 
     def _accept(self) -> None:
-        while not self._closed.is_set() and not self._threads.stop.is_set():
+        while not any(
+            ended.is_set() for ended in (self._closed, self._retired, self._threads.stop)
+        ):
             try:
                 sock, address = self._sock.accept()
             except TimeoutError:

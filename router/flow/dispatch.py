@@ -72,6 +72,7 @@ class Dispatcher:
         self._metrics = metrics
         self._reports: SimpleQueue[Report] = SimpleQueue()
         self._wake = threading.Event()
+        self._retiring = threading.Event()
         self._settlements: list[Settlement] = []
         self._recalled: dict[str, list[int]] = {}
         self._next_turn_at = 0.0
@@ -89,11 +90,16 @@ class Dispatcher:
         """There may be new work."""
         self._wake.set()
 
+    def retire(self) -> None:
+        """Lease nothing more, let what lanes hold be sent, and end."""
+        self._retiring.set()
+        self._wake.set()
+
     def run(self) -> None:
         """Turn until told to stop, then until the lanes have handed back what they hold."""
         self._note_statuses()
         while True:
-            stopping = self._threads.stop.is_set()
+            stopping = self._threads.stop.is_set() or self._retiring.is_set()
             if stopping:
                 self._close_desks()
             self._settlements += self._collect()

@@ -11,6 +11,7 @@ from router.flow.housekeeping import Housekeeping
 from router.model.station import Station
 from router.peers.peer import Peer, PeerContext
 from router.plugs import morphs, station_kinds
+from router.serve.leases import Leases
 from router.serve.mapping import mapping_key
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.secrets import read_secret
@@ -22,8 +23,10 @@ def deliver(role: Role, bell: int) -> None:
     """Send what is owed until told to stop, then let batches under way finish."""
     # Each start of this role leases under a name of its own: what a predecessor that crashed had
     # leased is put back at once, and not only when the whole router starts again.
-    ledger = open_ledger(role.places, role.clock, uuid.uuid4().hex)
-    if not role.when_there_is_room(ledger.release_foreign_leases):
+    lease_id = uuid.uuid4().hex
+    leases = Leases(role.places.run, lease_id)
+    ledger = open_ledger(role.places, role.clock, lease_id)
+    if not role.when_there_is_room(lambda: ledger.release_foreign_leases(leases.living())):
         return
     journal = open_journal(role.places, role.plan, role.clock)
     key = mapping_key(role.plan, make=True)
@@ -62,13 +65,22 @@ def deliver(role: Role, bell: int) -> None:
     def listen() -> None:
         while not role.threads.stop.is_set():
             os.eventfd_read(bell)
+            if role.notices.retiring:
+                os.eventfd_write(bell, 1)  # it was meant for the successor
+                return
             dispatcher.ring()
 
     role.threads.start("bell", listen)
     role.threads.start("housekeeping", housekeeping.run)
     turning = role.threads.start("dispatch", dispatcher.run)
+    role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
     role.wait()
+    if role.notices.retiring:
+        dispatcher.retire()
+        role.finish(lambda: not turning.is_alive())
+    role.threads.stop.set()
     dispatcher.ring()
     turning.join(DRAIN_SECONDS)
+    leases.close()
     journal.close()
     ledger.close()

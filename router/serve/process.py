@@ -7,10 +7,12 @@ memory holds patients' data.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
 import resource
+import select
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ from router.threads import Threads
 
 PUBLISH_SECONDS = 1.0
 DRAIN_SECONDS = 30.0
+_SLICE_SECONDS = 0.25
 EXIT_CRASHED = 70
 _COLLECT_AFTER = (50_000, 20, 50)
 _PR_SET_PDEATHSIG = 1
@@ -45,27 +48,90 @@ class Role:
     log: Log
     metrics: Metrics
     threads: Threads
+    notices: Notices
+    generation: int = 0
     refresh: list[Callable[[], None]] = field(default_factory=list)
+    _publish_at: list[float] = field(default_factory=lambda: [float("-inf")])
 
     def when_there_is_room(self, work: Callable[[], object]) -> bool:
         """Do the work, again and again while the disk is full; false when told to stop first."""
-        while not self.threads.stop.is_set():
+        while self.keeps_running(0.0):
             try:
                 work()
             except StoreFull as error:
                 self.log.warning("waiting for room", reason=str(error))
-                self.threads.stop.wait(PUBLISH_SECONDS)
+                self.keeps_running(PUBLISH_SECONDS)
             else:
                 return True
         return False
 
+    def keeps_running(self, seconds: float) -> bool:
+        """Wait so long, publishing meanwhile; false as soon as the role is to stop or to retire."""
+        self._live(seconds, lambda: not self.notices.retiring)
+        return not self.threads.stop.is_set() and not self.notices.retiring
+
     def wait(self) -> None:
-        """Publish metrics until told to stop. `refresh` functions set gauges just before."""
-        while not self.threads.stop.is_set():
-            for function in self.refresh:
-                function()
-            _publish(self.places.run, self.name, self.metrics)
-            self.threads.stop.wait(PUBLISH_SECONDS)
+        """Publish metrics until told to stop or to retire. `refresh` functions set gauges before."""
+        while self.keeps_running(PUBLISH_SECONDS):
+            pass
+
+    def finish(self, has_ended: Callable[[], bool]) -> None:
+        """Retire: publish on until what was begun has ended, however long; a stop is sooner."""
+        self._live(float("inf"), lambda: not has_ended())
+
+    def _live(self, seconds: float, goes_on: Callable[[], bool]) -> None:
+        until = self.clock.monotonic() + seconds
+        while not self.threads.stop.is_set() and goes_on():
+            now = self.clock.monotonic()
+            if now >= self._publish_at[0]:
+                for function in self.refresh:
+                    function()
+                _publish(self.places.run, f"{self.name}@{self.generation}", self.metrics)
+                self._publish_at[0] = now + PUBLISH_SECONDS
+            if now >= until:
+                return
+            self.notices.wait(min(_SLICE_SECONDS, until - now))
+            if self.notices.stopping:
+                self.threads.stop.set()
+
+
+def accepting_mark(role: Role) -> Path:
+    """The file in the run folder that is there while a role of this generation accepts."""
+    return role.places.run / f"accepting@{role.generation}"
+
+
+class Notices:
+    """What the supervisor said by signal: stop now (SIGTERM), or retire (SIGUSR1).
+
+    A handler only notes it and wakes the main thread: a lock taken in a handler may be one that the
+    interrupted thread holds.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.retiring = False
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def listen(self) -> None:
+        """Take the signals; in the main thread."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGUSR1, self._retire)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until something is said."""
+        if select.select([self._bell], [], [], seconds)[0]:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._bell)
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+        os.eventfd_write(self._bell, 1)
+
+    def _retire(self, _signal: int, _frame: FrameType | None) -> None:
+        self.retiring = True
+        os.eventfd_write(self._bell, 1)
 
 
 def _publish(folder: Path, name: str, metrics: Metrics) -> None:
@@ -76,21 +142,23 @@ def _publish(folder: Path, name: str, metrics: Metrics) -> None:
         return
 
 
-def run_role(name: str, plan: Plan, boot_id: str, log: Log, body: Callable[[Role], None]) -> int:
+def run_role(
+    name: str,
+    plan: Plan,
+    boot_id: str,
+    log: Log,
+    body: Callable[[Role], None],
+    generation: int = 0,
+) -> int:
     """Run a role to its end in this (forked) process; the exit status."""
     log = log.bind(role=name, pid=os.getpid())
     threads = Threads(lambda thread, error: log.bug(f"thread {thread} crashed", error))
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        threads.stop.set()
-
+    notices = Notices()
     # What was loaded before the fork lives as long as the process: it is shared with the other
     # roles while nobody walks it, and need not be walked. Cycles are rare in what a role makes.
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    notices.listen()
     role = Role(
         name=name,
         plan=plan,
@@ -100,6 +168,8 @@ def run_role(name: str, plan: Plan, boot_id: str, log: Log, body: Callable[[Role
         log=log,
         metrics=Metrics(),
         threads=threads,
+        notices=notices,
+        generation=generation,
     )
     try:
         body(role)

@@ -17,7 +17,7 @@ from router.flow.admission import admit
 from router.flow.indexer import Indexer
 from router.flow.intake import Arrival, Intake
 from router.model.instance import Source
-from router.serve.process import DRAIN_SECONDS, Role
+from router.serve.process import DRAIN_SECONDS, Role, accepting_mark
 from router.serve.stores import open_journal, open_ledger
 from router.store.recovery import recover
 
@@ -80,9 +80,17 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     role.refresh.append(refresh)
     for server in servers.values():
         server.start()
+    mark = accepting_mark(role)
+    mark.touch()
     role.wait()
+    if role.notices.retiring:
+        # Associations keep the plan they began with; its successor accepts on the same sockets.
+        for server in servers.values():
+            server.retire()
+        mark.unlink(missing_ok=True)
+        role.finish(lambda: not any(server.is_busy() for server in servers.values()))
     for server in servers.values():
-        server.drain(DRAIN_SECONDS)
+        server.drain(DRAIN_SECONDS if role.notices.stopping else 0.0)
         server.close()
     indexer.close()
     writer.join(DRAIN_SECONDS)

@@ -24,6 +24,9 @@ KILL_AFTER_SECONDS = DRAIN_SECONDS + 5.0
 POLL_SECONDS = 0.2
 
 
+Bodies = Mapping[str, Callable[[], int]]
+
+
 @dataclass(slots=True)
 class _Child:
     name: str
@@ -31,21 +34,32 @@ class _Child:
     pid: int = 0
     starts: list[float] = field(default_factory=list)
     start_at: float = 0.0
+    generation: int = 0
+    retiring: bool = False
 
 
 class Supervisor:
     """Runs role bodies in forked processes until told to stop."""
 
-    def __init__(self, bodies: Mapping[str, Callable[[], int]], log: Log) -> None:
+    def __init__(
+        self, bodies: Bodies, log: Log, successors: Callable[[bool], Bodies | None] | None = None
+    ) -> None:
+        """`successors` is asked for the bodies of a changed configuration, again and again.
+
+        It is told whether somebody asked for a look at the configuration (SIGHUP).
+        """
         self._children = [_Child(name, body) for name, body in bodies.items()]
         self._log = log
+        self._successors = successors
+        self._generation = 0
         self._stopping = False
+        self._asked = False
 
     def run(self, on_started: Callable[[], None]) -> int:
         """Start every role, call `on_started`, watch until stopped; 0, or 1 after a failure."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal must not stop the images
+        signal.signal(signal.SIGHUP, self._ask)  # a closed terminal must not stop the images
         for child in self._children:
             self._start(child)
         on_started()
@@ -55,12 +69,34 @@ class Supervisor:
             failed = not self._revive()
             if failed:
                 break
+            self._succeed()
             time.sleep(POLL_SECONDS)
         self._end()
         return 1 if failed else 0
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
+
+    def _ask(self, _signal: int, _frame: FrameType | None) -> None:
+        self._asked = True
+
+    def _succeed(self) -> None:
+        """Where there is a new configuration: its roles begin, then those before them retire."""
+        if self._successors is None:
+            return
+        asked, self._asked = self._asked, False
+        bodies = self._successors(asked)
+        if bodies is None:
+            return
+        self._generation += 1
+        fresh = [_Child(name, body, generation=self._generation) for name, body in bodies.items()]
+        for child in fresh:
+            self._start(child)
+        for child in self._children:
+            if child.pid and not child.retiring:
+                os.kill(child.pid, signal.SIGUSR1)
+            child.retiring = True
+        self._children += fresh
 
     def _start(self, child: _Child) -> None:
         parent = os.getpid()
@@ -85,12 +121,17 @@ class Supervisor:
             if not child.pid:
                 continue
             pid, status = os.waitpid(child.pid, os.WNOHANG)
-            if pid:
+            if pid and child.retiring:
+                child.pid = 0
+                if status:
+                    self._log.error("role ended", role=child.name, status=_describe(status))
+            elif pid:
                 child.pid = 0
                 child.start_at = time.monotonic() + 0.5 * 2.0 ** len(self._recent(child))
                 self._log.error("role ended", role=child.name, status=_describe(status))
 
     def _revive(self) -> bool:
+        self._children = [one for one in self._children if one.pid or not one.retiring]
         for child in self._children:
             if child.pid:
                 continue

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from router.errors import StoreDown, StoreFull
+from router.serve.places import Places
 from router.serve.process import Role
+from router.serve.reload_state import read_state
 from router.serve.stores import open_ledger
 from router.store.ledger import Ledger
 from router.store.room import Room
@@ -42,7 +44,8 @@ def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[st
         return tuple(reasons)
 
     def metrics() -> bytes:
-        return merged(role.places.run, _ledger_gauges(ledger, role.places.data_dir))
+        gauges = (*_ledger_gauges(ledger, role.places.data_dir), *_reload_gauges(role.places))
+        return merged(role.places.run, gauges)
 
     servers = [
         HttpServer(
@@ -58,6 +61,27 @@ def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[st
     for thread in threads:
         thread.join(2.0)
     ledger.close()
+
+
+def _reload_gauges(places: Places) -> tuple[Gauges, ...]:
+    """How the last change of the configuration went; a router that never changed went well."""
+    state = read_state(places)
+    went_well = state is None or state.state != "refused"
+    rows = () if state is None or not went_well else (((), state.at),)
+    return (
+        Gauges(
+            "config_last_reload_successful",
+            "0 while the configuration folder holds what was refused.",
+            (),
+            (((), float(went_well)),),
+        ),
+        Gauges(
+            "config_last_reload_success_timestamp_seconds",
+            "When a change of the configuration was last taken.",
+            (),
+            rows,
+        ),
+    )
 
 
 def _ledger_gauges(ledger: Ledger, data_dir: Path) -> tuple[Gauges, ...]:

@@ -157,7 +157,7 @@ class Ledger(Protocol):
         Order: priority, then study, then arrival; one of lower priority after every ten of higher.
         """
 
-    def release_foreign_leases(self) -> int:
+    def release_foreign_leases(self, living: Collection[str] = ()) -> int:
         """Put back what earlier boots had leased; how many."""
 
     def release_station(self, station: str, delivery_ids: Collection[int]) -> int:

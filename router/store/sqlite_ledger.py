@@ -115,12 +115,13 @@ class SqliteLedger:
             counts.write(connection)
         return leased
 
-    def release_foreign_leases(self) -> int:
-        """Put back what earlier boots had leased; how many."""
+    def release_foreign_leases(self, living: Collection[str] = ()) -> int:
+        """Put back what others had leased, but for the living; how many."""
         statement = (
-            "SELECT delivery_id, station FROM delivery WHERE state = 'sending' AND leased_by <> ?"
+            "SELECT delivery_id, station FROM delivery WHERE state = 'sending' "
+            "AND leased_by NOT IN (SELECT value FROM json_each(?))"
         )
-        return self._put_back(statement, (self._boot_id,))
+        return self._put_back(statement, (json.dumps([self._boot_id, *living]),))
 
     def release_station(self, station: str, delivery_ids: Collection[int]) -> int:
         """Put back own leases that were not tried; how many."""

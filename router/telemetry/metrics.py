@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "dicom_router"
+_RETIRED = "retired"
 
 
 class Series:
@@ -102,10 +103,31 @@ def published_ages(folder: Path) -> dict[str, float]:
     ages: dict[str, float] = {}
     for path in sorted(folder.glob("*.prom")):
         try:
-            ages[path.stem] = max(0.0, now - path.stat().st_mtime)
+            age = max(0.0, now - path.stat().st_mtime)
         except FileNotFoundError:
             continue
+        role = path.stem.partition("@")[0]
+        if role != _RETIRED:
+            ages[role] = min(age, ages.get(role, age))
     return ages
+
+
+def absorb(folder: Path, process: str) -> None:
+    """Add what an ended process counted to what all ended ones did, and take its file away.
+
+    Counters go on rising when roles are replaced; gauges end with their process. Raises OSError.
+    """
+    path, target = folder / f"{process}.prom", folder / f"{_RETIRED}.prom"
+    if not path.exists():
+        return
+    families = _summed(one for one in (target, path) if one.exists())
+    counted = [family for family in families if family.type != "gauge"]
+    registry = CollectorRegistry()
+    registry.register(_Merged(counted))
+    fresh = folder / f".{_RETIRED}.new"
+    fresh.write_bytes(generate_latest(registry))
+    fresh.replace(target)
+    path.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +153,22 @@ class _Merged:
 
 def merged(folder: Path, own: Iterable[Gauges] = ()) -> bytes:
     """The series of all processes added up, with `own` gauges appended."""
+    families = {family.name: family for family in _summed(sorted(folder.glob("*.prom")))}
+    for gauges in own:
+        family = GaugeMetricFamily(f"{_PREFIX}_{gauges.name}", gauges.text, labels=gauges.labels)
+        for row, value in gauges.rows:
+            family.add_metric(row, value)
+        families[family.name] = family
+    registry = CollectorRegistry()
+    registry.register(_Merged(families.values()))
+    return generate_latest(registry)
+
+
+def _summed(paths: Iterable[Path]) -> list[Metric]:
+    """The families of these files, equal series added up."""
     families: dict[str, Metric] = {}
     values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
-    for path in sorted(folder.glob("*.prom")):
+    for path in paths:
         for family in text_string_to_metric_families(path.read_text(encoding="utf-8")):
             families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for sample in family.samples:
@@ -143,11 +178,4 @@ def merged(folder: Path, own: Iterable[Gauges] = ()) -> bytes:
                 values[key] = values.get(key, 0.0) + float(sample.value)
     for (name, sample_name, labels), value in values.items():
         families[name].add_sample(sample_name, dict(labels), value)
-    for gauges in own:
-        family = GaugeMetricFamily(f"{_PREFIX}_{gauges.name}", gauges.text, labels=gauges.labels)
-        for row, value in gauges.rows:
-            family.add_metric(row, value)
-        families[family.name] = family
-    registry = CollectorRegistry()
-    registry.register(_Merged(families.values()))
-    return generate_latest(registry)
+    return list(families.values())

@@ -170,7 +170,7 @@ def test_sigkill_of_the_supervisor_ends_every_role_and_frees_the_data(
     edge = router(destination=free_port())
     assert edge.process is not None
     process = edge.process
-    assert len(process.group()) == 3
+    assert len(process.group()) == 4
     process.signal(signal.SIGKILL)
     process.wait(5)
     wait_until(lambda: not process.group(), 1.0, what="every role has ended")

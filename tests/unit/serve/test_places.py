@@ -14,8 +14,8 @@ import pytest
 from router.errors import Rejected
 from router.model.listener import Listener
 from router.model.station import Secret
+from router.serve.listening import CannotListen, bind
 from router.serve.places import Places, is_running
-from router.serve.run import CannotListen, bind
 from router.serve.secrets import MAX_BYTES, read_secret
 from router.store.lock import DataLock
 from tests.support.inside import plan_of

@@ -1,0 +1,63 @@
+"""`apply`: the running router takes the folder as it is now, or says why it does not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from router.cli.common import (
+    EXIT_FAILED,
+    config_folder,
+    config_option,
+    emit_json,
+    fail_text,
+    format_option,
+)
+from router.cli.plan import plan_or_exit
+from router.serve.places import Places, is_running
+from router.serve.reload_state import ReloadState, ask, read_state
+
+_STEP_SECONDS = 0.05
+
+
+@click.command()
+@config_option
+@format_option
+@click.option("--timeout", "timeout_seconds", type=float, default=60.0, help="Seconds to wait.")
+def apply(config: Path | None, form: str, timeout_seconds: float) -> int:
+    """Have the running router take the configuration as it is now.
+
+    Exit 0 when it runs (or ran before), 1 when it is refused: then the one before goes on.
+    """
+    plan = plan_or_exit(config_folder(config))
+    places = Places(plan.router.data_dir)
+    if not is_running(places):
+        fail_text(f"no router runs on {plan.router.data_dir}")
+        return EXIT_FAILED
+    request = ask(places)
+    told = _answer(places, request, timeout_seconds)
+    if told is None:
+        fail_text(f"no answer within {timeout_seconds:g} s; `status` tells what runs")
+        return EXIT_FAILED
+    if form == "json":
+        emit_json(
+            {"state": told.state, "plan": told.digest, "at": told.at, "problems": told.problems}
+        )
+    elif told.problems:
+        click.echo(told.problems, err=True)
+        fail_text(f"refused; plan {told.digest[:12]} goes on")
+    else:
+        click.echo(f"{told.state}: plan {told.digest[:12]}")
+    return EXIT_FAILED if told.state == "refused" else 0
+
+
+def _answer(places: Places, request: str, timeout_seconds: float) -> ReloadState | None:
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        told = read_state(places)
+        if told is not None and told.request == request:
+            return told
+        time.sleep(_STEP_SECONDS)
+    return None

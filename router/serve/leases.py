@@ -1,0 +1,63 @@
+"""Which delivering processes are alive: each holds a lock on a file named after its leases.
+
+While the configuration changes two of them deliver, the retiring one what it has begun and its
+successor the rest. Leases of a living process are its own; those of any other are free.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from router.store.segment import lock_file
+
+_PREFIX = "leases."
+
+
+class Leases:
+    """The lock of this process, and a look at those of others."""
+
+    def __init__(self, folder: Path, lease_id: str) -> None:
+        self._folder = folder
+        self._own = folder / f"{_PREFIX}{lease_id}"
+        self._descriptor = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock_file(self._descriptor)
+        self._seen: frozenset[str] = frozenset()
+
+    def living(self) -> frozenset[str]:
+        """The ids of the other processes that are alive; files of dead ones are taken away."""
+        found = set()
+        for path in self._folder.glob(f"{_PREFIX}*"):
+            if path == self._own:
+                continue
+            if _is_held(path):
+                found.add(path.name.removeprefix(_PREFIX))
+            else:
+                path.unlink(missing_ok=True)
+        self._seen = frozenset(found)
+        return self._seen
+
+    def when_one_ended(self, release: Callable[[frozenset[str]], object]) -> None:
+        """Call `release` with the living when one of those seen last is not among them any more."""
+        before = self._seen
+        if before and self.living() != before:
+            release(self._seen)
+
+    def close(self) -> None:
+        """Let the lock go; harmless when closed."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._own.unlink(missing_ok=True)
+
+
+def _is_held(path: Path) -> bool:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return not lock_file(descriptor)
+        finally:
+            os.close(descriptor)
+    return False

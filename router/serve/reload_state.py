@@ -1,0 +1,65 @@
+"""What came of the last change of the configuration, for whoever asks: one small file.
+
+Written by the watching role, and by the supervisor where a change can only then be refused; read by `apply`, `status` and the metrics. It holds messages about the configuration, no secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from router.serve.places import Places
+
+State = Literal["applied", "refused", "unchanged"]
+_NAME: Final = "reload.json"
+_REQUEST: Final = "apply.request"
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadState:
+    """The outcome: of which request ('' when nobody asked), when, the running plan, and why not."""
+
+    state: State
+    request: str
+    at: float
+    digest: str
+    problems: str = ""
+
+
+def write_state(places: Places, state: ReloadState) -> None:
+    """Replace what was written before. Raises OSError."""
+    path = places.run / _NAME
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(asdict(state)), encoding="utf-8")
+    fresh.replace(path)
+
+
+def read_state(places: Places) -> ReloadState | None:
+    """The last outcome; None when there was none since the start."""
+    try:
+        return ReloadState(**json.loads((places.run / _NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def ask(places: Places) -> str:
+    """Ask the running router to look at its folder now; the name of the request. Raises OSError."""
+    name = f"{os.getpid()}-{time.monotonic_ns()}"
+    fresh = places.run / f".{_REQUEST}.{name}"
+    fresh.write_text(name, encoding="ascii")
+    fresh.replace(places.run / _REQUEST)
+    return name
+
+
+def take_request(places: Places) -> str | None:
+    """The request that waits, which is then nobody else's; None when there is none."""
+    path = places.run / _REQUEST
+    try:
+        name = path.read_text(encoding="ascii")
+        path.unlink()
+    except (OSError, ValueError):
+        return None
+    return name
