@@ -32,6 +32,7 @@ VERBS = {
     "send": "router.cli.dicom:send",
     "status": "router.cli.watch:status",
     "tasks": "router.cli.tasks:tasks",
+    "test": "router.cli.rule_tests:test",
 }
 SUMMARIES = {
     "account": "The balance: every accepted instance, and where it is.",
@@ -51,6 +52,7 @@ SUMMARIES = {
     "send": "Queue files, or a study held here, for one station.",
     "status": "How the router and its stations are.",
     "tasks": "What is being sent: list, show, retry.",
+    "test": "Run the tests beside the rules: JUnit, coverage, mutation.",
 }
 
 

@@ -1,0 +1,252 @@
+"""Rule tests, run: the engine that routes live, over a data set made of what the test gives.
+
+The data set is encoded and read again by the reader of arriving instances; the decision is
+`route.decide`; what a station gets is made by the code that deliveries use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from router.config.cases import Case
+from router.dicom.dataset import EditableDataSet
+from router.dicom.elements import RandomAccess
+from router.dicom.header import HeaderReader
+from router.dicom.part10 import MAX_META_BYTES, read_part10
+from router.dicom.streams import stream
+from router.dicom.tags import parse_path
+from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from router.errors import BadDataset, MorphFailed
+from router.flow.route import decide
+from router.match.condition import compile_condition
+from router.match.facts import Facts
+from router.model.instance import Source
+from router.model.plan import Plan
+from router.model.plug import Morph
+from router.model.rule import Decision, Owed
+from router.morph.apply import MorphContext, compile_recipe
+from router.morph.context import EXAMPLE_KEY
+
+_USUAL: Final = {
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
+    "SOPInstanceUID": "2.25.1",
+    "StudyInstanceUID": "2.25.2",
+    "SeriesInstanceUID": "2.25.3",
+}
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_NOON: Final = "12:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One test: what was not as expected, a sentence each; none when it passed."""
+
+    case: Case
+    failures: tuple[str, ...]
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Coverage:
+    """What tests reached: rules that acted, and of each predicate of a rule which ways it went."""
+
+    rules: set[str] = field(default_factory=set)
+    predicates: dict[tuple[str, int, str], set[bool]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Instance:
+    source: Source
+    read: RandomAccess
+    length: int
+    transfer_syntax_uid: str
+    sop_class_uid: str
+    received_at: float
+
+
+class Trial:
+    """Runs tests against a plan; the plan may be another one each time."""
+
+    def __init__(self, morphs: Mapping[str, Morph]) -> None:
+        self._morphs = morphs
+
+    def run(self, plan: Plan, case: Case, coverage: Coverage | None = None) -> Result:
+        """Run one test. Never raises for what a test says."""
+        began = time.perf_counter()
+        try:
+            failures = self._failures(plan, case, coverage)
+        except (BadDataset, MorphFailed, OSError) as error:
+            failures = [f"the instance cannot be made: {error}"]
+        return Result(case, tuple(failures), time.perf_counter() - began)
+
+    def _failures(self, plan: Plan, case: Case, coverage: Coverage | None) -> list[str]:
+        instance = _instance(plan, case)
+        facts = _facts(plan, instance)
+        decision = decide(plan, facts)
+        if coverage is not None:
+            _cover(plan, facts, decision, coverage)
+        expect = case.expect
+        failures = _about_decision(expect, decision)
+        sent = {owed.station: owed for owed in decision.owed}
+        for station, values in expect.get("sent_to", {}).items():
+            if station not in sent:
+                failures.append(f"nothing is sent to {station}")
+                continue
+            try:
+                gets = self._sent(plan, instance, sent[station])
+            except MorphFailed as error:
+                failures.append(f"the recipe for {station} fails: {error}")
+                continue
+            failures += [f"{station}: {one}" for one in _about_values(values, gets)]
+        for station in expect.get("fails_for", []):
+            if not self._fails(plan, instance, sent.get(station)):
+                failures.append(f"the recipe for {station} does not fail")
+        return failures
+
+    def _fails(self, plan: Plan, instance: _Instance, owed: Owed | None) -> bool:
+        if owed is None:
+            return False
+        try:
+            self._sent(plan, instance, owed)
+        except MorphFailed:
+            return True
+        return False
+
+    def _sent(self, plan: Plan, instance: _Instance, owed: Owed) -> EditableDataSet:
+        context = MorphContext(
+            source=instance.source,
+            received_at=instance.received_at,
+            router_name=plan.router.name,
+            organization=plan.router.organization,
+            mapping_key=EXAMPLE_KEY,
+        )
+        data_set = EditableDataSet(instance.read, instance.length, instance.transfer_syntax_uid)
+        compile_recipe(owed.recipe, self._morphs)(data_set, context)
+        written = b"".join(stream(data_set.pieces(), instance.read))
+        return EditableDataSet(_reader(written), len(written), instance.transfer_syntax_uid)
+
+
+def _instance(plan: Plan, case: Case) -> _Instance:
+    given = case.given
+    syntax = str(given.get("transfer_syntax", EXPLICIT_VR_LITTLE_ENDIAN))
+    if "file" in given:
+        path = case.folder / str(given["file"])
+        content = path.read_bytes()
+        part10 = read_part10(content[:MAX_META_BYTES])
+        body, syntax = content[part10.data_set_offset :], part10.transfer_syntax_uid
+    else:
+        body = _encoded(given.get("dataset", {}), syntax)
+    read = _reader(body)
+    sop_class = EditableDataSet(read, len(body), syntax).uid(0x00080016)
+    return _Instance(_source(plan, given), read, len(body), syntax, sop_class, _moment(given))
+
+
+def _encoded(attributes: Mapping[str, Any], syntax: str) -> bytes:
+    nothing = _reader(b"")
+    data_set = EditableDataSet(nothing, 0, syntax, default_character_set="ISO_IR 192")
+    for name, value in {**_USUAL, **attributes}.items():
+        data_set.set(parse_path(str(name)), _texts(value))
+    return b"".join(stream(data_set.pieces(), nothing))
+
+
+def _texts(value: Any) -> tuple[str, ...] | str:
+    if isinstance(value, list):
+        return tuple(str(one) for one in value)
+    return "" if value is None else str(value)
+
+
+def _source(plan: Plan, given: Mapping[str, Any]) -> Source:
+    station = plan.stations.get(str(given.get("from", "")))
+    listeners = [one for one in plan.listeners.values() if one.kind == "dimse"]
+    calling = station.ae_title if station else "ANYONE"
+    return Source(
+        listener=str(given.get("listener", listeners[0].name if listeners else "")),
+        calling_ae_title=str(given.get("calling_ae_title", calling)),
+        called_ae_title=str(given.get("called_ae_title", plan.router.ae_title)),
+        address=str(given.get("address", (station.host if station else "") or "192.0.2.1")),
+        station=station.name if station else None,
+    )
+
+
+def _moment(given: Mapping[str, Any]) -> float:
+    """A local time on a day of a week in June 2026, far from any change of clocks."""
+    hour, minute = (int(part) for part in str(given.get("time", _NOON)).split(":"))
+    day = 1 + _DAYS.index(str(given.get("weekday", "mon")))
+    return time.mktime((2026, 6, day, hour, minute, 0, 0, 0, -1))
+
+
+def _facts(plan: Plan, instance: _Instance) -> Facts:
+    station = plan.stations.get(instance.source.station or "")
+    reader = HeaderReader(
+        instance.transfer_syntax_uid,
+        plan.needs,
+        default_character_set=station.character_set if station else "",
+    )
+    reader.feed(instance.read(0, instance.length))
+    reader.finish()
+    return Facts(
+        header=reader,
+        source=instance.source,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+        sop_class_uid=instance.sop_class_uid,
+        received_at=instance.received_at,
+        organization=plan.router.organization,
+    )
+
+
+def _cover(plan: Plan, facts: Facts, decision: Decision, coverage: Coverage) -> None:
+    coverage.rules.update(decision.rules)
+    for rule in plan.rules:
+        for place, (asked, _, held) in enumerate(rule.condition.explain(facts)):
+            coverage.predicates.setdefault((rule.name, place, asked), set()).add(held)
+        if rule.name in decision.rules and (rule.final or rule.refuse is not None):
+            return
+
+
+def _about_decision(expect: Mapping[str, Any], decision: Decision) -> list[str]:
+    failures = []
+    outcome = "refused" if decision.refusal else decision.disposition.value
+    if "outcome" in expect and expect["outcome"] != outcome:
+        failures.append(f"it is {outcome}, not {expect['outcome']}")
+    if "rules" in expect and list(expect["rules"]) != list(decision.rules):
+        failures.append(f"the rules that act are {_listed(decision.rules)}")
+    stations = sorted({owed.station for owed in decision.owed})
+    if "route" in expect and sorted(set(expect["route"])) != stations:
+        failures.append(f"it goes to {_listed(stations)}")
+    return failures
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def _about_values(values: Mapping[str, Any], gets: EditableDataSet) -> list[str]:
+    """Each attribute that is not as expected; a mapping is a condition on it, as in `match`."""
+    failures = []
+    for name, wanted in values.items():
+        path = parse_path(str(name))
+        found = gets.get(path)
+        if wanted is None:
+            if found is not None and found.values:
+                failures.append(f"{name} has a value")
+            continue
+        if not isinstance(wanted, dict):
+            texts = [str(one) for one in found.values] if found is not None else []
+            expected = [*map(str, wanted)] if isinstance(wanted, list) else [str(wanted)]
+            if texts != [one for one in expected if one != ""]:
+                failures.append(f"{name} is {_listed(texts)}, not {_listed(expected)}")
+            continue
+        condition = compile_condition({str(name): wanted}, station_names=())
+        reader = Facts(gets, Source("", "", "", "", None), "", "", 0.0)
+        if not condition.test(reader):
+            texts = [str(one) for one in found.values] if found is not None else []
+            shown = "absent" if found is None else _listed(texts)
+            failures.append(f"{name} is {shown}, which is not {wanted}")
+    return failures
+
+
+def _reader(octets: bytes) -> Callable[[int, int], bytes]:
+    return lambda start, size: octets[start : start + size]
