@@ -12,7 +12,7 @@ from router.dicom.charset import is_known
 from router.dicom.dataset import EditableDataSet
 from router.model.plug import Morph, PlugError
 from router.morph.context import MorphContext
-from router.morph.parameters import Step, text_of
+from router.morph.parameters import Step, named, text_of
 
 
 def compile_charset(parameters: Any) -> Step:
@@ -42,5 +42,6 @@ PLUGS = (
         },
         example="charset: ISO_IR 192",
         compile=compile_charset,
+        writes=lambda _: named(("SpecificCharacterSet",)),
     ),
 )

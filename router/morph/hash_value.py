@@ -35,6 +35,8 @@ _SHORTEST, _LONGEST = 8, 64
 
 def compile_hash(parameters: Any) -> Step:
     """Attributes, or attribute to the length of its token. Raises PlugError."""
+    if parameters == {}:
+        raise PlugError("`hash` takes attributes, or a mapping of them", code="DR102")
     if isinstance(parameters, dict):
         pairs: list[tuple[Path, int]] = each(
             (key, partial(_pair, key, value)) for key, value in parameters.items()

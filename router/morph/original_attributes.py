@@ -26,7 +26,7 @@ _PIXELS: Final = 0x7FE00010
 def compile_original_attributes(parameters: Any) -> Step:
     """True, or {reason, source}. Raises PlugError."""
     written = {} if parameters is True else parameters
-    if not isinstance(written, dict):
+    if not isinstance(written, dict) or parameters == {}:
         raise PlugError("`original_attributes` takes true, or {reason, source}", code="DR102")
     known_keys(written, "original_attributes", ("reason", "source"), ())
     reason = text_of(written.get("reason", "COERCE"))
@@ -74,6 +74,7 @@ PLUGS = (
                 {"const": True},
                 {
                     "type": "object",
+                    "minProperties": 1,
                     "additionalProperties": False,
                     "properties": {
                         "reason": {"enum": list(REASONS), "description": "Why: COERCE, CORRECT."},

@@ -73,6 +73,15 @@ def _plain(name: Any) -> Path:
     return path
 
 
+# Examples of what goes: `writes` is for advice, and cannot name all that a data set may hold.
+_PRIVATE: Final = ("0009,0010",)
+_OFTEN_GONE: Final = ("PatientName", "PatientID", "PatientBirthDate", "StudyDescription")
+
+
+def _dropped(parameters: Any) -> frozenset[Path]:
+    return named(_OFTEN_GONE) - _kept(parameters)
+
+
 def _kept(parameters: Any) -> frozenset[Path]:
     return named(as_list(parameters))
 
@@ -101,6 +110,7 @@ PLUGS = (
         },
         example="remove_private: {keep: [GEMS_PARM_01]}",
         compile=compile_remove_private,
+        writes=lambda _: named(_PRIVATE),
     ),
     Morph(
         name="keep",
@@ -109,5 +119,6 @@ PLUGS = (
         example="keep: [PatientID, StudyDate]",
         compile=compile_keep,
         reads=_kept,
+        writes=_dropped,
     ),
 )

@@ -42,10 +42,9 @@ def compile_remap_uids(parameters: Any) -> Step:
     """True, or {except: attributes}. Raises PlugError."""
     left_alone: frozenset[int] = frozenset()
     if isinstance(parameters, dict):
-        known_keys(parameters, "remap_uids", ("except",), ())
-        if "except" in parameters:
-            (found,) = each((("except", lambda: paths(parameters["except"], _plain)),))
-            left_alone = frozenset(path.steps[0].tag for path in found)
+        known_keys(parameters, "remap_uids", ("except",), ("except",))
+        (found,) = each((("except", lambda: paths(parameters["except"], _plain)),))
+        left_alone = frozenset(path.steps[0].tag for path in found)
     elif parameters is not True:
         raise PlugError("`remap_uids` takes true, or {except: [attributes]}", code="DR102")
 
@@ -77,6 +76,7 @@ PLUGS = (
                 {"const": True},
                 {
                     "type": "object",
+                    "required": ["except"],
                     "additionalProperties": False,
                     "properties": {
                         "except": {
