@@ -91,6 +91,8 @@ def test_editors_flag_the_same_shapes(title, written, expected, validator):
 )
 def test_what_we_ship_passes(folder, validator):
     for file in (PROJECT / folder).rglob("*.yaml"):
+        if file.name.endswith(".test.yaml"):
+            continue
         text = file.read_text("utf-8")
         assert [error.message for error in validator.iter_errors(core(text))] == []
         modeline = text.splitlines()[0]
