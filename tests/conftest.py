@@ -28,8 +28,11 @@ _LOUD = "LOUD: "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--long`: the long forms too."""
+    """`--long`: the long forms too; `--accept-counts`: a new baseline of the guard."""
     parser.addoption("--long", action="store_true", help="run the long form of every suite")
+    parser.addoption(
+        "--accept-counts", action="store_true", help="write the counts of the regression guard"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

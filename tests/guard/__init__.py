@@ -1,0 +1,1 @@
+"""The regression guard: what the hot functions cost, counted and not timed."""
