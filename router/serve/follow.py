@@ -77,7 +77,11 @@ class _Follower:
                 if request is None and not self._watch.happened.is_set() and now < look_at:
                     continue
                 self._watch.happened.clear()
-                self._look(request)
+                try:
+                    self._look(request)
+                except Exception as error:  # noqa: BLE001 - loop boundary: following must not end the images
+                    self._role.log.bug("the configuration could not be looked at", error)
+                    self._tried = ""
                 look_at = self._role.clock.monotonic() + LOOK_SECONDS
         finally:
             self._watch.stop()

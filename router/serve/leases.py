@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from router.store.files import store_error
 from router.store.segment import lock_file
 
 _PREFIX = "leases."
@@ -22,9 +23,18 @@ class Leases:
     def __init__(self, folder: Path, lease_id: str) -> None:
         self._folder = folder
         self._own = folder / f"{_PREFIX}{lease_id}"
-        self._descriptor = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        lock_file(self._descriptor)
+        self._descriptor = -1
         self._seen: frozenset[str] = frozenset()
+
+    def hold(self) -> None:
+        """Take the lock; harmless when it is held. Raises StoreFull, StoreDown."""
+        if self._descriptor >= 0:
+            return
+        try:
+            self._descriptor = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise store_error(error, "marking what is leased") from error
+        lock_file(self._descriptor)
 
     def living(self) -> frozenset[str]:
         """The ids of the other processes that are alive; files of dead ones are taken away."""

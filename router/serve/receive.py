@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 
 from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, StoreRequest
@@ -81,7 +82,8 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     for server in servers.values():
         server.start()
     mark = accepting_mark(role)
-    mark.touch()
+    with suppress(OSError):  # on a full disk only the outcome of a reload is told later
+        mark.touch()
     role.wait()
     if role.notices.retiring:
         # Associations keep the plan they began with; its successor accepts on the same sockets.
