@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -249,13 +248,14 @@ def test_reloads_under_load_drop_nothing_and_nothing_grows(site, reloads: int) -
     assert here.edge.deliveries()["delivered"] == len(sent)
 
 
-def slow(taken: list[str]) -> Sink:
-    """A destination that takes half a second for each object."""
+def slow(taken: list[str], may_go_on: threading.Event) -> Sink:
+    """A destination that takes one object and keeps the next waiting until it is told."""
 
     def fault(request: StoreRequest, chunks: Iterator[memoryview]) -> StoreAnswer:
         for _ in chunks:
             pass
-        time.sleep(0.5)
+        if taken:
+            may_go_on.wait(60)
         taken.append(request.sop_instance_uid)
         return StoreAnswer(0)
 
@@ -264,7 +264,8 @@ def slow(taken: list[str]) -> Sink:
 
 def test_what_is_being_sent_is_finished_and_not_sent_twice(router: Callable[..., Router]) -> None:
     taken: list[str] = []
-    with running(slow(taken)) as destination:
+    may_go_on = threading.Event()
+    with running(slow(taken, may_go_on)) as destination:
         edge = router(SITE, start=False, destination=0, http_port=0, institution="First")
         here = Site(edge, destination.port)
         with Sender(edge.port, CONTEXTS) as sender:
@@ -273,6 +274,7 @@ def test_what_is_being_sent_is_finished_and_not_sent_twice(router: Callable[...,
         here.write("Second")
         assert here.apply()[0] == 0
         assert len(taken) < len(uids), "the change came while they were sent"
+        may_go_on.set()
         edge.wait_until_drained(60)
     assert Counter(taken) == Counter(uids)
 
