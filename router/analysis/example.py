@@ -9,39 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from router.analysis.circumstances import Sender, moment
 from router.analysis.formula import Conjunction
+from router.analysis.made import CT_IMAGE_STORAGE, USUAL, access, encoded, written
 from router.analysis.solver import Solver
 from router.dicom.dataset import EditableDataSet
-from router.dicom.header import HeaderReader
-from router.dicom.streams import stream
 from router.dicom.tags import parse_path
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
 from router.dicom.values import Value
 from router.errors import BadDataset, MorphFailed
+from router.flow.explain import Subject, context_of, facts_of
 from router.flow.route import decide
-from router.match.facts import Facts
-from router.match.named_facts import FACTS
+from router.match.named_facts import FACTS, WEEKDAYS
 from router.model.instance import Source
-from router.model.path import Path
+from router.model.path import ALL_ITEMS, Path
 from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.problem import Example
 from router.model.recipe import Recipe
 from router.model.rule import Decision
-from router.morph.apply import MorphContext, compile_recipe
-from router.morph.context import EXAMPLE_KEY
-
-_CT: Final = "1.2.840.10008.5.1.4.1.1.2"
-# What every data set has, when the conditions do not say otherwise.
-_USUAL: Final[Mapping[str, str]] = {
-    "SOPClassUID": _CT,
-    "SOPInstanceUID": "2.25.1",
-    "StudyInstanceUID": "2.25.2",
-    "SeriesInstanceUID": "2.25.3",
-}
+from router.morph.apply import compile_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +45,18 @@ class Specimen:
     given: tuple[tuple[str, str], ...]
     about: tuple[tuple[str, str], ...]
 
+    @property
+    def subject(self) -> Subject:
+        """The instance as the engine is given it."""
+        return Subject(
+            access(self.data_set),
+            len(self.data_set),
+            self.transfer_syntax_uid,
+            self.sop_class_uid,
+            self.source,
+            self.received_at,
+        )
+
 
 class Laboratory:
     """Makes specimens for one plan, and asks the engine about them."""
@@ -68,21 +69,16 @@ class Laboratory:
     def specimen(
         self,
         conjunction: Conjunction,
-        *,
-        sender: str | None = None,
         more: Mapping[str, str] | None = None,
     ) -> Specimen | None:
-        """An instance for which the conjunction holds; `more` are attributes it may have besides.
-
-        `sender` is the station it comes from where the conjunction leaves that open.
-        """
+        """An instance for which the conjunction holds; `more` are attributes it may have besides."""
         if not self._solver.is_solved(conjunction):
             return None
         witness = self._solver.witness(conjunction)
-        who = witness.pop("sender", None) or self._some_sender(sender)
+        who = witness.pop("sender", None) or self._anyone()
         wanted = {name: value for name, value in witness.items() if name not in FACTS}
         extra = {name: (text,) for name, text in (more or {}).items() if name not in wanted}
-        usual = {name: (text,) for name, text in _USUAL.items()}
+        usual = {name: (text,) for name, text in USUAL.items()}
         syntax = witness.get("transfer_syntax", EXPLICIT_VR_LITTLE_ENDIAN)
         data_set = self._encoded({**usual, **extra, **wanted}, syntax)
         if data_set is None:
@@ -93,7 +89,7 @@ class Laboratory:
             source=self._source(who, witness),
             data_set=data_set,
             transfer_syntax_uid=syntax,
-            sop_class_uid=witness.get("sop_class", _CT),
+            sop_class_uid=witness.get("sop_class", CT_IMAGE_STORAGE),
             received_at=moment(witness.get("time", 720), witness.get("weekday", 0)),
             given=given,
             about=_about(who, witness),
@@ -101,25 +97,8 @@ class Laboratory:
 
     def decide(self, specimen: Specimen) -> Decision | None:
         """What the engine decides; None when it would not accept the data set."""
-        plan = self._plan
-        station = plan.stations.get(specimen.source.station or "")
-        reader = HeaderReader(
-            specimen.transfer_syntax_uid,
-            plan.needs,
-            default_character_set=station.character_set if station else "",
-        )
         try:
-            reader.feed(specimen.data_set)
-            reader.finish()
-            facts = Facts(
-                header=reader,
-                source=specimen.source,
-                transfer_syntax_uid=specimen.transfer_syntax_uid,
-                sop_class_uid=specimen.sop_class_uid,
-                received_at=specimen.received_at,
-                organization=plan.router.organization,
-            )
-            return decide(plan, facts)
+            return decide(self._plan, facts_of(self._plan, specimen.subject))
         except BadDataset:
             return None
 
@@ -127,21 +106,13 @@ class Laboratory:
         """The specimen as it leaves; None when the recipe fails on it."""
         if recipe.is_empty:
             return specimen
-        context = MorphContext(
-            source=specimen.source,
-            received_at=specimen.received_at,
-            router_name=self._plan.router.name,
-            organization=self._plan.router.organization,
-            mapping_key=EXAMPLE_KEY,
-        )
         edit = compile_recipe(recipe, self._morphs)
         data_set = self._editable(specimen)
         try:
-            edit(data_set, context)
-            written = b"".join(stream(data_set.pieces(), _reader(specimen.data_set)))
+            edit(data_set, context_of(self._plan, specimen.subject))
+            return replace(specimen, data_set=written(data_set, access(specimen.data_set)))
         except (MorphFailed, BadDataset):
             return None
-        return replace(specimen, data_set=written)
 
     def values(self, specimen: Specimen, paths: Iterable[Path]) -> dict[str, str]:
         """The values of attributes that are there, as shown."""
@@ -151,28 +122,25 @@ class Laboratory:
 
     def _editable(self, specimen: Specimen) -> EditableDataSet:
         return EditableDataSet(
-            _reader(specimen.data_set), len(specimen.data_set), specimen.transfer_syntax_uid
+            access(specimen.data_set), len(specimen.data_set), specimen.transfer_syntax_uid
         )
 
     def _encoded(self, attributes: Mapping[str, Any], syntax: str) -> bytes | None:
         if layout_of(syntax).deflated:
             return None
-        nothing = _reader(b"")
-        data_set = EditableDataSet(nothing, 0, syntax, default_character_set="ISO_IR 192")
+        present = (
+            _placed(parse_path(name), values)
+            for name, values in attributes.items()
+            if values is not None
+        )
         try:
-            for name, values in attributes.items():
-                if values is not None:
-                    _put(data_set, parse_path(name), values)
-            return b"".join(stream(data_set.pieces(), nothing))
+            return encoded(present, syntax)
         except (MorphFailed, BadDataset):
             return None
 
-    def _some_sender(self, name: str | None) -> Sender:
-        station = self._plan.stations.get(name) if name else None
-        if station is None:
-            answer = self._solver.anyone()
-            return answer if isinstance(answer, Sender) else Sender(None, "ANYONE", "192.0.2.1")
-        return Sender(station.name, station.ae_title, "192.0.2.1")
+    def _anyone(self) -> Sender:
+        answer = self._solver.anyone()
+        return answer if isinstance(answer, Sender) else Sender(None, "ANYONE", "192.0.2.1")
 
     def _source(self, who: Sender, witness: Mapping[str, Any]) -> Source:
         plan = self._plan
@@ -215,23 +183,17 @@ def _about(who: Sender, witness: Mapping[str, Any]) -> tuple[tuple[str, str], ..
     if "time" in witness:
         rows.append(("time", f"{witness['time'] // 60:02}:{witness['time'] % 60:02}"))
     if "weekday" in witness:
-        rows.append(
-            ("weekday", ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[witness["weekday"]])
-        )
+        rows.append(("weekday", WEEKDAYS[witness["weekday"]]))
     return tuple(rows)
 
 
-def _put(data_set: EditableDataSet, path: Path, values: tuple[Value, ...]) -> None:
-    if values:
-        first = tuple(replace(step, item=0) if step.item == -1 else step for step in path.steps)
-        data_set.set(replace(path, steps=first), values)
-    else:
-        data_set.set(path, "")
+def _placed(path: Path, values: tuple[Value, ...]) -> tuple[Path, Value | tuple[Value, ...]]:
+    """A value in any item is written into the first."""
+    if not values:
+        return path, ""
+    first = (replace(step, item=0) if step.item == ALL_ITEMS else step for step in path.steps)
+    return replace(path, steps=tuple(first)), values
 
 
 def _shown(values: Any) -> str:
     return "\\".join(map(str, values)) if values else "(empty)"
-
-
-def _reader(data: bytes) -> Any:
-    return lambda offset, length: data[offset : offset + length]

@@ -97,22 +97,25 @@ class Study:
         return self.solver.together(*forms)
 
     def confirmed(
-        self, form: Alternatives | None, wanted: set[str], **options: object
+        self,
+        form: Alternatives | None,
+        wanted: set[str],
+        more: Mapping[str, str] | None = None,
     ) -> tuple[Specimen, Decision] | None:
         """A specimen of the form that the engine lets through all the wanted rules."""
         for conjunction in (form or [])[:4]:
             if self.solver.can([conjunction]).can is not Can.YES:
                 continue
-            found = self.decided(conjunction, **options)
+            found = self.decided(conjunction, more)
             if found is not None and wanted <= set(found[1].rules):
                 return found
         return None
 
     def decided(
-        self, conjunction: Conjunction, **options: object
+        self, conjunction: Conjunction, more: Mapping[str, str] | None = None
     ) -> tuple[Specimen, Decision] | None:
         """A specimen of the conjunction and its decision."""
-        specimen = self.laboratory.specimen(conjunction, **options)  # type: ignore[arg-type]
+        specimen = self.laboratory.specimen(conjunction, more)
         decision = None if specimen is None else self.laboratory.decide(specimen)
         return None if specimen is None or decision is None else (specimen, decision)
 

@@ -7,36 +7,29 @@ The data set is encoded and read again by the reader of arriving instances; the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from router.analysis.made import USUAL, access, encoded, written
 from router.config.cases import Case
 from router.dicom.dataset import EditableDataSet
-from router.dicom.elements import RandomAccess
-from router.dicom.header import HeaderReader
 from router.dicom.part10 import MAX_META_BYTES, read_part10
-from router.dicom.streams import stream
 from router.dicom.tags import parse_path
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from router.dicom.wanted import SOP_CLASS_UID
 from router.errors import BadDataset, MorphFailed
+from router.flow.explain import Subject, context_of, facts_of
 from router.flow.route import decide
 from router.match.condition import compile_condition
 from router.match.facts import Facts
+from router.match.named_facts import WEEKDAYS
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.rule import Decision, Owed
-from router.morph.apply import MorphContext, compile_recipe
-from router.morph.context import EXAMPLE_KEY
+from router.morph.apply import compile_recipe
 
-_USUAL: Final = {
-    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
-    "SOPInstanceUID": "2.25.1",
-    "StudyInstanceUID": "2.25.2",
-    "SeriesInstanceUID": "2.25.3",
-}
-_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NOON: Final = "12:00"
 
 
@@ -57,16 +50,6 @@ class Coverage:
     predicates: dict[tuple[str, int, str], set[bool]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Instance:
-    source: Source
-    read: RandomAccess
-    length: int
-    transfer_syntax_uid: str
-    sop_class_uid: str
-    received_at: float
-
-
 class Trial:
     """Runs tests against a plan; the plan may be another one each time."""
 
@@ -84,7 +67,7 @@ class Trial:
 
     def _failures(self, plan: Plan, case: Case, coverage: Coverage | None) -> list[str]:
         instance = _instance(plan, case)
-        facts = _facts(plan, instance)
+        facts = facts_of(plan, instance)
         decision = decide(plan, facts)
         if coverage is not None:
             _cover(plan, facts, decision, coverage)
@@ -106,7 +89,7 @@ class Trial:
                 failures.append(f"the recipe for {station} does not fail")
         return failures
 
-    def _fails(self, plan: Plan, instance: _Instance, owed: Owed | None) -> bool:
+    def _fails(self, plan: Plan, instance: Subject, owed: Owed | None) -> bool:
         if owed is None:
             return False
         try:
@@ -115,21 +98,14 @@ class Trial:
             return True
         return False
 
-    def _sent(self, plan: Plan, instance: _Instance, owed: Owed) -> EditableDataSet:
-        context = MorphContext(
-            source=instance.source,
-            received_at=instance.received_at,
-            router_name=plan.router.name,
-            organization=plan.router.organization,
-            mapping_key=EXAMPLE_KEY,
-        )
+    def _sent(self, plan: Plan, instance: Subject, owed: Owed) -> EditableDataSet:
         data_set = EditableDataSet(instance.read, instance.length, instance.transfer_syntax_uid)
-        compile_recipe(owed.recipe, self._morphs)(data_set, context)
-        written = b"".join(stream(data_set.pieces(), instance.read))
-        return EditableDataSet(_reader(written), len(written), instance.transfer_syntax_uid)
+        compile_recipe(owed.recipe, self._morphs)(data_set, context_of(plan, instance))
+        sent = written(data_set, instance.read)
+        return EditableDataSet(access(sent), len(sent), instance.transfer_syntax_uid)
 
 
-def _instance(plan: Plan, case: Case) -> _Instance:
+def _instance(plan: Plan, case: Case) -> Subject:
     given = case.given
     syntax = str(given.get("transfer_syntax", EXPLICIT_VR_LITTLE_ENDIAN))
     if "file" in given:
@@ -138,18 +114,12 @@ def _instance(plan: Plan, case: Case) -> _Instance:
         part10 = read_part10(content[:MAX_META_BYTES])
         body, syntax = content[part10.data_set_offset :], part10.transfer_syntax_uid
     else:
-        body = _encoded(given.get("dataset", {}), syntax)
-    read = _reader(body)
-    sop_class = EditableDataSet(read, len(body), syntax).uid(0x00080016)
-    return _Instance(_source(plan, given), read, len(body), syntax, sop_class, _moment(given))
-
-
-def _encoded(attributes: Mapping[str, Any], syntax: str) -> bytes:
-    nothing = _reader(b"")
-    data_set = EditableDataSet(nothing, 0, syntax, default_character_set="ISO_IR 192")
-    for name, value in {**_USUAL, **attributes}.items():
-        data_set.set(parse_path(str(name)), _texts(value))
-    return b"".join(stream(data_set.pieces(), nothing))
+        attributes = {**USUAL, **given.get("dataset", {})}
+        named = ((parse_path(str(name)), _texts(value)) for name, value in attributes.items())
+        body = encoded(named, syntax)
+    read = access(body)
+    sop_class = EditableDataSet(read, len(body), syntax).uid(SOP_CLASS_UID)
+    return Subject(read, len(body), syntax, sop_class, _source(plan, given), _moment(given))
 
 
 def _texts(value: Any) -> tuple[str, ...] | str:
@@ -174,27 +144,8 @@ def _source(plan: Plan, given: Mapping[str, Any]) -> Source:
 def _moment(given: Mapping[str, Any]) -> float:
     """A local time on a day of a week in June 2026, far from any change of clocks."""
     hour, minute = (int(part) for part in str(given.get("time", _NOON)).split(":"))
-    day = 1 + _DAYS.index(str(given.get("weekday", "mon")))
+    day = 1 + WEEKDAYS.index(str(given.get("weekday", "mon")))
     return time.mktime((2026, 6, day, hour, minute, 0, 0, 0, -1))
-
-
-def _facts(plan: Plan, instance: _Instance) -> Facts:
-    station = plan.stations.get(instance.source.station or "")
-    reader = HeaderReader(
-        instance.transfer_syntax_uid,
-        plan.needs,
-        default_character_set=station.character_set if station else "",
-    )
-    reader.feed(instance.read(0, instance.length))
-    reader.finish()
-    return Facts(
-        header=reader,
-        source=instance.source,
-        transfer_syntax_uid=instance.transfer_syntax_uid,
-        sop_class_uid=instance.sop_class_uid,
-        received_at=instance.received_at,
-        organization=plan.router.organization,
-    )
 
 
 def _cover(plan: Plan, facts: Facts, decision: Decision, coverage: Coverage) -> None:
@@ -246,7 +197,3 @@ def _about_values(values: Mapping[str, Any], gets: EditableDataSet) -> list[str]
             shown = "absent" if found is None else _listed(texts)
             failures.append(f"{name} is {shown}, which is not {wanted}")
     return failures
-
-
-def _reader(octets: bytes) -> Callable[[int, int], bytes]:
-    return lambda start, size: octets[start : start + size]

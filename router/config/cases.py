@@ -25,6 +25,7 @@ from router.config.schema import Shapes
 from router.config.suggest import did_you_mean
 from router.config.text import decode, parse
 from router.dicom.tags import PathError, parse_path
+from router.match.named_facts import WEEKDAYS
 from router.model.plan import Plan
 from router.model.problem import Place
 
@@ -45,9 +46,7 @@ _GIVEN: Final = shapes.mapping(
         "listener": shapes.text("The listener it comes to."),
         "address": shapes.text("The address it comes from.", examples=["10.1.1.21"]),
         "time": shapes.text("The local time it comes at.", pattern=r"^\d{2}:\d{2}$"),
-        "weekday": shapes.choice(
-            "The day it comes on.", ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-        ),
+        "weekday": shapes.choice("The day it comes on.", WEEKDAYS),
         "transfer_syntax": shapes.text("Its transfer syntax, as a UID."),
         "file": shapes.text("A DICOM file, relative to this file, instead of a data set."),
         "dataset": {**_VALUES, "description": "Attributes it holds."},

@@ -70,7 +70,10 @@ class Subject:
 def explain(
     plan: Plan, subject: Subject, morphs: Mapping[str, Morph], mapping_key: bytes = EXAMPLE_KEY
 ) -> Explanation:
-    """The explanation; without the key of the installation mapped values are examples. Raises BadDataset when the data set would be refused."""
+    """The explanation; without the key of the installation mapped values are examples.
+
+    Raises BadDataset when the data set would be refused.
+    """
     facts = facts_of(plan, subject)
     decision = decide(plan, facts)
     told: list[RuleTold] = []
@@ -103,18 +106,23 @@ def facts_of(plan: Plan, subject: Subject) -> Facts:
     )
 
 
-def _told(
-    plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph], mapping_key: bytes
-) -> OwedTold:
-    if owed.recipe.is_empty:
-        return OwedTold(owed, ())
-    context = MorphContext(
+def context_of(plan: Plan, subject: Subject, mapping_key: bytes = EXAMPLE_KEY) -> MorphContext:
+    """What recipes may know of the instance and of us."""
+    return MorphContext(
         source=subject.source,
         received_at=subject.received_at,
         router_name=plan.router.name,
         organization=plan.router.organization,
         mapping_key=mapping_key,
     )
+
+
+def _told(
+    plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph], mapping_key: bytes
+) -> OwedTold:
+    if owed.recipe.is_empty:
+        return OwedTold(owed, ())
+    context = context_of(plan, subject, mapping_key)
     try:
         data_set = EditableDataSet(
             *_inflated(subject),
