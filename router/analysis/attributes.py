@@ -26,7 +26,6 @@ from router.model.plug import Operator, PlugError
 
 ABSENT: Final[Values | None] = None
 EMPTY: Final[Values] = ()
-_LISTED: Final = ("equals", "any")
 _PATTERNS: Final = ("glob", "regex")
 _PRESENCE: Final = ("exists", "empty")
 _SAMPLES: Final[Mapping[str, str]] = {"UI": "1.2.3", "AT": "00100010", "AE": "OTHER"}
@@ -183,7 +182,7 @@ class _Problem:
             if atom.operator in _PRESENCE:
                 continue
             options: list[Any] = list(_named(atom))
-            if atom.operator not in _LISTED and comparable(self._vr) is not None:
+            if not atom.is_listed and comparable(self._vr) is not None:
                 options += ordered.beside(self._vr, _bounds([atom]))
             if find_text and not options:
                 found = self._text([atom], self._fails)
@@ -209,7 +208,7 @@ def _tree(atom: Atom, vr: str) -> Tree | None:
 
     _IDLE for presence: that a text wanted at all is decided before.
     """
-    if atom.operator in _LISTED:
+    if atom.is_listed:
         texts = [text.strip(" ") if vr == "AE" else text for text in _literals(atom)]
         return ("alt", *(expressions.whole_text(text) for text in texts))
     if atom.operator == "glob":
@@ -224,12 +223,9 @@ def _presence(atom: Atom) -> tuple[str, bool]:
 
 
 def _literals(atom: Atom) -> tuple[str, ...]:
-    if atom.operator not in _LISTED:
+    if not atom.is_listed:
         return ()
-    value = atom.value
-    return tuple(
-        text_of(each).rstrip(" \0") for each in (value if isinstance(value, list) else [value])
-    )
+    return tuple(text_of(each).rstrip(" \0") for each in atom.values)
 
 
 def _samples(atom: Atom) -> list[str]:
@@ -244,17 +240,17 @@ def _named(atom: Atom) -> tuple[str, ...]:
     """The literals of an atom, those of `all` too: values worth trying."""
     if atom.operator != "all" or isinstance(atom.value, dict):
         return _literals(atom)
-    return tuple(map(text_of, atom.value if isinstance(atom.value, list) else [atom.value]))
+    return tuple(map(text_of, atom.values))
 
 
 def _bounds(atoms: Iterable[Atom]) -> list[str]:
     """The literals of an order: of comparisons, and of equality."""
-    found: list[str] = []
-    for atom in atoms:
-        value = atom.value
-        if atom.operator in ("gt", "ge", "lt", "le", "between", *_LISTED):
-            found += [text_of(each) for each in (value if isinstance(value, list) else [value])]
-    return found
+    return [
+        text_of(each)
+        for atom in atoms
+        if atom.is_listed or atom.operator in ordered.COMPARISONS
+        for each in atom.values
+    ]
 
 
 def _new(seen: set[Any], value: Any) -> Iterable[Any]:

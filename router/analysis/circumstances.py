@@ -16,7 +16,7 @@ from typing import Any, Final
 from router.analysis import expressions
 from router.analysis.answers import NO, UNKNOWN, Answer, Can
 from router.analysis.expressions import Tree
-from router.analysis.formula import Atom, Both
+from router.analysis.formula import LISTED, Atom, Both
 from router.analysis.language import Walker
 from router.dicom.uid_names import uid_for
 from router.match.facts import Facts, parse_address
@@ -76,7 +76,7 @@ class Circumstances:
 
     def _stations(self, holds: Iterable[Atom]) -> Iterator[tuple[str | None, Station | None]]:
         """Those worth asking; all of them when no literal narrows them."""
-        named = [set(_literals(atom)) for atom in holds if atom.operator in ("equals", "any")]
+        named = [set(_literals(atom)) for atom in holds if atom.is_listed]
         if named:
             for name in sorted(set.intersection(*named)):
                 yield name, self._plan.stations.get(name)
@@ -166,9 +166,9 @@ class Circumstances:
         for text in candidates:
             if self._agrees(both, sender, address=text):
                 return Answer(Can.YES, text)
-        return NO if self._is_understood(both, "equals", "any") else UNKNOWN
+        return NO if self._is_understood(both, LISTED) else UNKNOWN
 
-    def _is_understood(self, both: Both, *operators: str) -> bool:
+    def _is_understood(self, both: Both, operators: frozenset[str] = frozenset()) -> bool:
         return all(
             self._predicate(atom) is not None and (not operators or atom.operator in operators)
             for atom in sorted(both[0] | both[1])
@@ -209,7 +209,7 @@ class Circumstances:
     def _compiled(self, atom: Atom) -> Predicate | None:
         fact = FACTS[atom.variable]
         try:
-            if atom.operator in ("equals", "any"):
+            if atom.is_listed:
                 return fact.compile(list(_literals(atom)), self._plan.stations)
             test: Callable[[Any], bool] = self._operators[atom.operator].compile(atom.value, None)
         except (PlugError, KeyError):
@@ -235,9 +235,7 @@ def _uid(text: str, kind: str) -> str:
 
 
 def _literals(atom: Atom) -> list[str]:
-    if atom.operator not in ("equals", "any"):
-        return []
-    return literal_texts(atom.value if isinstance(atom.value, list) else [atom.value])
+    return literal_texts(atom.values) if atom.is_listed else []
 
 
 def _literal(address: str) -> str:
@@ -245,7 +243,7 @@ def _literal(address: str) -> str:
 
 
 def _tree(atom: Atom, kind: str) -> Tree | None:
-    if atom.operator in ("equals", "any"):
+    if atom.is_listed:
         return ("alt", *(expressions.whole_text(_uid(text, kind)) for text in _literals(atom)))
     if atom.operator == "glob":
         return expressions.glob(str(atom.value))

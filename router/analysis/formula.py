@@ -17,6 +17,7 @@ from router.dicom.tags import keyword_for, parse_path
 from router.match.named_facts import FACTS
 
 MAX_ALTERNATIVES: Final = 64
+LISTED: Final = frozenset({"equals", "any"})
 
 
 class Atom(NamedTuple):
@@ -33,13 +34,21 @@ class Atom(NamedTuple):
         return json.loads(self.parameter)
 
     @property
+    def values(self) -> list[Any]:
+        """The parameter, or each of a list of them."""
+        value = self.value
+        return value if isinstance(value, list) else [value]
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether it names the values themselves: one of these it must be."""
+        return self.operator in LISTED
+
+    @property
     def shown(self) -> str:
         """`Modality: [CT, MR]`, for people."""
-        value = self.value
-        plain = _plain(value)
-        return f"{self.variable}: " + (
-            plain if self.operator in ("equals", "any") else f"{{{self.operator}: {plain}}}"
-        )
+        plain = _plain(self.value)
+        return f"{self.variable}: " + (plain if self.is_listed else f"{{{self.operator}: {plain}}}")
 
 
 Both = tuple[frozenset[Atom], frozenset[Atom]]

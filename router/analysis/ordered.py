@@ -13,15 +13,14 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
-from router.analysis.formula import Atom
+from router.analysis.formula import LISTED, Atom
 from router.match.moments import Stretch
 from router.match.values import INTEGER_VRS, NUMBER_VRS, literal_stretch, text_of
 from router.model.plug import PlugError
 
 _DAY: Final = 86_400_000_000
 _AGE = re.compile(r"(\d{1,3})([DWMY])\Z", re.ASCII)
-_COMPARISONS: Final = frozenset({"gt", "ge", "lt", "le", "between"})
-_LISTED: Final = frozenset({"equals", "any"})
+COMPARISONS: Final = frozenset({"gt", "ge", "lt", "le", "between"})
 _PRESENCE: Final = frozenset({"exists", "empty"})
 _OPEN: Final = -math.inf, math.inf
 
@@ -41,8 +40,8 @@ def beside(vr: str, literals: Iterable[str]) -> list[str]:
 def is_empty(vr: str, holds: Iterable[Atom], fails: Iterable[Atom]) -> bool:
     """Whether certainly no single value of the VR meets these tests, when no candidate did."""
     tests = [atom for atom in holds if atom.operator not in _PRESENCE]
-    if any(atom.operator not in _COMPARISONS | _LISTED for atom in (*tests, *fails)):
-        only_tests = [atom for atom in tests if atom.operator in _COMPARISONS | _LISTED]
+    if any(atom.operator not in COMPARISONS | LISTED for atom in (*tests, *fails)):
+        only_tests = [atom for atom in tests if atom.operator in COMPARISONS | LISTED]
         return _no_room(vr, only_tests)
     if vr in NUMBER_VRS or vr == "DA":
         return True
@@ -52,7 +51,7 @@ def is_empty(vr: str, holds: Iterable[Atom], fails: Iterable[Atom]) -> bool:
 def _no_room(vr: str, tests: list[Atom]) -> bool:
     low, high = _OPEN
     for atom in tests:
-        if atom.operator in _LISTED:
+        if atom.is_listed:
             continue
         bounds = _interval(vr, atom)
         if bounds is None:
@@ -61,7 +60,7 @@ def _no_room(vr: str, tests: list[Atom]) -> bool:
     if low > high:
         return True
     for atom in tests:
-        if atom.operator in _LISTED:
+        if atom.is_listed:
             stretches = [_stretch(vr, text) for text in _texts(atom)]
             if any(each is None or each[2] is not None for each in stretches):
                 return False
@@ -88,8 +87,7 @@ def _interval(vr: str, atom: Atom) -> tuple[float, float] | None:
 
 
 def _texts(atom: Atom) -> list[str]:
-    value = atom.value
-    return [text_of(each) for each in (value if isinstance(value, list) else [value])]
+    return [text_of(each) for each in atom.values]
 
 
 def _stretch(vr: str, text: str) -> Stretch | None:

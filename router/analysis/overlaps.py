@@ -27,16 +27,16 @@ def advise(study: Study, dead: set[str]) -> None:
 
 
 def _opposed(study: Study, rules: list[Rule]) -> None:
-    places = {rule.name: place for place, rule in enumerate(rules)}
     for place, rule in enumerate(rules):
         if not (rule.discard or rule.refuse):
             continue
-        # A refusal ends the list, so only rules before it have been asked for something else.
-        others = rules[:place] if rule.refuse else [*rules[:place], *rules[place + 1 :]]
-        for other in others:
-            if not other.sends or (rule.discard and places[other.name] > place and rule.final):
+        for other_place, other in enumerate(rules):
+            # What ends the list is asked for nothing else behind it; a refusal always ends it.
+            is_before = other_place < place
+            first = other if is_before else rule
+            if other is rule or not other.sends or first.final or first.refuse:
                 continue
-            if (other.final and places[other.name] < place) or not study.may_compare(rule, other):
+            if not study.may_compare(rule, other):
                 continue
             found = study.confirmed(_apart(study, rule, other), {rule.name, other.name})
             if found is None:

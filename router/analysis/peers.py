@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from router.analysis.attributes import is_single_text
-from router.analysis.formula import Alternatives, Conjunction
+from router.analysis.formula import Alternatives, Atom, Conjunction
 from router.config.references import is_loopback
 from router.match.named_facts import FACTS
 from router.model.listener import Listener
@@ -56,7 +56,7 @@ def named_senders(form: Alternatives | None) -> tuple[set[str], bool]:
     is_open = False
     for conjunction in form:
         holds = conjunction.parts.get("from", (frozenset(), frozenset()))[0]
-        lists = [_names(atom.value) for atom in holds if atom.operator in ("equals", "any")]
+        lists = [_names(atom) for atom in holds if atom.is_listed]
         if lists:
             named |= set.intersection(*lists)
         else:
@@ -78,11 +78,10 @@ def _fixed(conjunction: Conjunction) -> dict[str, frozenset[str]]:
     for variable, (holds, _) in conjunction.parts.items():
         if variable == "from" or (variable not in FACTS and is_single_text(variable)):
             for atom in holds:
-                if atom.operator in ("equals", "any"):
-                    found[variable] = frozenset(_names(atom.value))
+                if atom.is_listed:
+                    found[variable] = frozenset(_names(atom))
     return found
 
 
-def _names(value: object) -> set[str]:
-    items: Iterable[object] = value if isinstance(value, list) else [value]
-    return {str(item) for item in items}
+def _names(atom: Atom) -> set[str]:
+    return set(map(str, atom.values))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from router.analysis.answers import UNKNOWN, Answer, Can
+from router.analysis.answers import NO, UNKNOWN, Answer, Can
 from router.analysis.attributes import Attributes
 from router.analysis.circumstances import SENDER, Circumstances
 from router.analysis.formula import (
@@ -64,7 +64,7 @@ class Solver:
         """Whether one of the alternatives can hold; the value is its Conjunction."""
         if form is None:
             return UNKNOWN
-        best = Answer(Can.NO)
+        best = NO
         for conjunction in form:
             answer = self._can(conjunction)
             if answer.can is Can.YES:
