@@ -57,7 +57,7 @@ def _listener(
     data = context.shapes.check(entry.value, shape, path, entry.key.place).data
     check_tls_name(data.get("tls"), tls, entry.value, path, context)
     profile = tls.get(data.get("tls", ""))
-    if profile is not None and profile.cert is None:
+    if profile is not None and profile.cert is None and ("tls", profile.name) not in context.faulty:
         wrong = node_at(entry.value, ("tls",)) or entry.value
         message = f"the TLS profile '{profile.name}' has no certificate to listen with"
         context.error("DR202", message, wrong, (*path, "tls"))

@@ -51,7 +51,8 @@ def tls_profiles(document: Mapping, context: Context) -> dict[str, TlsProfile]:
     profiles: dict[str, TlsProfile] = {}
     for name, entry in named(document, "tls", context):
         path: tuple[PathPart, ...] = ("tls", name)
-        data = context.shapes.check(entry.value, shapes_router.TLS, path, entry.key.place).data
+        checked = context.shapes.check(entry.value, shapes_router.TLS, path, entry.key.place)
+        data = checked.data
         files: dict[str, Path | None] = {"cert": None, "key": None, "ca": None}
         words = {"cert": "the certificate", "key": "the key file", "ca": "the authority file"}
         for kind in files:
@@ -59,12 +60,15 @@ def tls_profiles(document: Mapping, context: Context) -> dict[str, TlsProfile]:
             if kind in data and node is not None:
                 files[kind] = context.file(data[kind], node, (*path, kind), words[kind])
         given = [kind for kind in ("cert", "key") if kind in data]
-        if len(given) == 1:
+        if not checked.is_fine:
+            context.faulty.add(("tls", name))
+        elif len(given) == 1:
             message = (
                 f"tls.{name} has a {given[0]} without its {'key' if given == ['cert'] else 'cert'}"
             )
             context.report.error("DR103", message, entry.key.place, path=f"tls.{name}")
-        if data.get("client_auth", "none") != "none" and "ca" not in data:
+        asks = data.get("client_auth", "none") != "none"
+        if asks and "ca" not in data and checked.is_fine:
             message = f"tls.{name} asks for client certificates, but has no ca to check them with"
             context.report.error("DR103", message, entry.key.place, path=f"tls.{name}")
         profiles[name] = TlsProfile(name, **files, client_auth=data.get("client_auth", "none"))

@@ -205,6 +205,8 @@ class Rules:
             hint = "" if self._context.report.is_full else did_you_mean(name, self._names)
             message = f"the route leads to '{name}', which no station defines"
             self._context.error("DR201", message, node, path, hint)
+        elif ("stations", name) in self._context.faulty:
+            pass  # it has a mistake of its own, and that is told
         elif station is not None and not station.send:
             message = f"the route leads to '{name}', which may not be sent to"
             hint = f"add send: true to station '{name}'"

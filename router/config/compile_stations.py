@@ -43,9 +43,11 @@ def stations(
         shape = context.shapes.stations[kind]
         checked = context.shapes.check(entry.value, shape, path, entry.key.place)
         data = checked.data
+        if not checked.is_fine:
+            context.faulty.add(("stations", name))
         check_tls_name(data.get("tls"), tls, entry.value, path, context)
         _refuse_later_keys(data, entry, path, context)
-        if kind == "dicom":
+        if kind == "dicom" and checked.is_fine:
             _check_reachable(data, entry, path, context)
         if kind == "dicomweb":
             _check_url(data.get("url", ""), ("url",), data, entry, path, context)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,11 @@ _ESCAPE_LENGTHS: Final = {"x": 2, "u": 4, "U": 8}
 
 @dataclass(slots=True)
 class Context:
-    """One compilation. `lines` are the source lines by file; nothing is read but what is named."""
+    """One compilation. `lines` are the source lines by file; nothing is read but what is named.
+
+    `faulty` are the (section, name) of things with a mistake of their own: what they lack because of
+    it is not told a second time where they are used.
+    """
 
     report: Report
     shapes: Shapes
@@ -34,6 +38,7 @@ class Context:
     folder: Path
     lines: Mapping[str, list[str]]
     environment: Mapping[str, str]
+    faulty: set[tuple[str, str]] = field(default_factory=set)
 
     def error(
         self, code: str, message: str, node: Node, path: tuple[PathPart, ...], hint: str = ""

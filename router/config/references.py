@@ -9,7 +9,8 @@ from typing import Any
 from router.config.context import Context
 from router.config.nodes import Entry, Mapping, Node, PathPart, node_at, show_path
 from router.config.suggest import did_you_mean
-from router.config.wording import wrong_choice
+from router.config.wording import unknown_key, wrong_choice
+from router.model.words import is_one_slip
 
 
 def named(document: Mapping, section: str, context: Context) -> list[tuple[str, Entry]]:
@@ -34,10 +35,16 @@ def kind_of(
     node = entry.value
     written = node_at(node, ("type",))
     if written is None:
+        slip = next((e.key for e in _entries(node) if is_one_slip(e.key.text, "type")), None)
+        if slip is not None:
+            shown = show_path((*path, slip.text))
+            words = unknown_key(slip.text, ["type"], show_path(path))
+            context.report.error(words.code, words.message, slip.place, path=shown, hint=words.hint)
+            return None
         if isinstance(node, Mapping) and default is None:
-            words = f"needs 'type': {', '.join(kinds)}"
             shown = show_path(path)
-            context.report.error("DR103", f"{shown} {words}", entry.key.place, path=shown)
+            message = f"{shown} needs 'type': {', '.join(kinds)}"
+            context.report.error("DR103", message, entry.key.place, path=shown)
         return default if isinstance(node, Mapping) else next(iter(kinds))
     kind = getattr(written, "value", None)
     if isinstance(kind, str) and kind in kinds:
@@ -45,6 +52,10 @@ def kind_of(
     words_ = wrong_choice(list(kinds), kind)
     context.error(words_.code, words_.message, written, (*path, "type"), words_.hint)
     return None
+
+
+def _entries(node: Node) -> list[Entry]:
+    return list(node.entries.values()) if isinstance(node, Mapping) else []
 
 
 def check_tls_name(

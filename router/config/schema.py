@@ -27,6 +27,7 @@ from router.config.shapes_stations import AUTH, stations
 from router.config.tree import SECTIONS
 from router.config.wording import Words
 from router.model.problem import Place
+from router.model.words import is_one_slip
 
 _NUMBER_LIKE = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?\Z")
 
@@ -85,10 +86,17 @@ class Shapes:
         data = plain(node) if data is None else data
         wrong: set[PathPart] = set()
         faults = 0
-        for error in self._validator(fragment).iter_errors(data):
+        errors = list(self._validator(fragment).iter_errors(data))
+        for error in errors:
             faults += 1
             wrong.update(tuple(error.absolute_path)[:1])
-            self._report_error(_most_telling(error), node, path, key_place)
+            slips = _slips(error) if error.validator == "required" else []
+            for slip, name in slips:
+                below = (*error.absolute_path, slip)
+                words = wording.unknown_key(slip, [name], show_path((*path, *below[:-1])))
+                self._add(words, place_at(node, below, at_key=True), (*path, *below))
+            if not slips:
+                self._report_error(_most_telling(error), node, path, key_place)
         unquoted = self._number_like_titles(node, fragment, path)
         if not isinstance(data, dict):
             return Checked({}, is_fine=not faults)
@@ -195,6 +203,17 @@ def schema_text(plugs: Plugs) -> str:
 
 def _most_telling(error: ValidationError) -> ValidationError:
     return best_match([error]) if error.context else error
+
+
+def _slips(error: ValidationError) -> list[tuple[str, str]]:
+    """(what stands there, what is missing) when everything missing is there but for a letter."""
+    if not isinstance(error.instance, dict):
+        return []
+    known = _around(error).get("properties", {})
+    unknown = [key for key in error.instance if key not in known]
+    missing = [key for key in error.validator_value if key not in error.instance]
+    found = [(key, name) for name in missing for key in unknown if is_one_slip(key, name)]
+    return found if {name for _, name in found} == set(missing) else []
 
 
 def _around(error: ValidationError) -> Mapping[str, Any]:

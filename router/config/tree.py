@@ -56,6 +56,8 @@ def _merge_file(document: Mapping, root: Mapping, report: Report) -> None:
             report.error(
                 "DR101", f"unknown section '{name}'", entry.key.place, path=name, hint=hint
             )
+            # What it defines is not missing, it is only not understood.
+            report.is_incomplete = report.is_incomplete or hint.startswith("did you mean")
         elif is_null(entry.value):
             continue
         elif name == "version":

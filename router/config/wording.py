@@ -6,12 +6,14 @@ and the node it came from. A secret written in clear is never repeated.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Mapping as AnyMapping
 from typing import Any, NamedTuple
 
 from router.config.nodes import Node, PathPart, Scalar
-from router.config.suggest import did_you_mean, nearest
+from router.config.suggest import did_you_mean
 from router.model.ids import normalise_ae_title
+from router.model.words import is_one_slip, meant
 
 _TYPE_WORDS = {
     "string": "a text",
@@ -61,9 +63,9 @@ def wrong_type(schema: AnyMapping[str, Any], node: Node | None, name: str, value
 def wrong_choice(options: list[Any], value: Any) -> Words:
     """The value is none of a few words."""
     listed = [str(option).lower() if option is True else str(option) for option in options]
-    best = nearest(str(value), listed) if isinstance(value, str) else None
+    best = did_you_mean(value, listed) if isinstance(value, str) and meant(value, listed) else ""
     one_of = f"one of: {', '.join(listed)}" if len(listed) > 1 else f"write {listed[0]}"
-    hint = f"did you mean '{best}'? {one_of}" if best else one_of
+    hint = f"{best} {one_of}" if best else one_of
     return Words("DR104", f"{_quoted(value)} is not allowed here", hint)
 
 
@@ -86,9 +88,9 @@ def out_of_range(schema: AnyMapping[str, Any], name: str, value: Any) -> Words:
     return Words("DR105", f"{name} must be {title}, not {value}")
 
 
-def unknown_key(key: str, properties: AnyMapping[str, Any], where: str) -> Words:
+def unknown_key(key: str, properties: Iterable[str], where: str) -> Words:
     """A key that means nothing here."""
-    listed = [name for name in properties if name != "type"]
+    listed = [name for name in properties if name != "type" or is_one_slip(key, name)]
     place = f" in {where}" if where else ""
     return Words("DR101", f"unknown key '{key}'{place}", did_you_mean(key, listed))
 

@@ -22,6 +22,7 @@ from router.match.values import Test
 from router.model.path import Path
 from router.model.plug import Operator, PlugError
 from router.model.rule import Condition
+from router.model.words import is_one_slip
 
 Key = str | int
 Row = tuple[str, str, bool]
@@ -132,7 +133,8 @@ class _Compiler:
         try:
             return parse_path(key)
         except PathError as error:
-            words = difflib.get_close_matches(key, (*FACTS, *COMBINATORS), n=1, cutoff=0.7)
+            near = [word for word in (*FACTS, *COMBINATORS) if is_one_slip(key, word)]
+            words = near or difflib.get_close_matches(key, (*FACTS, *COMBINATORS), n=1, cutoff=0.7)
             meant = f"'{words[0]}'" if words else error.hint
             form = "did you mean {}?" if words or error.code == "DR210" else "write {}"
             raise PlugError(
@@ -227,7 +229,8 @@ class _Compiler:
 
 
 def _unknown_operator(key: str, name: str, operators: Collection[str]) -> PlugError:
-    near = difflib.get_close_matches(name, operators, n=1, cutoff=0.6)
+    near = [operator for operator in operators if is_one_slip(name, operator)]
+    near = near or difflib.get_close_matches(name, operators, n=1, cutoff=0.6)
     if name == "not":
         hint = f"write not: {{{key}: …}}"
     else:
