@@ -211,7 +211,8 @@ def _slips(error: ValidationError) -> list[tuple[str, str]]:
         return []
     known = _around(error).get("properties", {})
     unknown = [key for key in error.instance if key not in known]
-    missing = [key for key in error.validator_value if key not in error.instance]
+    required: Any = error.validator_value
+    missing = [key for key in required if key not in error.instance]
     found = [(key, name) for name in missing for key in unknown if is_one_slip(key, name)]
     return found if {name for _, name in found} == set(missing) else []
 
