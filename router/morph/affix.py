@@ -19,10 +19,10 @@ from router.morph.parameters import (
     SCALAR,
     Step,
     Text,
-    concrete,
     each,
     entries,
     named,
+    present,
     text,
     text_attribute,
 )
@@ -41,13 +41,9 @@ def _compiler(name: str, join: Callable[[str, str], str]) -> Callable[[Any], Ste
         def step(data_set: EditableDataSet, context: MorphContext) -> None:
             changes = []
             for pattern, affix in pairs:
-                for path in concrete(data_set, pattern):
-                    found = data_set.get(path)
-                    if found is None or not found.values:
-                        continue
+                for path, before in present(data_set, pattern):
                     added = affix(data_set, context)
-                    values = [join(str(old), added) if old != "" else "" for old in found.values]
-                    changes.append((path, values))
+                    changes.append((path, [join(old, added) if old else "" for old in before]))
             for path, values in changes:
                 data_set.set(path, values)
 

@@ -43,6 +43,7 @@ _TEXT_VALUE: Final = 0x0040A160
 class _Wanted:
     options: frozenset[str]
     burned_in: str
+    columns: tuple[str, ...]  # of the table, for the options that have one, in the table's order
 
     @property
     def dates(self) -> Literal["removed", "modified", "kept"]:
@@ -107,7 +108,8 @@ def _wanted(parameters: Any) -> _Wanted:
         raise PlugError(
             "refuse or allow is expected", path=("burned_in",), hint="refuse, allow", code="DR102"
         )
-    return _Wanted(frozenset(options), burned_in)
+    columns = (column for name, (_, _, column) in OPTIONS.items() if column and name in options)
+    return _Wanted(frozenset(options), burned_in, tuple(columns))
 
 
 def _judge(wanted: _Wanted, here: _Object, tag: int, vr: str, creator: str | None) -> Verdict:
@@ -116,14 +118,12 @@ def _judge(wanted: _Wanted, here: _Object, tag: int, vr: str, creator: str | Non
     if group & 1:
         keep = wanted.has("retain_safe_private") and safe_private(tag, creator)
         return None if keep else REMOVE
-    if group >> 8 in _GRAPHIC_GROUPS and not group & 1:
+    if group >> 8 in _GRAPHIC_GROUPS:
         return REMOVE
     row = table().row(tag)
     if row is None:
         return _unnamed(wanted, here, tag, vr)
-    for option, column in _COLUMNS:
-        if not wanted.has(option):
-            continue
+    for column in wanted.columns:
         action = row.options.get(column)
         if action == "K":
             return None
@@ -134,9 +134,6 @@ def _judge(wanted: _Wanted, here: _Object, tag: int, vr: str, creator: str | Non
         if action == "C" and column == "structured_content":
             return None
     return _basic(row.basic, here, vr)
-
-
-_COLUMNS: Final = tuple((option, column) for option, (_, _, column) in OPTIONS.items() if column)
 
 
 def _basic(action: str, here: _Object, vr: str) -> Verdict:
@@ -193,20 +190,29 @@ def _words(data_set: EditableDataSet) -> frozenset[str]:
 
 
 _WHO: Final = (
-    *("PatientName", "PatientID", "OtherPatientIDs", "OtherPatientNames", "AccessionNumber"),
-    *("ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "InstitutionName"),
-    *("PhysiciansOfRecord", "RequestingPhysician", "StationName", "StudyID"),
+    "PatientName",
+    "PatientID",
+    "OtherPatientIDs",
+    "OtherPatientNames",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PerformingPhysicianName",
+    "OperatorsName",
+    "InstitutionName",
+    "PhysiciansOfRecord",
+    "RequestingPhysician",
+    "StationName",
+    "StudyID",
 )
 
 
 def check_deidentified(parameters: Any) -> Callable[[EditableDataSet, MorphContext], None]:
     """The check to make when all steps have run. Raises MorphFailed naming kind and place."""
     wanted = _wanted(parameters)
-    columns = {column for option, column in _COLUMNS if wanted.has(option)}
     kept = CLASS_TAGS | {
         tag
         for tag, row in table().rows.items()
-        if any(row.options.get(column) == "K" for column in columns)
+        if any(row.options.get(column) == "K" for column in wanted.columns)
     }
 
     def check(data_set: EditableDataSet, _: MorphContext) -> None:

@@ -19,13 +19,12 @@ from router.morph.keyed import mapped_token
 from router.morph.parameters import (
     ATTRIBUTE,
     Step,
-    as_list,
     check_literal,
-    concrete,
     each,
-    named,
     paths,
+    present,
     text_attribute,
+    touched,
     values_of,
 )
 
@@ -46,14 +45,8 @@ def compile_hash(parameters: Any) -> Step:
 
     def step(data_set: EditableDataSet, context: MorphContext) -> None:
         for pattern, length in pairs:
-            for path in concrete(data_set, pattern):
-                found = data_set.get(path)
-                if found is None or not found.values:
-                    continue
-                tokens = [
-                    mapped_token(context, str(value), length) if value != "" else ""
-                    for value in found.values
-                ]
+            for path, values in present(data_set, pattern):
+                tokens = [mapped_token(context, one, length) if one else "" for one in values]
                 data_set.set(path, tokens)
 
     return step
@@ -77,10 +70,6 @@ def _pair(key: Any, value: Any) -> tuple[Path, int]:
     return path, length
 
 
-def _touched(parameters: Any) -> frozenset[Path]:
-    return named(parameters if isinstance(parameters, dict) else as_list(parameters))
-
-
 PLUGS = (
     Morph(
         name="hash",
@@ -99,7 +88,7 @@ PLUGS = (
         },
         example="hash: {PatientID: 12}",
         compile=compile_hash,
-        reads=_touched,
-        writes=_touched,
+        reads=touched,
+        writes=touched,
     ),
 )

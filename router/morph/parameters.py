@@ -197,6 +197,14 @@ def concrete(data_set: EditableDataSet, path: Path) -> Iterator[Path]:
     yield path
 
 
+def present(data_set: EditableDataSet, path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each place of the path that has a value, with its values as text."""
+    for here in concrete(data_set, path):
+        found = data_set.get(here)
+        if found is not None and found.values:
+            yield here, [str(value) for value in found.values]
+
+
 def named(names: Iterable[Any]) -> frozenset[Path]:
     """The paths of names that were checked before, for analysis; unknown ones are left out."""
     found = set()
@@ -206,6 +214,11 @@ def named(names: Iterable[Any]) -> frozenset[Path]:
         except PlugError:
             continue
     return frozenset(found)
+
+
+def touched(parameters: Any) -> frozenset[Path]:
+    """The paths of a step that takes attributes, or a mapping of them, for analysis."""
+    return named(parameters if isinstance(parameters, dict) else as_list(parameters))
 
 
 def as_list(names: Any) -> list[Any]:

@@ -28,28 +28,19 @@ from router.morph.parameters import (
 )
 
 
-def rewrite_uids(
-    data_set: EditableDataSet, context: MorphContext, left_alone: frozenset[int] = frozenset()
-) -> None:
-    """Map every UID but those of the attributes left alone."""
-    kept = CLASS_TAGS | left_alone
-
-    change = partial(mapped_value, context)
-    data_set.judge_all(lambda tag, vr, _: change if vr == "UI" and tag not in kept else None)
-
-
 def compile_remap_uids(parameters: Any) -> Step:
     """True, or {except: attributes}. Raises PlugError."""
-    left_alone: frozenset[int] = frozenset()
+    kept = CLASS_TAGS
     if isinstance(parameters, dict):
         known_keys(parameters, "remap_uids", ("except",), ("except",))
         (found,) = each((("except", lambda: paths(parameters["except"], _plain)),))
-        left_alone = frozenset(path.steps[0].tag for path in found)
+        kept = CLASS_TAGS | {path.steps[0].tag for path in found}
     elif parameters is not True:
         raise PlugError("`remap_uids` takes true, or {except: [attributes]}", code="DR102")
 
     def step(data_set: EditableDataSet, context: MorphContext) -> None:
-        rewrite_uids(data_set, context, left_alone)
+        change = partial(mapped_value, context)
+        data_set.judge_all(lambda tag, vr, _: change if vr == "UI" and tag not in kept else None)
 
     return step
 

@@ -19,10 +19,10 @@ from router.morph.parameters import (
     ATTRIBUTE,
     SCALAR,
     Step,
-    concrete,
     each,
     known_keys,
     named,
+    present,
     text,
     text_attribute,
     text_of,
@@ -82,12 +82,8 @@ def _step(
     replacement: Callable[[EditableDataSet, MorphContext], Replacement],
 ) -> Step:
     def step(data_set: EditableDataSet, context: MorphContext) -> None:
-        for path in concrete(data_set, tag):
-            found = data_set.get(path)
-            if found is None or not found.values:
-                continue
+        for path, before in present(data_set, tag):
             becomes = replacement(data_set, context)
-            before = [str(value) for value in found.values]
             try:
                 after = [pattern.sub(becomes, value) for value in before]
             except PatternError as error:

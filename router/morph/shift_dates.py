@@ -17,39 +17,27 @@ from router.model.plug import Morph, PlugError
 from router.morph.context import MorphContext
 from router.morph.dates import moved_value, patient_of
 from router.morph.keyed import mapped_days
-from router.morph.parameters import Step, named
+from router.morph.parameters import Step, known_keys, named
 
 MAX_DAYS: Final = 36_500
 _DATES: Final = frozenset({"DA", "DT"})
 
 
-def move_dates(data_set: EditableDataSet, days: int) -> None:
-    """Move every DA and DT value by so many days."""
-    data_set.judge_all(
-        lambda tag, vr, _: (lambda raw: moved_value(tag, raw, days)) if vr in _DATES else None
-    )
-
-
 def compile_shift_dates(parameters: Any) -> Step:
     """{days} or {up_to_days}. Raises PlugError."""
-    if not isinstance(parameters, dict) or len(parameters) != 1:
+    known_keys(parameters, "shift_dates", ("days", "up_to_days"), ())
+    if len(parameters) != 1:
         raise PlugError("`shift_dates` takes {days: …} or {up_to_days: …}", code="DR102")
     ((key, value),) = parameters.items()
-    if key not in {"days", "up_to_days"}:
-        raise PlugError(
-            f"'{key}' is unknown here",
-            path=(key,),
-            at_key=True,
-            hint="one of: days, up_to_days",
-            code="DR101",
-        )
     number = _whole(value, key)
 
     def step(data_set: EditableDataSet, context: MorphContext) -> None:
         days = number
         if key == "up_to_days":
             days = mapped_days(context, patient_of(data_set), number)
-        move_dates(data_set, days)
+        data_set.judge_all(
+            lambda tag, vr, _: (lambda raw: moved_value(tag, raw, days)) if vr in _DATES else None
+        )
 
     return step
 

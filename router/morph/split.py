@@ -18,6 +18,7 @@ from router.model.plug import Morph, PlugError
 from router.morph.context import MorphContext
 from router.morph.parameters import (
     ATTRIBUTE,
+    ATTRIBUTES,
     Step,
     as_list,
     concrete,
@@ -25,6 +26,7 @@ from router.morph.parameters import (
     known_keys,
     named,
     paths,
+    present,
     text_attribute,
     text_of,
     values_of,
@@ -41,7 +43,10 @@ def compile_split(parameters: Any) -> Step:
         (
             ("tag", lambda: text_attribute(parameters["tag"])),
             ("by", lambda: _separator(parameters["by"])),
-            ("into", lambda: paths(parameters["into"], _text) if "into" in parameters else ()),
+            (
+                "into",
+                lambda: paths(parameters["into"], text_attribute) if "into" in parameters else (),
+            ),
         )
     )
     if not into and all(vr in SINGLE_VALUE_VRS for vr in values_of(tag)):
@@ -50,11 +55,7 @@ def compile_split(parameters: Any) -> Step:
         )
 
     def step(data_set: EditableDataSet, _: MorphContext) -> None:
-        for path in concrete(data_set, tag):
-            found = data_set.get(path)
-            if found is None or not found.values:
-                continue
-            values = [str(value) for value in found.values]
+        for path, values in present(data_set, tag):
             if not into:
                 data_set.set(path, [piece.strip(" ") for one in values for piece in one.split(by)])
                 continue
@@ -72,7 +73,10 @@ def compile_join(parameters: Any) -> Step:
         (
             ("tag", lambda: text_attribute(parameters["tag"])),
             ("with", lambda: text_of(parameters["with"])),
-            ("from", lambda: paths(parameters["from"], _text) if "from" in parameters else ()),
+            (
+                "from",
+                lambda: paths(parameters["from"], text_attribute) if "from" in parameters else (),
+            ),
         )
     )
 
@@ -95,10 +99,6 @@ def _texts(data_set: EditableDataSet, path: Path) -> list[str]:
     return [str(value) for value in found.values if value != ""] if found else []
 
 
-def _text(name: Any) -> Path:
-    return text_attribute(name)
-
-
 def _separator(written: Any) -> str:
     text = text_of(written)
     if not text or "\\" in text:
@@ -118,8 +118,6 @@ def _join_reads(parameters: Any) -> frozenset[Path]:
     return named(as_list(parameters.get("from", [parameters["tag"]])))
 
 
-_MANY: Final = {"anyOf": [ATTRIBUTE, {"type": "array", "minItems": 1, "items": ATTRIBUTE}]}
-
 PLUGS = (
     Morph(
         name="split",
@@ -131,7 +129,7 @@ PLUGS = (
             "properties": {
                 "tag": ATTRIBUTE,
                 "by": {"type": "string", "minLength": 1, "description": "The text to cut at."},
-                "into": {**_MANY, "description": "Attributes for the pieces, in order."},
+                "into": {**ATTRIBUTES, "description": "Attributes for the pieces, in order."},
             },
             "description": "{tag, by, into}",
         },
@@ -150,7 +148,7 @@ PLUGS = (
             "properties": {
                 "tag": ATTRIBUTE,
                 "with": {"type": "string", "description": "The text between two values."},
-                "from": {**_MANY, "description": "Attributes whose values are put together."},
+                "from": {**ATTRIBUTES, "description": "Attributes whose values are put together."},
             },
             "description": "{tag, with, from}",
         },

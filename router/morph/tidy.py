@@ -20,14 +20,13 @@ from router.morph.context import MorphContext
 from router.morph.parameters import (
     ATTRIBUTES,
     Step,
-    as_list,
-    concrete,
     each,
     entries,
-    named,
     paths,
+    present,
     text_attribute,
     text_of,
+    touched,
 )
 
 _BLANKS: Final = re.compile(r"[ \t\r\n\f]+")
@@ -75,20 +74,12 @@ def _trimmed(text: str) -> str:
 def _step(changes: list[tuple[Path, Callable[[str], str]]]) -> Step:
     def step(data_set: EditableDataSet, _: MorphContext) -> None:
         for pattern, change in changes:
-            for path in concrete(data_set, pattern):
-                found = data_set.get(path)
-                if found is None or not found.values:
-                    continue
-                before = [str(value) for value in found.values]
+            for path, before in present(data_set, pattern):
                 after = [change(value) for value in before]
                 if after != before:
                     data_set.set(path, after)
 
     return step
-
-
-def _touched(parameters: Any) -> frozenset[Path]:
-    return named(parameters if isinstance(parameters, dict) else as_list(parameters))
 
 
 PLUGS = (
@@ -103,8 +94,8 @@ PLUGS = (
         },
         example="case: {PatientName: upper}",
         compile=compile_case,
-        reads=_touched,
-        writes=_touched,
+        reads=touched,
+        writes=touched,
     ),
     Morph(
         name="trim",
@@ -112,7 +103,7 @@ PLUGS = (
         schema={**ATTRIBUTES, "description": "One attribute or a list: trim: [PatientID]."},
         example="trim: [PatientID, AccessionNumber]",
         compile=compile_trim,
-        reads=_touched,
-        writes=_touched,
+        reads=touched,
+        writes=touched,
     ),
 )

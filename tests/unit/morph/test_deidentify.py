@@ -313,5 +313,7 @@ def test_p4_planted_identifiers_never_leave(
     except MorphFailed:
         return
     raw = encoded(result, EXPLICIT_VR_LITTLE_ENDIAN)
+    of_nobody = encoded(morphed(patient(), BASIC), EXPLICIT_VR_LITTLE_ENDIAN)
     for told in (family, given_name, number):
-        assert told.encode() not in raw
+        # A name may happen to be a word of what every such object says, as in REMOVED.
+        assert told.encode() not in raw or told.encode() in of_nobody
