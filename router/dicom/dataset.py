@@ -14,7 +14,7 @@ from typing import Final
 
 from router.dicom.charset import UTF_8, is_known
 from router.dicom.elements import Element, ElementReader, Limits, RandomAccess, coding_of
-from router.dicom.identifiers import Dates, Finding, remaining
+from router.dicom.remaining_identifiers import Dates, Finding, remaining
 from router.dicom.nested import Surroundings, resolve_vr
 from router.dicom.originals import encoded_header, originals
 from router.dicom.recode import recode

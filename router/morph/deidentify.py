@@ -5,7 +5,7 @@ a standard attribute; dates, UIDs, private and unknown elements do not. Kept seq
 UIDs follow the keyed mapping of `remap_uids`. The object says what was done to it (PS3.3 C.7.1.1).
 Objects with a name burned in, or of kinds that often have one, fail unless `burned_in: allow` says
 that somebody looked. When all steps of the recipe have run, the encoded header is searched for what
-it must not hold (router.dicom.identifiers), and the object fails rather than leaves.
+it must not hold (router.dicom.remaining_identifiers), and the object fails rather than leaves.
 """
 
 from __future__ import annotations

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from router.analysis.answers import Can
 from router.analysis.example import Laboratory
 from router.analysis.solver import Solver
 from router.config.load import load_texts
+from router.dicom.header import HeaderReader
+from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from router.flow.route import decide
+from router.match.facts import Facts
+from router.model.instance import Source
 from tests.support.configuration import all_plugs
+from tests.unit.match.test_truth_table import encoded
 
 SITE = """\
 version: 1
@@ -152,8 +160,6 @@ CONDITION = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(CONDITION, CONDITION, st.data())
 def test_yes_is_confirmed_and_no_has_no_exception(match, other, data):
-    import json
-
     plan, solver, answer = asked(json.dumps(match), without=(json.dumps(other),))
     laboratory = Laboratory(plan, solver, MORPHS)
     if answer.can is Can.YES:
@@ -173,15 +179,6 @@ def test_yes_is_confirmed_and_no_has_no_exception(match, other, data):
 
 
 def ruled(plan, station, entries):
-    from pydicom.dataset import Dataset
-
-    from router.dicom.header import HeaderReader
-    from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
-    from router.flow.route import decide
-    from router.match.facts import Facts
-    from router.model.instance import Source
-    from tests.unit.match.test_truth_table import encoded
-
     data_set = Dataset()
     for keyword, value in entries.items():
         if value is not None:

@@ -76,8 +76,9 @@ def remaining(
     """The identifiers of the first header (without pixels) that the second still holds.
 
     `kept_tags` are attributes that say nothing of the patient, or were to be kept: their values are
-    not looked for. `dates` says what was promised of them; names, IDs and the birth date may never stay. Dates that
-    were moved may fall on another one of the object, so those are looked for in texts only.
+    not looked for. `dates` says what was promised of them; names, IDs and the birth date may never
+    stay. Dates that were moved may fall on another one of the object, so those are looked for in
+    texts only.
     """
     try:
         before = _read(original, layout, default_character_set)
