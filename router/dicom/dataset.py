@@ -14,10 +14,10 @@ from typing import Final
 
 from router.dicom.charset import UTF_8, is_known
 from router.dicom.elements import Element, ElementReader, Limits, RandomAccess, coding_of
-from router.dicom.remaining_identifiers import Dates, Finding, remaining
 from router.dicom.nested import Surroundings, resolve_vr
 from router.dicom.originals import encoded_header, originals
 from router.dicom.recode import recode
+from router.dicom.remaining_identifiers import Dates, Finding, remaining
 from router.dicom.splice import Piece, pieces_of
 from router.dicom.tags import format_tag
 from router.dicom.transfer_syntax import layout_of
