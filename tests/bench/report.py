@@ -50,7 +50,7 @@ class Report:
             "",
             f"Written by `{self.command}`.",
             "Every figure is a median of interleaved rounds, in one run with the peers.",
-            *("", f"{self.machine()}. The data lay on {file_system(self.folder)}.", ""),
+            *("", f"{machine()}. The data lay on {file_system(self.folder)}.", ""),
             "| who | options |",
             "|---|---|",
             *(f"| {one.name} | {one.options} |" for one in CONTESTANTS),
@@ -88,7 +88,7 @@ class Report:
             {
                 "form": self.form,
                 "command": self.command,
-                "machine": self.machine(),
+                "machine": machine(),
                 "file_system": file_system(self.folder),
                 "floors": self.floors,
                 "extras": self.extras,
@@ -101,17 +101,6 @@ class Report:
             },
             indent=1,
         )  # fmt: skip
-
-    @staticmethod
-    def machine() -> str:
-        """Processors, kernel and interpreter."""
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-        model = names[0] if names else platform.machine()
-        return (
-            f"{os.cpu_count()} × {model}, Linux {platform.release()}, "
-            f"Python {platform.python_version()}"
-        )
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for one in sorted(self.figures, key=lambda figure: figure.cell):
@@ -146,6 +135,17 @@ def _bar_row(bar: Bar) -> str:
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 20 else f"{value:.1f}"
+
+
+def machine() -> str:
+    """Processors, kernel and interpreter."""
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    model = names[0] if names else platform.machine()
+    return (
+        f"{os.cpu_count()} × {model}, Linux {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
 
 
 def file_system(folder: Path) -> str:

@@ -18,7 +18,7 @@ SITE = """\
 version: 1
 router: {name: edge, ae_title: EDGE_A, data_dir: $data_dir}
 listeners:
-  lan: {type: dimse, bind: "127.0.0.1:$port", accept: known_stations$tls}
+  lan: {type: dimse, bind: "127.0.0.1:$port", accept: known_stations$tls$limits}
   admin: {type: http, bind: "127.0.0.1:$http_port", serve: [api, metrics]}
 defaults:
   retry: {first: 1s, factor: 2, max: 10s, give_up: 7d}
@@ -40,11 +40,13 @@ TLS = "tls:\n  lab: {cert: $cert, key: $key, ca: $ca, client_auth: none}\n"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What differs: the rule's modalities and destination, a folder of certificates, more YAML."""
+    """What differs: the rule's modalities and destination, a folder of certificates, limits of the
+    listener, more YAML."""
 
     modalities: str = "CT, MR"
     station: str = "pacs"
     certificates: Path | None = None
+    limits: str = ""
     more: str = ""
 
 
@@ -60,6 +62,7 @@ def router(folder: Path, destination_port: int, variant: Variant) -> Iterator[Ro
         modalities=variant.modalities,
         station=variant.station,
         tls=", tls: lab" if variant.certificates else "",
+        limits=variant.limits and f", limits: {variant.limits}",
     )
     if variant.certificates:
         here = variant.certificates

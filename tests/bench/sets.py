@@ -78,6 +78,14 @@ def build_tiny(folder: Path) -> DataSets:
     return _write(folder, "T", 1, _images("CT", 16, templates=4))
 
 
+def build_sized(folder: Path, total_bytes: int) -> DataSets:
+    """A set of one CT of about this size, at least 16 KB."""
+    if total_bytes > 4 << 20:
+        return _write(folder, f"B{total_bytes}", 1, [_large(total_bytes)])
+    rows = round((total_bytes / 2) ** 0.5)
+    return _write(folder, f"B{total_bytes}", 1, _images("CT", rows, templates=1))
+
+
 def _images(modality: str, rows: int, *, templates: int) -> Iterator[tuple[str, list[bytes]]]:
     for seed in range(templates):
         item = synthetic.instance(

@@ -76,7 +76,7 @@ def operations(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """(name, operation), each to be run any number of times."""
     text = string.Template(SITE).substitute(
         data_dir=folder / "data", port=11112, http_port=8080, destination=11113,
-        marker="x", modalities="CT, MR", station="pacs", tls="",
+        marker="x", modalities="CT, MR", station="pacs", tls="", limits="",
     )  # fmt: skip
     (folder / "data").mkdir()
     plan = loaded(folder / "site", text, base="").plan
