@@ -8,7 +8,6 @@ PatternError for those as for every other mistake, with the character where it l
 from __future__ import annotations
 
 import bisect
-from functools import lru_cache
 from typing import Any
 
 import re2
@@ -27,24 +26,17 @@ class PatternError(ValueError):
 
 
 class Pattern:
-    """A compiled pattern. Safe to share between threads.
+    """A compiled pattern. Safe to share between threads."""
 
-    The instances of a series share their texts, so the last few answers are remembered.
-    """
-
-    __slots__ = ("_capturing", "_recent", "_testing", "text")
+    __slots__ = ("_capturing", "_testing", "text")
 
     def __init__(self, text: str, testing: Any, capturing: Any) -> None:
         self.text = text
         self._testing = testing
         self._capturing = capturing
-        self._recent = lru_cache(maxsize=32)(self._find)
 
     def search(self, subject: str) -> bool:
         """Whether the pattern is found anywhere in the subject."""
-        return self._recent(subject) if len(subject) <= 256 else self._find(subject)
-
-    def _find(self, subject: str) -> bool:
         # Bytes in, because the spans of a str are converted back to characters at some cost.
         return self._testing.search(subject.encode("utf-8", "replace")) is not None
 

@@ -31,7 +31,7 @@ from router.dicom.transfer_syntax import (
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
 from router.dicom.uid_names import uid_for
-from router.match.condition import ConditionProblems, compile_condition
+from router.match.condition import ConditionProblems, Predicates, compile_condition
 from router.model.delivery import Priority
 from router.model.recipe import Recipe
 from router.model.rule import Condition, Refusal, Rule, Send
@@ -59,6 +59,7 @@ class Rules:
         self._stations = stations
         self._operators = {operator.name: operator for operator in context.plugs.operators}
         self._morphs = Morphs(document, context)
+        self._predicates: Predicates = {}
 
     def compile(self) -> tuple[Rule, ...]:
         """All rules, in order."""
@@ -117,7 +118,10 @@ class Rules:
         try:
             match = raw(written) if written is not None and "match" in data else {}
             condition = compile_condition(
-                match, station_names=self._names, operators=self._operators or None
+                match,
+                station_names=self._names,
+                operators=self._operators or None,
+                shared=self._predicates,
             )
         except ConditionProblems as problems:
             for error in problems.problems:

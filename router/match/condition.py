@@ -12,6 +12,7 @@ import difflib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from router.dicom.tags import PathError, parse_path
@@ -35,6 +36,8 @@ BUILT_IN: Final[Mapping[str, Operator]] = {
 COMBINATORS: Final = ("all", "any", "not")
 _PATTERNS: Final = ("glob", "regex")
 _MAX_DEPTH: Final = 32
+# The instances of a series share their values, so the last few answers are worth remembering.
+_RECENT: Final = 8
 
 
 class ConditionProblems(ValueError):
@@ -54,24 +57,31 @@ class _Node:
     needs: frozenset[Path]
 
 
+Predicates = dict[tuple[str, str], _Node]
+
+
 def compile_condition(
     match: Any,
     *,
     station_names: Collection[str],
     at: tuple[Key, ...] = (),
     operators: Mapping[str, Operator] | None = None,
+    shared: Predicates | None = None,
 ) -> Condition:
     """The condition in the plain data of a `match:` mapping; an empty mapping always holds.
 
     `at` is put before the path of each problem. `operators` are those of `router.plugs`, the ones
-    of this package when left out. Raises ConditionProblems with every mistake.
+    of this package when left out. `shared` holds the predicates of conditions compiled before, under
+    the same operators and stations: many rules ask the same, and what is asked together should lie
+    together in the processor's cache. Raises ConditionProblems with every mistake.
     """
-    compiler = _Compiler(station_names, BUILT_IN if operators is None else operators)
+    known = {} if shared is None else shared
+    compiler = _Compiler(station_names, BUILT_IN if operators is None else operators, known)
     node = compiler.mapping(match, at)
     if compiler.problems or node is None:
         raise ConditionProblems(compiler.problems)
     return Condition(
-        spec=json.dumps(match, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+        spec=_canonical(match),
         needs=node.needs,
         test=node.test,
         explain=lambda facts: tuple(node.rows(facts, False, "")),
@@ -81,10 +91,16 @@ def compile_condition(
 class _Compiler:
     """One compilation: gathers problems while it builds nodes; a faulty part gives None."""
 
-    def __init__(self, station_names: Collection[str], operators: Mapping[str, Operator]) -> None:
+    def __init__(
+        self,
+        station_names: Collection[str],
+        operators: Mapping[str, Operator],
+        shared: Predicates,
+    ) -> None:
         self.problems: list[PlugError] = []
         self._station_names = station_names
         self._operators = operators
+        self._shared = shared
 
     def mapping(self, data: Any, at: tuple[Key, ...], depth: int = 0) -> _Node | None:
         """All keys of the mapping hold."""
@@ -109,13 +125,19 @@ class _Compiler:
             return None if node is None else _negation(node)
         if key in COMBINATORS:
             return self._combination(key, value, at, depth)
+        name = key, _canonical(value)
         try:
-            if key in FACTS:
-                return self._fact(FACTS[key], value)
-            return self._attribute(self._path(key), key, value)
+            if name not in self._shared:
+                self._shared[name] = self._predicate(key, value)
         except PlugError as error:
             self._problem(error, at)
             return None
+        return self._shared[name]
+
+    def _predicate(self, key: str, value: Any) -> _Node:
+        if key in FACTS:
+            return self._fact(FACTS[key], value)
+        return self._attribute(self._path(key), key, value)
 
     def _combination(self, key: str, value: Any, at: tuple[Key, ...], depth: int) -> _Node | None:
         if not isinstance(value, list) or not value:
@@ -142,7 +164,7 @@ class _Compiler:
             ) from None
 
     def _attribute(self, path: Path, key: str, value: Any) -> _Node:
-        test = self._test(path, key, value)
+        test = lru_cache(maxsize=_RECENT)(self._test(path, key, value))
         text = path.text
 
         def held(facts: Facts) -> bool:
@@ -226,6 +248,10 @@ class _Compiler:
         except PlugError as error:
             error.path = error.path[1:]
             raise
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _unknown_operator(key: str, name: str, operators: Collection[str]) -> PlugError:

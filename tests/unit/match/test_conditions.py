@@ -9,7 +9,7 @@ import pytest
 
 from router.dicom.tags import keyword_for, vr_for
 from router.dicom.values import Attribute
-from router.match.condition import BUILT_IN, ConditionProblems, compile_condition
+from router.match.condition import BUILT_IN, ConditionProblems, Predicates, compile_condition
 from router.match.facts import Facts
 from router.model.instance import Source
 from router.model.path import Path
@@ -323,3 +323,20 @@ def test_an_operator_of_a_third_party_is_used_by_name() -> None:
 
 def test_the_operators_of_the_folder_are_the_built_in_ones() -> None:
     assert {operator.name: operator for operator in operators()} == BUILT_IN
+
+
+def test_conditions_that_share_predicates_hold_as_they_would_alone() -> None:
+    matches = [
+        {"Modality": "CT", "from": "ct-1"},
+        {"Modality": ["CT"], "not": {"from": "ct-1"}},
+        {"Modality": {"glob": "CT"}},
+        {"Modality": {"regex": "CT"}, "from": ["ct-1", "pacs"]},
+        {"not": {"Modality": "CT"}},
+        {"any": [{"Modality": "MR"}, {"from": "pacs"}]},
+    ]
+    shared: Predicates = {}
+    together = [compile_condition(each, station_names=STATIONS, shared=shared) for each in matches]
+    assert len(shared) == 8  # `Modality: CT` and `from: ct-1` are asked twice
+    for header in (Header(Modality=("CT",)), Header(Modality=("MR",)), Header()):
+        alone = [holds(each, header=header) for each in matches]
+        assert [condition.test(facts(header=header)) for condition in together] == alone
