@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 SIDE_BY_SIDE := -n 2 --dist worksteal
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test integration faults fuzz bench growth crash-long docs peers
+.PHONY: help setup demo check test integration faults fuzz bench growth profile crash-long docs peers
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ bench: .venv/.installed-test peers ## figures beside those of the peers
 
 growth: .venv/.installed-test ## how cost grows with size, associations, rules, stations, backlog
 	@$(PYTHON) -m tests.bench.growth $(ARGS)
+
+profile: .venv/.installed-test ## where the time goes, by function, beside a running router
+	@$(PYTHON) -m tests.bench.profile
 
 docs: .venv/.installed-test ## writes the generated schema and documents
 	@$(PYTHON) -m tests.support.write_docs $(ARGS)

@@ -24,7 +24,9 @@ from router.store.sealed import CHUNK_BYTES, ENVELOPE, LAST, MORE, TAG_BYTES, Ch
 
 WHOLE_BYTES: Final = 2 * 1024 * 1024
 _SEALED_CHUNK: Final = CHUNK_BYTES + TAG_BYTES
-_MAX_SPARE: Final = 32
+# A batch of a DICOMweb station has many small records open at once; buffers that held a large one
+# keep its pages, so fewer of those are kept.
+_MAX_SPARE, _MAX_SPARE_LARGE, _SMALL_BYTES = 128, 32, 256 * 1024
 
 
 class ReadBuffers:
@@ -168,7 +170,8 @@ class StoredRecord:
             self._on_close = None
             if self._direct is not None and self._direct >= 0:
                 os.close(self._direct)
-            if len(self._spare) < _MAX_SPARE:
+            most = _MAX_SPARE if self.length <= _SMALL_BYTES else _MAX_SPARE_LARGE
+            if len(self._spare) < most:
                 self._spare.append(self._buffers)
 
     def _chunk(self, index: int) -> memoryview:
