@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 import router.match
 import router.morph
 import router.peers
+from router.config.plugged import Plugs
 from router.model.plug import Morph, Operator, StationKind
 
 GROUP: Final = "dicom_router.plugs"
@@ -28,6 +29,11 @@ _Kind = TypeVar("_Kind", Operator, Morph, StationKind)
 
 class PlugConflict(ValueError):
     """Two plugs of one kind have the same name, or an installed package brings no plugs."""
+
+
+def all_plugs() -> Plugs:
+    """Every plug of this installation. Raises PlugConflict."""
+    return Plugs(operators(), morphs(), station_kinds())
 
 
 def operators() -> tuple[Operator, ...]:

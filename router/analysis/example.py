@@ -20,8 +20,8 @@ from router.dicom.tags import parse_path
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
 from router.dicom.values import Value
 from router.errors import BadDataset, MorphFailed
-from router.flow.explain import Subject, context_of, facts_of
-from router.flow.route import decide
+from router.flow.explain import Subject, routed_as
+from router.flow.received import ReceiveHooks, context_of
 from router.match.named_facts import FACTS, WEEKDAYS
 from router.model.instance import Source
 from router.model.path import ALL_ITEMS, Path
@@ -31,6 +31,7 @@ from router.model.problem import Example
 from router.model.recipe import Recipe
 from router.model.rule import Decision
 from router.morph.apply import compile_recipe
+from router.morph.context import EXAMPLE_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Laboratory:
         self._plan = plan
         self._solver = solver
         self._morphs = morphs
+        self._hooks = ReceiveHooks(morphs)
 
     def specimen(
         self,
@@ -98,7 +100,7 @@ class Laboratory:
     def decide(self, specimen: Specimen) -> Decision | None:
         """What the engine decides; None when it would not accept the data set."""
         try:
-            return decide(self._plan, facts_of(self._plan, specimen.subject))
+            return routed_as(self._plan, specimen.subject, self._hooks).decision
         except BadDataset:
             return None
 
@@ -109,7 +111,9 @@ class Laboratory:
         edit = compile_recipe(recipe, self._morphs)
         data_set = self._editable(specimen)
         try:
-            edit(data_set, context_of(self._plan, specimen.subject))
+            subject = specimen.subject
+            context = context_of(self._plan, subject.source, subject.received_at, EXAMPLE_KEY)
+            edit(data_set, context)
             return replace(specimen, data_set=written(data_set, access(specimen.data_set)))
         except (MorphFailed, BadDataset):
             return None

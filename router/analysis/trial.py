@@ -19,8 +19,8 @@ from router.dicom.tags import parse_path
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from router.dicom.wanted import SOP_CLASS_UID
 from router.errors import BadDataset, MorphFailed
-from router.flow.explain import Subject, context_of, facts_of
-from router.flow.route import decide
+from router.flow.explain import Subject, routed_as
+from router.flow.received import ReceiveHooks, assumed_character_set, context_of
 from router.match.condition import compile_condition
 from router.match.facts import Facts
 from router.match.named_facts import WEEKDAYS
@@ -29,6 +29,7 @@ from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.rule import Decision, Owed
 from router.morph.apply import compile_recipe
+from router.morph.context import EXAMPLE_KEY
 
 _NOON: Final = "12:00"
 
@@ -55,6 +56,7 @@ class Trial:
 
     def __init__(self, morphs: Mapping[str, Morph]) -> None:
         self._morphs = morphs
+        self._hooks = ReceiveHooks(morphs)
 
     def run(self, plan: Plan, case: Case, coverage: Coverage | None = None) -> Result:
         """Run one test. Never raises for what a test says."""
@@ -67,10 +69,10 @@ class Trial:
 
     def _failures(self, plan: Plan, case: Case, coverage: Coverage | None) -> list[str]:
         instance = _instance(plan, case)
-        facts = facts_of(plan, instance)
-        decision = decide(plan, facts)
-        if coverage is not None:
-            _cover(plan, facts, decision, coverage)
+        routed = routed_as(plan, instance, self._hooks)
+        decision = routed.decision
+        if coverage is not None and routed.facts is not None:
+            _cover(plan, routed.facts, decision, coverage)
         expect = case.expect
         failures = _about_decision(expect, decision)
         sent = {owed.station: owed for owed in decision.owed}
@@ -99,10 +101,22 @@ class Trial:
         return False
 
     def _sent(self, plan: Plan, instance: Subject, owed: Owed) -> EditableDataSet:
-        data_set = EditableDataSet(instance.read, instance.length, instance.transfer_syntax_uid)
-        compile_recipe(owed.recipe, self._morphs)(data_set, context_of(plan, instance))
+        character_set = assumed_character_set(plan, instance.source)
+        data_set = EditableDataSet(
+            instance.read,
+            instance.length,
+            instance.transfer_syntax_uid,
+            default_character_set=character_set,
+        )
+        context = context_of(plan, instance.source, instance.received_at, EXAMPLE_KEY)
+        compile_recipe(owed.recipe, self._morphs)(data_set, context)
         sent = written(data_set, instance.read)
-        return EditableDataSet(access(sent), len(sent), instance.transfer_syntax_uid)
+        return EditableDataSet(
+            access(sent),
+            len(sent),
+            instance.transfer_syntax_uid,
+            default_character_set=character_set,
+        )
 
 
 def _instance(plan: Plan, case: Case) -> Subject:

@@ -15,11 +15,11 @@ from router.cli.common import (
     emit_json,
     format_option,
 )
-from router.cli.plan import all_plugs
 from router.config.load import load
 from router.config.problems import as_json
 from router.config.schema import schema_text
 from router.installed import example_files
+from router.plugs import all_plugs
 
 
 @click.command()

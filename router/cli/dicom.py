@@ -19,17 +19,16 @@ from router.clock import Clock
 from router.config.suggest import did_you_mean
 from router.errors import BadDataset
 from router.flow.hand_in import Errand, hand_in
+from router.flow.received import receive_recipe
 from router.model.delivery import Priority
 from router.model.plan import Plan
 from router.model.recipe import Recipe
-from router.model.rule import Owed
 from router.model.station import Station
 from router.peers.peer import PeerContext
 from router.plugs import station_kinds
 from router.serve.places import Places
 from router.serve.secrets import read_secret
 from router.serve.stores import open_journal
-from router.store.ledger import SEND_PREFIX
 
 
 @click.command()
@@ -97,7 +96,12 @@ def send(
     if not known.send:
         raise click.ClickException(f"station {station} has send: false; nothing was queued")
     errand = Errand(
-        getpass.getuser(), station, Priority.of(priority), plan.router.ae_title, plan.digest
+        getpass.getuser(),
+        station,
+        known.hooks.send,
+        Priority.of(priority),
+        plan.router.ae_title,
+        plan.digest,
     )
     failed: list[tuple[Path, str]] = []
     if study:
@@ -142,9 +146,14 @@ def _send_study(plan: Plan, study_instance_uid: str, errand: Errand) -> int:
     held = read_ledger(plan).instances_of_study(study_instance_uid)
     if not held:
         raise click.ClickException(f"no instance of study {study_instance_uid} is held here")
+    by_recipe: dict[Recipe, list[int]] = {}
+    for stored in held:
+        by_recipe.setdefault(receive_recipe(plan, stored.instance.source), []).append(
+            stored.instance_id
+        )
     ledger = write_ledger(plan)
-    owed = Owed(errand.station, Recipe.of(()), errand.priority, f"{SEND_PREFIX}{errand.requester}")
-    ledger.send([stored.instance_id for stored in held], owed, Clock().now())
+    for recipe, instance_ids in by_recipe.items():
+        ledger.send(instance_ids, errand.owed(recipe), Clock().now())
     ledger.close()
     return len(held)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from router.flow.explain import explain as explain_instance
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.rule import Decision
+from router.morph.apply import Change
 from router.morph.context import EXAMPLE_KEY
 from router.plugs import morphs
 from router.serve.mapping import mapping_key
@@ -94,6 +96,8 @@ def outcome(decision: Decision) -> str:
 def _as_json(told: Explanation) -> dict[str, Any]:
     return {
         "outcome": outcome(told.decision),
+        "failure": told.failure or None,
+        "received": [_change(change) for change in told.received],
         "rules": [
             {
                 "name": rule.name,
@@ -112,23 +116,35 @@ def _as_json(told: Explanation) -> dict[str, Any]:
                 "priority": one.owed.priority.word,
                 "recipe": one.owed.recipe.digest,
                 "failure": one.failure or None,
-                "changes": [
-                    {
-                        "tag": change.tag,
-                        "keyword": change.keyword,
-                        "before": change.before,
-                        "after": change.after,
-                    }
-                    for change in one.changes
-                ],
+                "changes": [_change(change) for change in one.changes],
             }
             for one in told.owed
         ],
     }
 
 
+def _change(change: Change) -> dict[str, str]:
+    return {
+        "tag": change.tag,
+        "keyword": change.keyword,
+        "before": change.before,
+        "after": change.after,
+    }
+
+
+def _lines(changes: Iterable[Change]) -> list[str]:
+    return [
+        f"    {change.tag} {change.keyword}  {_shown(change.before)} → {_shown(change.after)}"
+        for change in changes
+    ]
+
+
 def _as_text(told: Explanation) -> str:
     lines: list[str] = []
+    if told.failure:
+        lines.append(f"its station's morph on receive fails: {told.failure}")
+    if told.received:
+        lines += ["on receive, before the rules:", *_lines(told.received)]
     for rule in told.rules:
         lines.append(f"{rule.name}   {'MATCH' if rule.matched else 'no match'}")
         lines += [
@@ -139,10 +155,7 @@ def _as_text(told: Explanation) -> str:
         lines.append(f"→ {one.owed.station}   priority {one.owed.priority.word}   {one.owed.rule}")
         if one.failure:
             lines.append(f"    quarantined, nothing is sent: {one.failure}")
-        lines += [
-            f"    {change.tag} {change.keyword}  {_shown(change.before)} → {_shown(change.after)}"
-            for change in one.changes
-        ]
+        lines += _lines(one.changes)
     if not told.owed:
         lines.append(f"→ nowhere: {outcome(told.decision)}")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,17 @@ from router.dicom.json_model import to_json
 from router.dicom.keys import name_of, parse_keys, text_of
 from router.dicom.tags import PathError
 from router.errors import RouterError
+from router.flow.querying import Change, asked, identifier_hook
+from router.flow.received import context_of
+from router.model.instance import Source
+from router.model.plan import Plan
 from router.model.query import UNIQUE_KEYS, DataElement, Ending, Identifier, Level, Query
 from router.model.station import Station
+from router.morph.context import EXAMPLE_KEY
 from router.peers.peer import PeerContext
 from router.peers.search import Searchable
-from router.plugs import station_kinds
+from router.plugs import morphs, station_kinds
+from router.serve.mapping import mapping_key
 from router.serve.secrets import read_secret
 
 _LEVELS: Final[dict[str, Level]] = {"study": "STUDY", "series": "SERIES", "image": "IMAGE"}
@@ -89,18 +96,19 @@ def find(
         tls=plan.tls,
     )
     query = Query(wanted, {**shown, **named}, limit, timeout)
+    ask, told = _hooks(plan, known)
     failure = ""
     found: list[Identifier] = []
     with interrupt() as interrupted:
         peer = _searchable(known, context)
-        search = peer.find(query, interrupted.is_set)
         try:
-            found.extend(search)
+            search = peer.find(asked(query, ask), interrupted.is_set)
+            found.extend(map(told, search))
         except RouterError as error:
             failure = str(error)
         finally:
             peer.close()
-    ending = search.ending if not failure else Ending(True, failure)
+    ending = Ending(True, failure) if failure else search.ending
     reported = sorted(tag for tag in ending.unsupported if tag in named)
     if form == "json":
         emit_json(
@@ -125,6 +133,17 @@ def _parsed(keys: tuple[str, ...]) -> dict[int, DataElement]:
     except PathError as error:
         hint = f"; did you mean {error.hint}?" if error.hint else ""
         raise click.UsageError(f"{error}{hint}") from error
+
+
+def _hooks(plan: Plan, station: Station) -> tuple[Change, Change]:
+    """What is done to the keys we send, and to the answers that come."""
+    source = Source("find", "", plan.router.ae_title, station.host, station.name)
+    context = context_of(plan, source, time.time(), mapping_key(plan, make=False) or EXAMPLE_KEY)
+    known = {morph.name: morph for morph in morphs()}
+    return (
+        identifier_hook(station.hooks.find_request, known, context),
+        identifier_hook(station.hooks.find_response, known, context),
+    )
 
 
 def _searchable(station: Station, context: PeerContext) -> Searchable:

@@ -12,17 +12,11 @@ import click
 from router.cli.common import EXIT_FAILED
 from router.clock import Clock
 from router.config.load import Loaded, load
-from router.config.plugged import Plugs
 from router.model.plan import Plan
-from router.plugs import morphs, operators, station_kinds
+from router.plugs import all_plugs
 from router.serve.places import Places
 from router.serve.stores import open_ledger
 from router.store.sqlite_ledger import SqliteLedger
-
-
-def all_plugs() -> Plugs:
-    """Every plug this installation has."""
-    return Plugs(operators(), morphs(), station_kinds())
 
 
 def load_folder(folder: Path) -> Loaded:

@@ -12,11 +12,12 @@ import click
 from router.analysis.mutants import mutants
 from router.analysis.trial import Coverage, Result, Trial
 from router.cli.common import EXIT_FAILED, config_folder, config_option, emit_json, format_option
-from router.cli.plan import all_plugs, plan_or_exit
+from router.cli.plan import plan_or_exit
 from router.config.cases import Case, read_cases
 from router.config.problems import render_all
 from router.config.report import Report
 from router.model.plan import Plan
+from router.plugs import all_plugs
 
 MUTATION_SECONDS = 120.0
 

@@ -10,10 +10,11 @@ from typing import Literal
 import click
 
 from router.cli.common import EXIT_FAILED, EXIT_PENDING, config_folder, config_option, fail_text
-from router.cli.plan import all_plugs, load_folder, read_ledger
+from router.cli.plan import load_folder, read_ledger
 from router.config import last_good
 from router.config.load import Loaded
 from router.model.plan import Plan
+from router.plugs import all_plugs
 from router.serve.generations import Followed
 from router.serve.run import run as run_router
 from router.telemetry.log import Log, open_log

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from router.config import compile_listeners, compile_router, compile_stations, lint
+from router.config.compile_morphs import Morphs
 from router.config.compile_rules import Rules
 from router.config.context import Context
 from router.config.nodes import Mapping, plain, raw
@@ -22,8 +23,9 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
     router = compile_router.settings(document, context)
     tls = compile_router.tls_profiles(document, context)
     listeners = compile_listeners.listeners(document, context, router, tls)
-    stations = compile_stations.stations(document, context, tls)
-    rules = Rules(document, context, stations).compile()
+    morphs = Morphs(document, context)
+    stations = compile_stations.stations(document, context, tls, morphs)
+    rules = Rules(document, context, stations, morphs).compile()
     store = compile_router.store(document, context)
     if context.report.has_errors or router is None:
         return None

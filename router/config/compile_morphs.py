@@ -34,7 +34,7 @@ class Morphs:
 
     def __init__(self, document: Mapping, context: Context) -> None:
         self._context = context
-        self._known = {morph.name: morph for morph in context.plugs.morphs}
+        self._known = {morph.name: morph for morph in context.plugs.steps}
         self._lists = document.get("morphs")
         self._done: dict[str, tuple[Step, ...]] = {}
         self._open: list[str] = []

@@ -49,7 +49,11 @@ class Rules:
     """Compiles the rules of one document against its stations."""
 
     def __init__(
-        self, document: Mapping, context: Context, stations: AnyMapping[str, Station]
+        self,
+        document: Mapping,
+        context: Context,
+        stations: AnyMapping[str, Station],
+        morphs: Morphs,
     ) -> None:
         self._context = context
         self._rules = document.get("rules")
@@ -58,7 +62,7 @@ class Rules:
         self._names = tuple(written.entries) if isinstance(written, Mapping) else ()
         self._stations = stations
         self._operators = {operator.name: operator for operator in context.plugs.operators}
-        self._morphs = Morphs(document, context)
+        self._morphs = morphs
         self._predicates: Predicates = {}
 
     def compile(self) -> tuple[Rule, ...]:
@@ -152,7 +156,7 @@ class Rules:
     def _send(self, node: Node, steps: tuple[Step, ...], path: tuple[PathPart, ...]) -> Send | None:
         if isinstance(node, Scalar):
             station = self._destination(node, path)
-            return None if station is None else Send(station, Recipe.of(steps))
+            return None if station is None else Send(station, self._recipe(steps, station))
         data = self._context.shapes.check(
             node, shapes_rules.ROUTE_ENTRY, path, data=raw_rule(node)
         ).data
@@ -171,12 +175,18 @@ class Rules:
             return None
         return Send(
             station=station,
-            recipe=Recipe.of(steps),
+            recipe=self._recipe(steps, station),
             priority=Priority.of(data.get("priority", "medium")),
             when=data.get("when", "instance"),
             idle_seconds=units.seconds(data["idle"]) if "idle" in data else 30.0,
             transfer_syntax_uid=syntax,
         )
+
+    def _recipe(self, steps: tuple[Step, ...], name: str) -> Recipe:
+        """The steps of rule and route, then those of the station they lead to."""
+        recipe = Recipe.of(steps)
+        station = self._stations.get(name)
+        return recipe if station is None else recipe.then(station.hooks.send)
 
     def _target(
         self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]

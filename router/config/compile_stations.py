@@ -8,6 +8,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from router.config import compile_router, shapes_router, shapes_stations, units
+from router.config.compile_hooks import hooks
+from router.config.compile_morphs import Morphs
 from router.config.context import Context
 from router.config.nodes import Entry, Mapping, Node, PathPart, node_at, place_at, show_path
 from router.config.references import check_tls_name, is_loopback, kind_of, named
@@ -17,6 +19,7 @@ from router.model.station import (
     Basic,
     Bearer,
     Heartbeat,
+    Hooks,
     Limits,
     OAuth,
     Retry,
@@ -25,12 +28,12 @@ from router.model.station import (
 )
 
 _FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
-_NOT_ACTED_UPON: Final = ("query_retrieve", "archive_server", "iocm", "issuer_of_patient_id")
+_NOT_ACTED_UPON: Final = ("query_retrieve", "archive_server", "iocm")
 _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
 
 
 def stations(
-    document: Mapping, context: Context, tls: AnyMapping[str, TlsProfile]
+    document: Mapping, context: Context, tls: AnyMapping[str, TlsProfile], morphs: Morphs
 ) -> dict[str, Station]:
     """Section `stations`, with every station whose kind is known."""
     beat, retry = _defaults(document, context)
@@ -46,7 +49,7 @@ def stations(
         if not checked.is_fine:
             context.faulty.add(("stations", name))
         check_tls_name(data.get("tls"), tls, entry.value, path, context)
-        _refuse_later_keys(data, entry, path, context)
+        _warn_of_later_keys(data, entry, path, context)
         if kind == "dicom" and checked.is_fine:
             _check_reachable(data, entry, path, context)
         if kind == "dicomweb":
@@ -54,7 +57,8 @@ def stations(
         auth = _auth(data, entry.value, path, context) if "auth" in data else None
         if isinstance(auth, OAuth):
             _check_url(auth.token_url, ("auth", "token_url"), data, entry, path, context)
-        found[name] = _station(name, kind, data, context, (beat, retry, auth), entry)
+        acts = hooks(kind, data, entry, morphs, path, context)
+        found[name] = _station(name, kind, data, context, (beat, retry, auth, acts), entry)
     return found
 
 
@@ -72,10 +76,10 @@ def _station(
     kind: str,
     data: AnyMapping[str, Any],
     context: Context,
-    parts: tuple[Heartbeat, Retry, Auth | None],
+    parts: tuple[Heartbeat, Retry, Auth | None, Hooks],
     entry: Entry,
 ) -> Station:
-    beat, retry, auth = parts
+    beat, retry, auth, acts = parts
     beat = compile_router.heartbeat(data.get("heartbeat", {}), beat)
     if kind == "dicom" and not data.get("port"):
         beat = Heartbeat(False, beat.every_seconds, beat.timeout_seconds)
@@ -101,6 +105,7 @@ def _station(
         heartbeat=beat,
         retry=compile_router.retry(data.get("retry", {}), retry),
         limits=_limits(data.get("limits", {})),
+        hooks=acts,
         place=entry.key.place,
     )
 
@@ -175,23 +180,10 @@ def _check_url(
     context.error("DR209", message, node, (*path, *below), hint)
 
 
-def _refuse_later_keys(
+def _warn_of_later_keys(
     data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
 ) -> None:
-    """What would change bytes or privacy is refused while it is not done; the rest is said."""
-
-    def place(*below: str) -> Any:
-        return place_at(entry.value, below, at_key=True)
-
-    for key, wrong in (
-        ("morph", bool(data.get("morph"))),
-        ("original_patient_id", data.get("original_patient_id", False)),
-    ):
-        if wrong:
-            message = f"'{key}' of a station is not supported by this version"
-            hint = "morph in the rule or in its route instead" if key == "morph" else ""
-            shown = show_path((*path, key))
-            context.report.error("DR290", message, place(key), path=shown, hint=hint)
+    """Where the router does less than was written, that is said."""
     limits = data.get("limits", {})
     harmless = [(key,) for key in _NOT_ACTED_UPON if data.get(key)]
     below: list[tuple[str, ...]] = [
@@ -204,7 +196,8 @@ def _refuse_later_keys(
             message = (
                 "`find` and `retrieve` ask the station, but what it asks of us is not answered yet"
             )
-        context.report.warn("DR390", message, place(*keys), path=show_path((*path, *keys)))
+        place = place_at(entry.value, keys, at_key=True)
+        context.report.warn("DR390", message, place, path=show_path((*path, *keys)))
 
 
 def _auth(

@@ -1,4 +1,6 @@
-"""Advice that needs no thought: rules that do nothing, one peer described twice (DR311, DR315).
+"""Advice that needs no thought: a rule that does nothing, a peer twice, a wish in vain.
+
+DR311, DR315, DR326.
 
 What takes conditions apart is `router.analysis`.
 """
@@ -21,6 +23,22 @@ def advise(rules: Iterable[Rule], stations: Mapping[str, Station], report: Repor
             hint = "give it route, discard or refuse"
             report.warn("DR311", message, rule.place or Place("", 1, 1), hint=hint)
     _same_peer(stations, report)
+    _original_ids(rules, stations, report)
+
+
+def _original_ids(rules: Iterable[Rule], stations: Mapping[str, Station], report: Report) -> None:
+    for rule in rules:
+        for send in rule.sends:
+            station = stations.get(send.station)
+            if station is None or not station.original_patient_id:
+                continue
+            if any(name == "deidentify" for name, _ in send.recipe.unpacked()):
+                message = (
+                    f"'{send.station}' has original_patient_id, and rule '{rule.name}' de-identifies "
+                    "what it gets"
+                )
+                hint = "de-identification wins: it does not get the original Patient ID"
+                report.warn("DR326", message, rule.place or Place("", 1, 1), hint=hint)
 
 
 def _same_peer(stations: Mapping[str, Station], report: Report) -> None:

@@ -17,3 +17,8 @@ class Plugs:
     operators: tuple[Operator, ...] = ()
     morphs: tuple[Morph, ...] = ()
     station_kinds: tuple[StationKind, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Morph, ...]:
+        """The morphs people may write."""
+        return tuple(morph for morph in self.morphs if morph.is_offered)

@@ -166,7 +166,7 @@ def schema(plugs: Plugs) -> dict[str, Any]:
             "route": _with_items(shapes_rules.RULE["properties"]["route"], entry),
         },
     )
-    kinds = stations(plugs.station_kinds)
+    kinds = {name: _with_steps(kind) for name, kind in stations(plugs.station_kinds).items()}
     dicomweb = _with(kinds["dicomweb"], {"auth": _alternatives(AUTH, None, "How we authenticate.")})
     sections: dict[str, Fragment] = {
         "version": shapes_router.VERSION,
@@ -191,7 +191,7 @@ def schema(plugs: Plugs) -> dict[str, Any]:
             "listener": _alternatives(shapes_router.LISTENERS, None, "Where we accept."),
             "station": _alternatives({**kinds, "dicomweb": dicomweb}, "dicom", "A remote."),
             "condition": shapes_rules.condition(plugs.operators),
-            "steps": shapes_rules.steps(plugs.morphs),
+            "steps": shapes_rules.steps(plugs.steps),
         },
     }
 
@@ -244,6 +244,18 @@ def _words(error: ValidationError, node: Node | None, path: tuple[PathPart, ...]
 
 def _with(fragment: Fragment, properties: dict[str, Fragment]) -> Fragment:
     return {**fragment, "properties": {**fragment["properties"], **properties}}
+
+
+def _with_steps(kind: Fragment) -> Fragment:
+    """A kind of station whose hooks are lists of steps."""
+    hooks = kind["properties"].get("morph")
+    if hooks is None:
+        return kind
+    steps = {
+        name: {"$ref": "#/definitions/steps", "description": hook["description"]}
+        for name, hook in hooks["properties"].items()
+    }
+    return _with(kind, {"morph": _with(hooks, steps)})
 
 
 def _with_items(fragment: Fragment, entry: Fragment) -> Fragment:

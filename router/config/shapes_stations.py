@@ -104,18 +104,15 @@ AUTH: Final[dict[str, Fragment]] = {
         ("type", "username", "password"),
     ),
 }
-MORPH_HOOKS: Final = (
-    "receive",
-    "send",
-    "find_request",
-    "find_response",
-    "retrieve_request",
-    "retrieve_response",
-)
-_HOOKS: Final = shapes.mapping(
-    "Morphs on everything that passes this station, by direction.",
-    {name: {"type": "array", "description": f"Steps on {name}."} for name in MORPH_HOOKS},
-)
+HOOKS: Final[dict[str, str]] = {
+    "receive": "Changes to what comes from it, before the rules see it.",
+    "send": "Changes to what goes to it, behind the morphs of rule and route.",
+    "find_request": "Changes to the keys of a query before it goes to the station.",
+    "find_response": "Changes to each answer of the station to a query.",
+    "retrieve_request": "Changes to what is asked of it in a retrieval.",
+    "retrieve_response": "Changes to what it gives in a retrieval.",
+}
+DIMSE_HOOKS: Final = ("receive", "send", "find_request", "find_response")
 
 
 def stations(kinds: Iterable[StationKind] = ()) -> dict[str, Fragment]:
@@ -142,6 +139,13 @@ def _built_in(kind: str) -> Fragment:
     path = shapes.path("The folder.", examples=["/srv/reading-room"])
     limits = shapes.mapping("What it may be asked to carry at once.", {"hours": _LIMITS["hours"]})
     return _kind(kind, _SUMMARIES[kind], {"path": path, "limits": limits}, ("type", "path"))
+
+
+def _hooks(names: Iterable[str]) -> Fragment:
+    return shapes.mapping(
+        "Changes to everything that passes this station, by direction.",
+        {name: {"type": ["array", "string"], "description": HOOKS[name]} for name in names},
+    )
 
 
 def _kind(
@@ -181,7 +185,7 @@ def _dicom() -> dict[str, Fragment]:
         "character_set": _CHARACTER_SET,
         "issuer_of_patient_id": _ISSUER,
         "limits": shapes.mapping("What it may be asked to carry at once.", limits),
-        "morph": _HOOKS,
+        "morph": _hooks(DIMSE_HOOKS),
     }
 
 
@@ -215,5 +219,5 @@ def _dicomweb() -> dict[str, Fragment]:
         "character_set": _CHARACTER_SET,
         "issuer_of_patient_id": _ISSUER,
         "limits": shapes.mapping("What it may be asked to carry at once.", limits),
-        "morph": _HOOKS,
+        "morph": _hooks(HOOKS),
     }

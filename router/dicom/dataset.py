@@ -15,7 +15,7 @@ from typing import Final
 from router.dicom.charset import UTF_8, is_known
 from router.dicom.elements import Element, ElementReader, Limits, RandomAccess, coding_of
 from router.dicom.nested import Surroundings, resolve_vr
-from router.dicom.originals import encoded_header, originals
+from router.dicom.originals import encoded_header, originals, restore
 from router.dicom.recode import recode
 from router.dicom.remaining_identifiers import Dates, Finding, remaining
 from router.dicom.splice import Piece, pieces_of
@@ -211,6 +211,11 @@ class EditableDataSet:
         """(tag, VR, bytes) as they came, of what edits changed or removed at the top, in order."""
         with _as_morph_failure():
             return originals(self._top, self._length)
+
+    def restore(self, tags: Collection[int]) -> None:
+        """Give attributes at the top back what they had when the object came; absent ones go."""
+        with _as_morph_failure():
+            restore(self._top, self._length, tags, self._default)
 
     def put_raw(self, path: Path, elements: Sequence[tuple[int, str, bytes]]) -> None:
         """Put elements, as bytes in the coding of the object, into the item a path ends in."""

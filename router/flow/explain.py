@@ -12,17 +12,23 @@ from dataclasses import dataclass
 from router.dicom.dataset import EditableDataSet
 from router.dicom.elements import RandomAccess
 from router.dicom.header import HeaderReader
-from router.dicom.inflate import InflatedAccess
-from router.dicom.transfer_syntax import layout_of
 from router.errors import BadDataset, MorphFailed
-from router.flow.intake import assumed_character_set
+from router.flow.received import (
+    ReceiveHooks,
+    assumed_character_set,
+    context_of,
+    plain,
+    receive_recipe,
+)
 from router.flow.route import decide
-from router.match.facts import Facts
+from router.match.facts import Facts, Header
+from router.model.delivery import Disposition
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.plug import Morph
+from router.model.recipe import Recipe
 from router.model.rule import Decision, Owed
-from router.morph.apply import Change, MorphContext, describe_changes
+from router.morph.apply import Change, describe_changes
 from router.morph.context import EXAMPLE_KEY
 
 READ_BYTES = 1024 * 1024
@@ -48,11 +54,17 @@ class OwedTold:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What would happen to the instance."""
+    """What would happen to the instance.
+
+    `received` is what the receive hook of its station changes before the rules see it, `failure` why
+    that hook cannot be applied: the instance is quarantined then, and no rule is asked.
+    """
 
     decision: Decision
     rules: tuple[RuleTold, ...]
     owed: tuple[OwedTold, ...]
+    received: tuple[Change, ...] = ()
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +86,45 @@ def explain(
 
     Raises BadDataset when the data set would be refused.
     """
-    facts = facts_of(plan, subject)
-    decision = decide(plan, facts)
+    routed = routed_as(plan, subject, ReceiveHooks(morphs, mapping_key))
+    decision, facts = routed.decision, routed.facts
+    if facts is None:
+        return Explanation(decision, (), (), failure=routed.failure)
     told: list[RuleTold] = []
     for rule in plan.rules:
         matched = rule.name in decision.rules
         told.append(RuleTold(rule.name, matched, rule.condition.explain(facts)))
         if matched and (rule.final or rule.refuse is not None):
             break
-    owed = tuple(_told(plan, subject, one, morphs, mapping_key) for one in decision.owed)
-    return Explanation(decision, tuple(told), owed)
+    first = receive_recipe(plan, subject.source)
+    received, _ = _changes(plan, subject, first, morphs, mapping_key)
+    owed = tuple(
+        OwedTold(one, *_changes(plan, subject, one.recipe, morphs, mapping_key))
+        for one in decision.owed
+    )
+    return Explanation(decision, tuple(told), owed, received)
 
 
-def facts_of(plan: Plan, subject: Subject) -> Facts:
-    """The facts the rules see, read as an arriving instance is read. Raises BadDataset."""
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A decision and the facts it was made of; without facts, why the receive hook failed."""
+
+    decision: Decision
+    facts: Facts | None
+    failure: str = ""
+
+
+def routed_as(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Routed:
+    """What would be decided. Raises BadDataset when the data set would be refused."""
+    try:
+        facts = _facts_of(plan, subject, hooks)
+    except MorphFailed as error:
+        return Routed(Decision(Disposition.QUARANTINED, (), ()), None, str(error))
+    return Routed(decide(plan, facts), facts)
+
+
+def _facts_of(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Facts:
+    """The facts the rules see, read as an arriving instance is read."""
     reader = HeaderReader(
         subject.transfer_syntax_uid,
         plan.needs,
@@ -96,8 +133,14 @@ def facts_of(plan: Plan, subject: Subject) -> Facts:
     for offset in range(0, subject.length, READ_BYTES):
         reader.feed(subject.read(offset, min(READ_BYTES, subject.length - offset)))
     reader.finish()
+    header: Header = reader
+    if not receive_recipe(plan, subject.source).is_empty:
+        octets = subject.read, subject.length
+        header = hooks.header(
+            plan, subject.source, subject.received_at, subject.transfer_syntax_uid, octets
+        )
     return Facts(
-        header=reader,
+        header=header,
         source=subject.source,
         transfer_syntax_uid=subject.transfer_syntax_uid,
         sop_class_uid=subject.sop_class_uid,
@@ -106,37 +149,23 @@ def facts_of(plan: Plan, subject: Subject) -> Facts:
     )
 
 
-def context_of(plan: Plan, subject: Subject, mapping_key: bytes = EXAMPLE_KEY) -> MorphContext:
-    """What recipes may know of the instance and of us."""
-    return MorphContext(
-        source=subject.source,
-        received_at=subject.received_at,
-        router_name=plan.router.name,
-        organization=plan.router.organization,
-        mapping_key=mapping_key,
-    )
-
-
-def _told(
-    plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph], mapping_key: bytes
-) -> OwedTold:
-    if owed.recipe.is_empty:
-        return OwedTold(owed, ())
-    context = context_of(plan, subject, mapping_key)
+def _changes(
+    plan: Plan,
+    subject: Subject,
+    recipe: Recipe,
+    morphs: Mapping[str, Morph],
+    mapping_key: bytes,
+) -> tuple[tuple[Change, ...], str]:
+    """What a recipe changes, or why it fails."""
+    if recipe.is_empty:
+        return (), ""
+    context = context_of(plan, subject.source, subject.received_at, mapping_key)
     try:
         data_set = EditableDataSet(
-            *_inflated(subject),
+            *plain((subject.read, subject.length), subject.transfer_syntax_uid),
             subject.transfer_syntax_uid,
             default_character_set=assumed_character_set(plan, subject.source),
         )
-        return OwedTold(owed, describe_changes(owed.recipe, morphs, data_set, context))
+        return describe_changes(recipe, morphs, data_set, context), ""
     except (MorphFailed, BadDataset) as error:
-        return OwedTold(owed, (), str(error))
-
-
-def _inflated(subject: Subject) -> tuple[RandomAccess, int]:
-    """The plain bytes and their length; a deflated data set is read inflated, bounded."""
-    if not layout_of(subject.transfer_syntax_uid).deflated:
-        return subject.read, subject.length
-    access = InflatedAccess(subject.read, subject.length)
-    return access, access.measure()
+        return (), str(error)

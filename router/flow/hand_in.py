@@ -28,7 +28,7 @@ from router.flow.intake import (
 )
 from router.model.delivery import Disposition, Priority
 from router.model.instance import Instance, Source
-from router.model.recipe import Recipe
+from router.model.recipe import NOTHING, Recipe
 from router.model.rule import Decision, Owed
 from router.store.envelope import encode
 from router.store.ledger import SEND_PREFIX, Indexed, Ledger
@@ -39,13 +39,19 @@ READ_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What is asked: by whom, to which station, how urgently."""
+    """What is asked: by whom, to which station, changed how, how urgently."""
 
     requester: str
     station: str
+    recipe: Recipe
     priority: Priority
     ae_title: str
     plan_digest: str
+
+    def owed(self, first: Recipe = NOTHING) -> Owed:
+        """The delivery that is asked for, of an instance that has `first` done to it anyway."""
+        rule = f"{SEND_PREFIX}{self.requester}"
+        return Owed(self.station, first.then(self.recipe), self.priority, rule)
 
 
 def hand_in(path: Path, errand: Errand, journal: Journal, ledger: Ledger, clock: Clock) -> str:
@@ -74,10 +80,7 @@ def hand_in(path: Path, errand: Errand, journal: Journal, ledger: Ledger, clock:
             received_at=clock.now(),
             source=Source("send", errand.ae_title, errand.ae_title, "", errand.requester),
         )
-        owed = Owed(
-            errand.station, Recipe.of(()), errand.priority, f"{SEND_PREFIX}{errand.requester}"
-        )
-        decision = Decision(Disposition.ROUTED, (owed,), ())
+        decision = Decision(Disposition.ROUTED, (errand.owed(),), ())
         ref = writer.commit(encode(instance, decision, errand.plan_digest))
     except BaseException:
         writer.abandon()

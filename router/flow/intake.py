@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from router.clock import Clock
 from router.dicom.header import HeaderReader
-from router.errors import BadDataset, RouterError, StoreDown, StoreFull
+from router.errors import BadDataset, MorphFailed, RouterError, StoreDown, StoreFull
 from router.flow.indexer import Indexer
+from router.flow.received import ReceiveHooks, Tape, assumed_character_set, receive_recipe
 from router.flow.route import decide
-from router.match.facts import Facts
+from router.match.facts import Facts, Header
 from router.model.delivery import Disposition
 from router.model.instance import Instance, Source
 from router.model.plan import Plan
@@ -66,11 +67,13 @@ class Intake:
         plan: Callable[[], Plan],
         journal: Journal,
         indexer: Indexer,
+        hooks: ReceiveHooks,
         clock: Clock,
         log: Log,
         metrics: Metrics,
     ) -> None:
         self._plan = plan
+        self._hooks = hooks
         self._journal = journal
         self._indexer = indexer
         self._clock = clock
@@ -113,16 +116,17 @@ class Intake:
         reader = HeaderReader(
             arrival.transfer_syntax_uid, plan.needs, default_character_set=character_set
         )
+        tape = None if receive_recipe(plan, arrival.source).is_empty else Tape()
         writer = self._journal.begin()
         try:
-            for view in chunks:
+            for view in chunks if tape is None else tape.passing(chunks):
                 reader.feed(view)
                 writer.append(view)
             reader.finish()
             arrival = _with_real_instance_uid(arrival, reader)
             _check_uids(arrival, reader)
             instance = self._instance(arrival, reader, writer, character_set)
-            decision = self._decide(plan, reader, instance)
+            decision = self._decide(plan, reader, instance, tape)
             if decision.refusal is not None:
                 writer.abandon()
                 self._metrics.instances_received.add(arrival.source.station or "-", "refused")
@@ -156,17 +160,28 @@ class Intake:
             assumed_character_set=character_set,
         )
 
-    def _decide(self, plan: Plan, reader: HeaderReader, instance: Instance) -> Decision:
-        facts = Facts(
-            header=reader,
-            source=instance.source,
-            transfer_syntax_uid=instance.transfer_syntax_uid,
-            sop_class_uid=instance.sop_class_uid,
-            received_at=instance.received_at,
-            organization=plan.router.organization,
-        )
+    def _decide(
+        self, plan: Plan, reader: HeaderReader, instance: Instance, tape: Tape | None
+    ) -> Decision:
         try:
+            facts = Facts(
+                header=reader if tape is None else self._hooked(plan, instance, tape),
+                source=instance.source,
+                transfer_syntax_uid=instance.transfer_syntax_uid,
+                sop_class_uid=instance.sop_class_uid,
+                received_at=instance.received_at,
+                organization=plan.router.organization,
+            )
             return decide(plan, facts)
+        except MorphFailed as error:
+            # What a station's morph cannot be applied to must not leave as it is (P4).
+            self._log.error(
+                "the receive hook failed, instance quarantined",
+                station=instance.source.station or "-",
+                sop_instance_uid=instance.sop_instance_uid,
+                reason=str(error),
+            )
+            return Decision(Disposition.QUARANTINED, (), ())
         except BadDataset as error:
             # A sequence a rule asks about is broken; the image itself is whole, so it is kept.
             self._log.error(
@@ -177,18 +192,18 @@ class Intake:
             self._log.bug("routing failed, instance quarantined", error)
             return Decision(Disposition.QUARANTINED, (), ())
 
+    def _hooked(self, plan: Plan, instance: Instance, tape: Tape) -> Header:
+        octets = tape.access(instance.header_length), instance.header_length
+        return self._hooks.header(
+            plan, instance.source, instance.received_at, instance.transfer_syntax_uid, octets
+        )
+
     def _count(self, instance: Instance, decision: Decision) -> None:
         station = instance.source.station or "-"
         self._metrics.instances_received.add(station, decision.disposition.value)
         self._metrics.received_bytes.add(station, amount=instance.data_set_length)
         for rule in decision.rules:
             self._metrics.rule_matches.add(rule)
-
-
-def assumed_character_set(plan: Plan, source: Source) -> str:
-    """The character set assumed of objects from this source that declare none."""
-    station = plan.stations.get(source.station) if source.station else None
-    return station.character_set if station else ""
 
 
 def _with_real_instance_uid(arrival: Arrival, reader: HeaderReader) -> Arrival:

@@ -60,7 +60,8 @@ class Morph:
 
     The function takes (EditableDataSet, MorphContext) and raises MorphFailed. `reads` and `writes`
     give the paths the parameters name, for analysis. `check(parameters)` gives a function alike that
-    is called when all steps of the recipe have run, to refuse what must not leave.
+    is called when all steps of the recipe have run, to refuse what must not leave. One that is not
+    offered is no word of the language: a key elsewhere asks for it.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Morph:
     reads: Callable[[Any], frozenset[Path]] = field(compare=False, default=lambda _: frozenset())
     writes: Callable[[Any], frozenset[Path]] = field(compare=False, default=lambda _: frozenset())
     check: Callable[[Any], Callable[[Any, Any], None]] | None = field(compare=False, default=None)
+    is_offered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 NO_CHANGE = "none"
@@ -34,7 +35,21 @@ class Recipe:
         """The steps as (morph name, parameters)."""
         return tuple((name, parameters) for name, parameters in json.loads(self.steps))
 
+    def then(self, later: Recipe) -> Recipe:
+        """These steps, then the later ones."""
+        if self.is_empty or later.is_empty:
+            return later if self.is_empty else self
+        return _joined(self, later)
+
     @property
     def is_empty(self) -> bool:
         """Nothing is changed: the data set leaves byte for byte as it came."""
         return self.digest == NO_CHANGE
+
+
+@lru_cache(maxsize=4096)
+def _joined(first: Recipe, later: Recipe) -> Recipe:
+    return Recipe.of((*first.unpacked(), *later.unpacked()))
+
+
+NOTHING = Recipe.of(())

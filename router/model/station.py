@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from router.model.problem import Place
+from router.model.recipe import NOTHING, Recipe
 
 StationKind = Literal["dicom", "dicomweb", "folder"]
 
@@ -101,6 +102,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Hooks:
+    """Changes to everything that passes a station, by direction.
+
+    `receive` acts on what comes from it, before the rules see it; `send` on what goes to it, behind
+    the morphs of rule and route; the others on queries and answers we exchange with it.
+    """
+
+    receive: Recipe = NOTHING
+    send: Recipe = NOTHING
+    find_request: Recipe = NOTHING
+    find_response: Recipe = NOTHING
+    retrieve_request: Recipe = NOTHING
+    retrieve_response: Recipe = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
 class Station:
     """One remote. `port` is None for a station that only sends to us.
 
@@ -132,4 +149,5 @@ class Station:
     heartbeat: Heartbeat = Heartbeat()
     retry: Retry = Retry()
     limits: Limits = Limits()
+    hooks: Hooks = Hooks()
     place: Place | None = field(default=None, compare=False)

@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from router import plugs
 from router.config.folder import read_folder
 from router.config.load import Loaded, load_texts
-from router.config.plugged import Plugs
 from router.config.problems import render_all
 from router.config.report import Report
 from router.model.plan import Plan
+from router.plugs import all_plugs
 from router.serve.places import Places
 
 MAX_SECONDS: Final = 20
@@ -38,11 +37,6 @@ class Verdict:
 
     digest: str
     problems: str = ""
-
-
-def every_plug() -> Plugs:
-    """The plugs of this installation."""
-    return Plugs(plugs.operators(), plugs.morphs(), plugs.station_kinds())
 
 
 def read_texts(folder: Path) -> tuple[Mapping[str, str], str]:
@@ -78,7 +72,7 @@ def keep(places: Places, folder: Path, texts: Mapping[str, str], request: str) -
 def load_kept(path: Path) -> tuple[Loaded, str]:
     """Compile a candidate that was kept; and the request. Raises OSError, ValueError, KeyError."""
     value = json.loads(path.read_text(encoding="utf-8"))
-    loaded = load_texts(value["texts"], Path(value["folder"]), every_plug())
+    loaded = load_texts(value["texts"], Path(value["folder"]), all_plugs())
     return loaded, str(value["request"])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import uuid
 
-from router.errors import RouterError
 from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
 from router.flow.housekeeping import Housekeeping
@@ -13,7 +12,7 @@ from router.model.station import Station
 from router.peers.peer import Peer, PeerContext
 from router.plugs import morphs, station_kinds
 from router.serve.leases import Leases
-from router.serve.mapping import mapping_key
+from router.serve.mapping import key_or_nothing
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.secrets import read_secret
 from router.serve.stores import open_journal, open_ledger
@@ -35,7 +34,7 @@ def deliver(role: Role, bell: int) -> None:
     if not role.when_there_is_room(free_leases):
         return
     journal = open_journal(role.places, role.plan, role.clock)
-    key = _mapping_key(role)
+    key = key_or_nothing(role.plan, role.log)
     settings = role.plan.router
     courier = Courier(
         journal,
@@ -90,12 +89,3 @@ def deliver(role: Role, bell: int) -> None:
     leases.close()
     journal.close()
     ledger.close()
-
-
-def _mapping_key(role: Role) -> bytes:
-    """The mapping key; without it the steps that need it fail, and what needs none of them goes."""
-    try:
-        return mapping_key(role.plan, make=True)
-    except RouterError as error:
-        role.log.warning("no mapping key: what is mapped is quarantined", reason=str(error))
-        return b""

@@ -12,11 +12,12 @@ import os
 from pathlib import Path
 from typing import Final
 
-from router.errors import Rejected
+from router.errors import Rejected, RouterError
 from router.model.plan import Plan
 from router.serve.places import Places
 from router.serve.secrets import read_secret
 from router.store.files import make_folder, store_error, sync_folder
+from router.telemetry.log import Log
 
 KEY_BYTES: Final = 32
 _NAME: Final = "mapping.key"
@@ -44,6 +45,15 @@ def mapping_key(plan: Plan, *, make: bool) -> bytes:
     if len(key) != KEY_BYTES:
         raise Rejected("the mapping key in the folder of keys is damaged; restore its copy")
     return key
+
+
+def key_or_nothing(plan: Plan, log: Log) -> bytes:
+    """The mapping key; without it the steps that need it fail, and what needs none of them goes."""
+    try:
+        return mapping_key(plan, make=True)
+    except RouterError as error:
+        log.warning("no mapping key: what is mapped is quarantined", reason=str(error))
+        return b""
 
 
 def _write(path: Path) -> None:

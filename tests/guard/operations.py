@@ -21,6 +21,7 @@ from router.dimse.command import parse, store_request
 from router.dimse.fragments import command_pdus, data_batches
 from router.flow.deliver import Courier, RouterNames
 from router.flow.intake import Arrival, Intake
+from router.flow.received import ReceiveHooks
 from router.model.delivery import Leased, Outcome, Priority, Result, State
 from router.model.instance import Source
 from router.plugs import morphs
@@ -99,7 +100,7 @@ def operations(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     room = Room(folder / "data", clock)
     journal = Journal(folder / "data", KeyRing.open(folder / "data" / "keys"), plan.store, room)
     log = open_log(io.StringIO(), "json", {})
-    intake = Intake(lambda: plan, journal, kept, clock, log, Metrics())  # type: ignore[arg-type]
+    intake = Intake(lambda: plan, journal, kept, ReceiveHooks({}), clock, log, Metrics())  # type: ignore[arg-type]
     source = Source("lan", "CT1", "EDGE_A", "127.0.0.1", "ct-1")
     arrival = Arrival(source, item.sop_class_uid, item.sop_instance_uid, EXPLICIT)
     yield (

@@ -43,9 +43,19 @@ listeners:
 defaults:
   retry: {first: 1s, factor: 1, max: 1s, give_up: 7d}
 stations:
-  ct-1: {ae_title: CT1, host: 127.0.0.1}
+  ct-1:
+    ae_title: CT1
+    host: 127.0.0.1
+    issuer_of_patient_id: HOSPA
+    morph: {receive: [{default: {Manufacturer: Siemens of old}}]}
   plain: {ae_title: PLAIN, host: 127.0.0.1, port: $plain, send: true}
-  dressed: {ae_title: DRESSED, host: 127.0.0.1, port: $dressed, send: true}
+  dressed:
+    ae_title: DRESSED
+    host: 127.0.0.1
+    port: $dressed
+    send: true
+    original_patient_id: true
+    morph: {send: [{suffix: {AccessionNumber: -D}}]}
   large: {ae_title: LARGE, host: 127.0.0.1, port: $plain, send: true}
 rules:
   - name: no reports
@@ -64,7 +74,7 @@ rules:
           InstitutionName: "{{ router.organization }}"
           StationName: "{{ source.name }}-{{ Modality }}"
           "0009,[EDGE MARKS],01": seen
-      - prefix: {AccessionNumber: H-}
+      - prefix: {AccessionNumber: H-, PatientID: H-}
       - replace: {tag: Manufacturer, pattern: "(?i)g[.]?e[.]? medical", with: GEMS}
       - blank: [PatientName, ReferringPhysicianName]
       - remove: [PatientBirthDate, "0029,xxxx"]

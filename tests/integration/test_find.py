@@ -27,6 +27,21 @@ version: 1
 router: {{name: edge-a, ae_title: EDGE_A, data_dir: {data_dir}}}
 stations:
   pacs: {{ae_title: ORTHANC, host: 127.0.0.1, port: {dicom_port}, query_retrieve: true}}
+  hooked:
+    ae_title: ORTHANC
+    host: 127.0.0.1
+    port: {dicom_port}
+    query_retrieve: true
+    morph: &hooks
+      find_request: [{{replace: {{tag: PatientID, pattern: "^HERE-", with: ""}}}}]
+      find_response: [{{prefix: {{PatientID: HERE-}}}}]
+  hooked-web:
+    type: dicomweb
+    url: {dicomweb_url}
+    profile: orthanc
+    allow_insecure_http: true
+    query_retrieve: true
+    morph: *hooks
   web:
     type: dicomweb
     url: {dicomweb_url}
@@ -100,6 +115,13 @@ def found_by_orthanc(archive: Orthanc, level: str, query: dict[str, str]) -> lis
     body = {"Level": level, "Query": query, "Expand": True}
     answers = archive.rest("/tools/find", method="POST", body=body)
     return sorted({one["MainDicomTags"][keyword] for one in answers})
+
+
+@pytest.mark.parametrize("station", ["hooked", "hooked-web"])
+def test_hooks_change_what_is_asked_and_what_is_told(site: Path, station: str) -> None:
+    answers = found_by_us(site, station, "PatientID=HERE-PT-1")["answers"]
+    assert [one["00100020"]["Value"] for one in answers] == [["HERE-PT-1"]]
+    assert answers[0]["00100010"]["Value"] == [{"Alphabetic": "Conceição^João"}]
 
 
 @pytest.mark.parametrize("station", ["pacs", "web"])

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-from router import plugs
 from router.analysis.advise import advisor
 from router.config.load import Loaded, load
-from router.config.plugged import Plugs
+from router.plugs import all_plugs
 
 BASE = "version: 1\nrouter: {name: edge, ae_title: EDGE, data_dir: data}\n"
 PACS = "stations:\n  pacs: {ae_title: PACS, host: pacs.example, port: 104, send: true}\n"
-
-
-@cache
-def all_plugs() -> Plugs:
-    """Every plug of the product."""
-    return Plugs(plugs.operators(), plugs.morphs(), plugs.station_kinds())
 
 
 def checked(folder: Path) -> Loaded:

@@ -22,6 +22,7 @@ from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
 from router.flow.indexer import Indexer
 from router.flow.intake import Answer, Arrival, Intake
+from router.flow.received import ReceiveHooks
 from router.model.delivery import Leased, Outcome, Priority, Result
 from router.model.instance import Source
 from router.model.plan import Plan
@@ -204,7 +205,13 @@ class Edge:
         # Its waits are real even where the test moves the clock by hand.
         self.indexer = Indexer(self.ledger, self.ring, self.threads.stop, Clock())
         self.intake = Intake(
-            lambda: self.plan, self.journal, self.indexer, self.clock, self.log, self.metrics
+            lambda: self.plan,
+            self.journal,
+            self.indexer,
+            ReceiveHooks({plug.name: plug for plug in morphs()}, MAPPING_KEY),
+            self.clock,
+            self.log,
+            self.metrics,
         )
         self.dispatcher: Dispatcher | None = None
         self.indexing: threading.Thread | None = None

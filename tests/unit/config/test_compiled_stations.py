@@ -6,10 +6,12 @@ from dataclasses import fields, replace
 
 import pytest
 
+from router.model.recipe import Recipe
 from router.model.station import (
     Basic,
     Bearer,
     Heartbeat,
+    Hooks,
     Limits,
     OAuth,
     Retry,
@@ -63,7 +65,16 @@ REMOTE = {
     "iocm: true": {"iocm": True},
     "original_patient_id: false": {"original_patient_id": False},
     "character_set: ISO_IR 100": {"character_set": "ISO_IR 100"},
-    "issuer_of_patient_id: HOSPA": {"issuer_of_patient_id": "HOSPA"},
+    "issuer_of_patient_id: HOSPA": {
+        "issuer_of_patient_id": "HOSPA",
+        "hooks": Hooks(receive=Recipe.of([("default", {"IssuerOfPatientID": "HOSPA"})])),
+    },
+    "morph: {send: [{blank: StudyID}], find_response: [{remove: PatientID}]}": {
+        "hooks": Hooks(
+            send=Recipe.of([("blank", "StudyID")]),
+            find_response=Recipe.of([("remove", "PatientID")]),
+        )
+    },
     "tls: house": {"tls": "house"},
     "limits: {batch: {instances: 3}}": {"limits": Limits(batch_instances=3)},
     "limits: {batch: {size: 1MB}}": {"limits": Limits(batch_bytes=1_000_000)},
@@ -237,8 +248,11 @@ def test_f41_authentication_that_cannot_work(tmp_path, written, code):
         ("ae_title: A, port: 104, send: true", "DR208"),
         ("ae_title: A, query_retrieve: true", "DR208"),
         ("ae_title: A, heartbeat: {every: 1m}", "DR208"),
-        ("ae_title: A, original_patient_id: true", "DR290"),
-        ("ae_title: A, morph: {receive: [{remove: PatientID}]}", "DR290"),
+        ("ae_title: A, morph: {retrieve_request: [{remove: PatientID}]}", "DR101"),
+        ("ae_title: A, morph: {receive: [{removed: PatientID}]}", "DR101"),
+        ("ae_title: A, morph: {send: nothing}", "DR203"),
+        ("ae_title: A, morph: {send: [{restore: PatientID}]}", "DR101"),
+        ('ae_title: A, issuer_of_patient_id: "{{ what"', "DR213"),
         ("ae_title: A, port: 0", "DR105"),
         ("ae_title: A, limits: {associations: 65}", "DR105"),
         ("ae_title: A, limits: {requests: 2}", "DR101"),

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from router.cli.author import docs
 from router.config.codes import CODES
 from router.config.reference import entries, explain, markdown
-from router.config.shapes_stations import MORPH_HOOKS
+from router.config.shapes_stations import HOOKS
 from tests.support.configuration import all_plugs
 from tests.support.sources import product
 from tests.unit.config.test_codes import CODE
@@ -29,10 +29,10 @@ def test_every_key_is_explained_and_shows_what_may_be_written():
         assert entry.path in said(entry.path)
         assert entry.path in said(entry.key)
     paths = {entry.path for entry in listed}
-    assert {f"stations.NAME.morph.{hook}" for hook in MORPH_HOOKS} <= paths
+    assert {f"stations.NAME.morph.{hook}" for hook in HOOKS} <= paths
     for operator in all_plugs().operators:
         assert f"match: {operator.name}" in paths
-    for morph in all_plugs().morphs:
+    for morph in all_plugs().steps:
         assert f"morph: {morph.name}" in paths
 
 

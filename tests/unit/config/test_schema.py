@@ -106,7 +106,7 @@ def test_every_example_of_a_plug_passes(validator):
         key = {"glob": "StudyDescription", "regex": "StudyDescription"}.get(operator.name, key)
         rule = {"name": "a", "match": {key: core(operator.example)}, "discard": True}
         assert [error.message for error in validator.iter_errors({"rules": [rule]})] == [], index
-    for morph in all_plugs().morphs:
+    for morph in all_plugs().steps:
         document = {"morphs": {"a": [core(morph.example)]}}
         assert [error.message for error in validator.iter_errors(document)] == []
     for kind in all_plugs().station_kinds:

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.errors import BadDataset
-from router.flow.explain import Subject, explain, facts_of
-from router.flow.route import decide
+from router.flow.explain import Subject, explain, routed_as
+from router.flow.received import ReceiveHooks
 from router.model.delivery import Disposition
 from router.plugs import morphs
 from tests.support.inside import CT1, Edge, plan_of
@@ -152,7 +152,7 @@ def test_explain_and_decide_never_disagree(plan, modality, study, series, patien
     }
     found = subject(small(7, modality=modality, changes=changes), source)
     told = explain(plan, found, MORPHS)
-    decision = decide(plan, facts_of(plan, found))
+    decision = routed_as(plan, found, ReceiveHooks(MORPHS)).decision
     assert told.decision == decision
     assert tuple(rule.name for rule in told.rules if rule.matched) == decision.rules
     assert tuple(one.owed for one in told.owed) == decision.owed

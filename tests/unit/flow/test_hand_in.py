@@ -9,12 +9,13 @@ import pytest
 from router.errors import BadDataset, StoreFull
 from router.flow.hand_in import Errand, hand_in
 from router.model.delivery import Priority
+from router.model.recipe import NOTHING
 from router.store.recovery import recover
 from router.store.room import Room
 from tests.support.inside import Edge, Neighbour
 from tests.support.synthetic import NATIVE, RLE_LOSSLESS, instance, write_large
 
-ERRAND = Errand("rita", "pacs", Priority.HIGH, "EDGE", "the plan")
+ERRAND = Errand("rita", "pacs", NOTHING, Priority.HIGH, "EDGE", "the plan")
 
 
 @pytest.fixture

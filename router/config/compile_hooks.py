@@ -1,0 +1,81 @@
+"""Meaning of a station's `morph`, `issuer_of_patient_id` and `original_patient_id`: its hooks.
+
+Filling in the issuer is the first step of what happens on receive, and giving Patient ID and issuer
+back as they came the last step of what happens on send, so both are pinned like any other change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as AnyMapping
+from typing import Any, Final
+
+from router.config.compile_morphs import Morphs, Step
+from router.config.context import Context
+from router.config.nodes import Entry, PathPart, node_at, place_at, show_path
+from router.config.shapes_stations import HOOKS
+from router.model.plug import PlugError
+from router.model.recipe import Recipe
+from router.model.station import Hooks
+
+# Patient ID as a receiver of the first hour knows it (protocols 3.3).
+_IDENTITY: Final = (
+    "PatientID",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDsSequence",
+)
+_NOTHING_COMES_BY_HTTP: Final = ("receive", "retrieve_request", "retrieve_response")
+
+
+def hooks(
+    kind: str,
+    data: AnyMapping[str, Any],
+    entry: Entry,
+    morphs: Morphs,
+    path: tuple[PathPart, ...],
+    context: Context,
+) -> Hooks:
+    """The hooks of a station, every list checked; `data` is what is sound of it."""
+    written = data.get("morph", {})
+    steps: dict[str, tuple[Step, ...]] = {}
+    for name in HOOKS:
+        node = node_at(entry.value, ("morph", name)) if name in written else None
+        if node is not None:
+            steps[name] = morphs.steps(node, (*path, "morph", name))
+    if data.get("issuer_of_patient_id"):
+        fill = _fill_issuer(data["issuer_of_patient_id"], entry, path, context)
+        steps["receive"] = (*fill, *steps.get("receive", ()))
+    if data.get("original_patient_id"):
+        steps["send"] = (*steps.get("send", ()), ("restore", list(_IDENTITY)))
+    if kind == "dicomweb":
+        _warn_of_later_keys(data, entry, path, context)
+    return Hooks(**{name: Recipe.of(found) for name, found in steps.items()})
+
+
+def _fill_issuer(
+    issuer: str, entry: Entry, path: tuple[PathPart, ...], context: Context
+) -> tuple[Step, ...]:
+    parameters = {"IssuerOfPatientID": issuer}
+    for morph in context.plugs.morphs:
+        if morph.name == "default":
+            try:
+                morph.compile(parameters)
+            except PlugError as error:
+                key = "issuer_of_patient_id"
+                node = node_at(entry.value, (key,)) or entry.value
+                context.error(error.code, str(error), node, (*path, key), error.hint)
+                return ()
+    return (("default", parameters),)
+
+
+def _warn_of_later_keys(
+    data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
+) -> None:
+    keys: list[tuple[str, ...]]
+    keys = [("morph", name) for name in _NOTHING_COMES_BY_HTTP if name in data.get("morph", {})]
+    if data.get("issuer_of_patient_id"):
+        keys.append(("issuer_of_patient_id",))
+    for below in keys:
+        message = f"'{below[-1]}' is not acted upon: this version receives nothing by DICOMweb"
+        place = place_at(entry.value, below, at_key=True)
+        context.report.warn("DR390", message, place, path=show_path((*path, *below)))
