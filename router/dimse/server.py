@@ -8,6 +8,8 @@ work end while new requests hear "temporary congestion"; `close` ends what is le
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import socket
 import ssl
 import threading
@@ -78,13 +80,14 @@ class Server:
         self._draining = threading.Event()
         self._closed = threading.Event()
         self._retired = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._accepting: threading.Thread | None = None
         self._service = Service(listener, handlers, self._admission, clock, observe, self._draining)
 
     def start(self) -> None:
         """Begin to listen and accept, in a thread of its own. Raises OSError when it cannot."""
         self._sock.listen(_BACKLOG)
-        self._sock.settimeout(_ACCEPT_SECONDS)
+        self._sock.setblocking(False)
         self._accepting = self._threads.start(f"accept {self._listener.name}", self._accept)
 
     def use_tls_context(self, context: ssl.SSLContext) -> None:
@@ -112,15 +115,18 @@ class Server:
     def retire(self) -> None:
         """Accept nothing more here, and leave the associations there are to their own end."""
         self._retired.set()
+        self._stop_accepting()
+
+    def _stop_accepting(self) -> None:
         if self._accepting is not None:
+            os.eventfd_write(self._wake, 1)
             self._accepting.join(_CLOSE_SECONDS)
 
     def close(self, *, keep_socket: bool = False) -> None:
         """Stop accepting, abort what is left, and wait a bounded time for its threads."""
         self._draining.set()
         self._closed.set()
-        if self._accepting is not None:
-            self._accepting.join(_CLOSE_SECONDS)
+        self._stop_accepting()
         if not keep_socket:
             self._sock.close()
         # Once each: a second time would silence the abort the first one made it send.
@@ -129,15 +135,23 @@ class Server:
         deadline = self._clock.monotonic() + _CLOSE_SECONDS
         while self._admission.connections() and self._clock.monotonic() < deadline:
             self._clock.wait(threading.Event(), _DRAIN_STEP_SECONDS)
+        if self._accepting is not None and not self._accepting.is_alive():
+            self._accepting = None
+            os.close(self._wake)
 
     def _accept(self) -> None:
+        news = select.poll()
+        news.register(self._sock, select.POLLIN)
+        news.register(self._wake, select.POLLIN)
         while not any(
             ended.is_set() for ended in (self._closed, self._retired, self._threads.stop)
         ):
+            if not news.poll(_ACCEPT_SECONDS * 1000):
+                continue
             try:
                 sock, address = self._sock.accept()
-            except TimeoutError:
-                continue
+            except BlockingIOError:
+                continue  # another process that has the socket took it, or it is time to end
             except OSError as error:
                 # Out of descriptors or memory, or the peer was gone at once: none is for ever.
                 self._observe("accept_failed", listener=self._listener.name, error=error.errno)

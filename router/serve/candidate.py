@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import os
 import resource
-import subprocess
-import sys
+import signal
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,11 +25,12 @@ from router.config.report import Report
 from router.model.plan import Plan
 from router.plugs import all_plugs
 from router.serve.places import Places
+from router.serve.process import EXIT_CRASHED, die_with_parent
 
 MAX_SECONDS: Final = 20
 MAX_MEMORY_BYTES: Final = 2 * 1024**3
 _NAME: Final = "candidate.json"
-_MODULE: Final = "router.serve.compile_candidate"
+_READ_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def named_files(plan: Plan) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def keep(places: Places, folder: Path, texts: Mapping[str, str], request: str) -> Path:
+def keep(places: Places, folder: Path, texts: Mapping[str, str], request: str) -> None:
     """Write the candidate and who asked for it, replaced as a whole, for its owner only.
 
     Raises OSError.
@@ -66,39 +68,88 @@ def keep(places: Places, folder: Path, texts: Mapping[str, str], request: str) -
     with open(descriptor, "w", encoding="utf-8") as file:
         json.dump({"folder": str(folder), "texts": dict(texts), "request": request}, file)
     fresh.replace(path)
-    return path
 
 
-def load_kept(path: Path) -> tuple[Loaded, str]:
-    """Compile a candidate that was kept; and the request. Raises OSError, ValueError, KeyError."""
-    value = json.loads(path.read_text(encoding="utf-8"))
-    loaded = load_texts(value["texts"], Path(value["folder"]), all_plugs())
-    return loaded, str(value["request"])
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What was kept: a folder's texts, and the request they were read for ('' for none)."""
+
+    folder: Path
+    texts: Mapping[str, str]
+    request: str
+
+    @classmethod
+    def kept(cls, places: Places) -> Candidate:
+        """The one that was kept last. Raises OSError, ValueError, KeyError."""
+        value = json.loads((places.run / _NAME).read_text(encoding="utf-8"))
+        return cls(Path(value["folder"]), value["texts"], str(value["request"]))
+
+    def compiled(self) -> Loaded:
+        """The plan of the texts, or their problems."""
+        return load_texts(self.texts, self.folder, all_plugs())
 
 
-def load_candidate(places: Places) -> tuple[Loaded, str]:
-    """As `load_kept`, of the one that was verified last."""
-    return load_kept(places.run / _NAME)
+class Trial:
+    """A candidate that is being compiled in a bounded process.
 
+    Forked from one without threads, where everything is imported: it costs what compiling costs.
+    """
 
-def verify(path: Path) -> Verdict:
-    """Compile a kept candidate in a bounded process of its own."""
-    command = [sys.executable, "-m", _MODULE, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        for kind, most in (
-            (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
-            (resource.RLIMIT_CPU, MAX_SECONDS),
-        ):
-            resource.prlimit(process.pid, kind, (most, most))
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self._until = time.monotonic() + MAX_SECONDS * 2
+        self._said = bytearray()
+        self._read, write = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._read, False)
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            status = EXIT_CRASHED
+            try:
+                _bound(parent)
+                with open(write, "w", encoding="utf-8") as answer:
+                    json.dump(_tried(candidate), answer)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(write)
+
+    def fileno(self) -> int:
+        """Readable when there is something new."""
+        return self._read
+
+    def verdict(self) -> Verdict | None:
+        """What it came to; None while it goes on."""
+        with suppress(BlockingIOError):
+            while octets := os.read(self._read, _READ_BYTES):
+                self._said += octets
+            return self._ended()
+        if time.monotonic() < self._until:
+            return None
+        return self._ended()
+
+    def _ended(self) -> Verdict:
+        os.close(self._read)
+        os.kill(self._pid, signal.SIGKILL)  # it has said everything, or takes too long
+        os.waitpid(self._pid, 0)
         try:
-            output, _ = process.communicate(timeout=MAX_SECONDS * 2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            output = b""
-    try:
-        value = json.loads(output)
-        return Verdict(str(value["digest"]), str(value["problems"]))
-    except (ValueError, KeyError, TypeError):
-        bounds = f"{MAX_SECONDS} s and {MAX_MEMORY_BYTES // 1024**2} MiB"
-        return Verdict("", f"the configuration could not be compiled within {bounds}")
+            value = json.loads(self._said)
+            return Verdict(str(value["digest"]), str(value["problems"]))
+        except (ValueError, KeyError, TypeError):
+            bounds = f"{MAX_SECONDS} s and {MAX_MEMORY_BYTES // 1024**2} MiB"
+            return Verdict("", f"the configuration could not be compiled within {bounds}")
+
+
+def _bound(parent: int) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    die_with_parent(parent)
+    for kind, most in ((resource.RLIMIT_AS, MAX_MEMORY_BYTES), (resource.RLIMIT_CPU, MAX_SECONDS)):
+        resource.setrlimit(kind, (most, most))
+
+
+def _tried(candidate: Candidate) -> dict[str, str]:
+    loaded = candidate.compiled()
+    if loaded.plan is None:
+        return {"digest": "", "problems": loaded.render()}
+    return {"digest": loaded.plan.digest, "problems": ""}

@@ -1,27 +1,27 @@
-"""Role `watch`: follows the configuration folder, and tries what changed before anybody acts on it.
+"""Role `watch`: follows the configuration folder, and keeps what changed for the supervisor to try.
 
 It looks when the file system says so, when somebody asks (`apply`, SIGHUP), and every ten seconds
-all the same. A change is taken when the folder has been still for a moment. What compiles is told
-to the supervisor; what does not is told to people, and the running plan stays.
+all the same. What changed by itself is taken when the folder has been still for a moment.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from router.config.watch import FolderWatch, fingerprint
-from router.serve.candidate import keep, named_files, read_texts, verify
+from router.serve.candidate import keep, named_files, read_texts
 from router.serve.process import Role, accepting_mark
-from router.serve.reload_state import ReloadState, State, take_request, write_state
+from router.serve.reload_state import ReloadState, State, take_request, tell
 
 LOOK_SECONDS: Final = 10.0
 STILL_SECONDS: Final = 0.3
-_STEP_SECONDS: Final = 0.2
+_STEP_SECONDS: Final = 0.05
 _SWAP_SECONDS: Final = 5.0
+_UNREADABLE: Final = "\0unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +32,26 @@ class Applied:
     accepts: bool
 
 
-def follow(
-    role: Role, folder: Path, known: str, verified: int, applied: Applied | None = None
-) -> None:
-    """Watch until told to stop. `known` is the fingerprint that runs; `verified` an eventfd."""
-    follower = _Follower(role, folder, known, verified)
+def texts_fingerprint(texts: Mapping[str, str], unreadable: str, named: Iterable[Path]) -> str:
+    """What tells one state of the folder from another."""
+    return fingerprint({**texts, _UNREADABLE: unreadable}, named)
+
+
+def follow(role: Role, folder: Path, known: str, kept: int, applied: Applied | None = None) -> None:
+    """Watch until told to stop. `known` is the fingerprint that runs; `kept` an eventfd to ring."""
+    follower = _Follower(role, folder, known, kept)
     if applied is not None:
         follower.announce(applied)
     follower.run()
 
 
 class _Follower:
-    def __init__(self, role: Role, folder: Path, known: str, verified: int) -> None:
+    def __init__(self, role: Role, folder: Path, known: str, kept: int) -> None:
         self._role = role
         self._folder = folder
         self._running = known
         self._tried = known
-        self._verified = verified
+        self._kept = kept
         self._named = named_files(role.plan)
         self._watch = FolderWatch(folder)
 
@@ -87,48 +90,35 @@ class _Follower:
             self._watch.stop()
 
     def _look(self, request: str | None) -> None:
-        texts, found = self._still()
+        texts, unreadable, found = self._still(0.0 if request is not None else STILL_SECONDS)
         if found == self._running:
+            if request is not None or self._tried != found:
+                # Who refused a change that was taken back says so no longer.
+                self._say("unchanged", request or "")
             self._tried = found
-            if request is not None:
-                self._say("unchanged", request)
             return
         if found == self._tried and request is None:
             return
         self._tried = found
-        again, unreadable = read_texts(self._folder)
-        if fingerprint(again, self._named) != found:
-            self._watch.happened.set()  # it goes on changing: look again
-            return
         if unreadable:
-            self._refuse(request, unreadable)
+            self._say("refused", request or "", unreadable)
             return
-        verdict = verify(keep(self._role.places, self._folder, texts, request or ""))
-        if not verdict.digest:
-            self._refuse(request, verdict.problems)
-        else:
-            os.eventfd_write(self._verified, 1)
+        keep(self._role.places, self._folder, texts, request or "")
+        os.eventfd_write(self._kept, 1)
 
-    def _still(self) -> tuple[Mapping[str, str], str]:
-        """The texts once they have not changed for a moment, and their fingerprint."""
+    def _still(self, seconds: float) -> tuple[Mapping[str, str], str, str]:
+        """The texts once they were still for so long, what of them cannot be read, the fingerprint."""
         before = ""
         while True:
-            texts, _ = read_texts(self._folder)
-            now = fingerprint(texts, self._named)
-            if now in {before, self._running, self._tried}:
-                return texts, now
+            texts, unreadable = read_texts(self._folder)
+            now = texts_fingerprint(texts, unreadable, self._named)
+            if not seconds or now in {before, self._running, self._tried}:
+                return texts, unreadable, now
             before = now
-            if not self._role.keeps_running(STILL_SECONDS):
-                return texts, self._running
-
-    def _refuse(self, request: str | None, problems: str) -> None:
-        self._role.log.error("the changed configuration is refused", problems=problems[:4000])
-        self._say("refused", request or "", problems)
+            if not self._role.keeps_running(seconds):
+                return texts, unreadable, self._running
 
     def _say(self, state: State, request: str, problems: str = "") -> None:
         role = self._role
         told = ReloadState(state, request, role.clock.now(), role.plan.digest, problems)
-        try:
-            write_state(role.places, told)
-        except OSError as error:
-            role.log.warning("the outcome of a reload could not be written", reason=error.strerror)
+        tell(role.places, role.log, told)

@@ -1,8 +1,9 @@
 """Generations of roles: what runs now, and what runs next when the configuration has changed.
 
-One path for every change: the texts that were verified are compiled, what needs a restart is named,
-new addresses are bound and certificates tried, and only then do the next roles begin. Whatever fails
-before that leaves everything as it is, and says why. Sockets are kept by address.
+One path for every change: the texts that were kept are tried in a bounded process and compiled, what
+needs a restart is named, new addresses are bound and certificates tried, and only then do the next
+roles begin. Whatever fails before that leaves everything as it is, and says why. Sockets are kept by
+address.
 """
 
 from __future__ import annotations
@@ -17,18 +18,17 @@ from pathlib import Path
 
 from router.config import last_good
 from router.config.load import Loaded
-from router.config.watch import fingerprint
 from router.errors import RouterError
 from router.model.plan import Plan
-from router.serve.candidate import load_candidate, named_files
+from router.serve.candidate import Candidate, Trial, named_files
 from router.serve.deliver import deliver
-from router.serve.follow import Applied, follow
+from router.serve.follow import Applied, follow, texts_fingerprint
 from router.serve.listening import Sockets, bind
 from router.serve.places import Places
 from router.serve.process import Role, run_role
 from router.serve.receive import receive
-from router.serve.reload_state import ReloadState, ask, write_state
-from router.serve.supervisor import Bodies
+from router.serve.reload_state import ReloadState, ask, tell
+from router.serve.supervisor import Bodies, HasFileno
 from router.serve.web import web
 from router.telemetry.log import Log
 from router.telemetry.metrics import absorb
@@ -56,7 +56,8 @@ class Generations:
         self._places = Places(plan.router.data_dir)
         self._number = 0
         self._bell = os.eventfd(0)
-        self._verified = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._kept = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._trial: Trial | None = None
         self._texts = followed.texts if followed else {}
         self._request: str | None = None
 
@@ -73,15 +74,15 @@ class Generations:
         if http:
             work["web"] = lambda role: web(role, http, expected)
         if self._followed is not None:
-            folder, verified = self._followed.folder, self._verified
-            known = fingerprint(self._texts, named_files(plan))
+            folder, kept = self._followed.folder, self._kept
+            known = texts_fingerprint(self._texts, "", named_files(plan))
             request, self._request = self._request, None
             accepts = bool(dimse)
             work["watch"] = lambda role: follow(
                 role,
                 folder,
                 known,
-                verified,
+                kept,
                 Applied(request, accepts) if request is not None else None,
             )
         return {name: self._body(name, body) for name, body in work.items()}
@@ -90,25 +91,42 @@ class Generations:
         plan, number = self._plan, self._number
         return lambda: run_role(name, plan, self._boot_id, self._log, body, number)
 
+    def news(self) -> tuple[HasFileno, ...]:
+        """What becomes readable when `next` has something to do."""
+        return (self._kept,) if self._trial is None else (self._trial,)
+
     def next(self, asked: bool) -> Bodies | None:  # noqa: FBT001 - the supervisor's one question
-        """The roles of a changed configuration that was verified; None when there is none."""
+        """The roles of a changed configuration that was tried; None while there is none."""
         self._tidy()
         if asked:
             with suppress(OSError):
                 ask(self._places)
-        try:
-            os.eventfd_read(self._verified)
-        except BlockingIOError:
+        if self._trial is None:
+            self._begin()
             return None
-        try:
-            loaded, request = load_candidate(self._places)
-        except (OSError, ValueError, KeyError):
-            self._refuse("", "the verified configuration could not be read again")
+        verdict = self._trial.verdict()
+        if verdict is None:
             return None
+        candidate, self._trial = self._trial.candidate, None
+        if not verdict.digest:
+            self._refuse(candidate.request, verdict.problems)
+            return None
+        loaded = candidate.compiled()
         if loaded.plan is None:
-            self._refuse(request, loaded.render())
+            self._refuse(candidate.request, loaded.render())
             return None
-        return self._prepared(loaded, loaded.plan, request)
+        return self._prepared(loaded, loaded.plan, candidate.request)
+
+    def _begin(self) -> None:
+        """Try what was kept, where something was."""
+        try:
+            os.eventfd_read(self._kept)
+        except BlockingIOError:
+            return
+        try:
+            self._trial = Trial(Candidate.kept(self._places))
+        except (OSError, ValueError, KeyError):
+            self._refuse("", "the changed configuration could not be tried")
 
     def _prepared(self, loaded: Loaded, plan: Plan, request: str) -> Bodies | None:
         if plan.router.data_dir != self._plan.router.data_dir:
@@ -141,10 +159,8 @@ class Generations:
         }
 
     def _refuse(self, request: str, problems: str) -> None:
-        self._log.error("the changed configuration is refused", problems=problems[:4000])
         told = ReloadState("refused", request, time.time(), self._plan.digest, problems)
-        with suppress(OSError):
-            write_state(self._places, told)
+        tell(self._places, self._log, told)
 
     def _tidy(self) -> None:
         """What processes of earlier generations counted is added up once they have gone silent."""

@@ -1,6 +1,7 @@
 """What came of the last change of the configuration, for whoever asks: one small file.
 
-Written by the watching role, and by the supervisor where a change can only then be refused; read by `apply`, `status` and the metrics. It holds messages about the configuration, no secrets.
+Written by the watching role and by the supervisor; read by `apply`, `status` and the metrics. It
+holds messages about the configuration, no secrets.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
 from router.serve.places import Places
+from router.telemetry.log import Log
 
 State = Literal["applied", "refused", "unchanged"]
 _NAME: Final = "reload.json"
@@ -29,12 +31,17 @@ class ReloadState:
     problems: str = ""
 
 
-def write_state(places: Places, state: ReloadState) -> None:
-    """Replace what was written before. Raises OSError."""
+def tell(places: Places, log: Log, told: ReloadState) -> None:
+    """Replace what was told before; a refusal is told in the log too."""
+    if told.state == "refused":
+        log.error("the changed configuration is refused", problems=told.problems[:4000])
     path = places.run / _NAME
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(state)), encoding="utf-8")
-    fresh.replace(path)
+    fresh = path.with_suffix(f".{os.getpid()}")
+    try:
+        fresh.write_text(json.dumps(asdict(told)), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        log.warning("the outcome of a reload could not be written", reason=error.strerror)
 
 
 def read_state(places: Places) -> ReloadState | None:

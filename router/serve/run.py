@@ -29,7 +29,8 @@ def run(
 ) -> int:
     """Run the router until it is told to stop; 0, or 1 when a role failed for good.
 
-    With `followed` the folder is watched, and what changes in it takes effect. Raises CannotListen, StoreDown and StoreFull before anything runs.
+    With `followed` the folder is watched, and what changes in it takes effect. Raises CannotListen,
+    StoreDown and StoreFull before anything runs.
     """
     places = Places(plan.router.data_dir)
     for folder in (places.data_dir, places.run):
@@ -45,7 +46,7 @@ def run(
         generations = Generations(plan, bind(plan), boot_id, log, followed)
         bodies = generations.bodies()
         log.info("starting", roles=" ".join(bodies), plan=plan.digest[:12], boot_id=boot_id)
-        return Supervisor(bodies, log, generations.next if followed else None).run(on_ready)
+        return Supervisor(bodies, log, generations if followed else None).run(on_ready)
     finally:
         lock.release()
 

@@ -9,11 +9,13 @@ way finish within the drain time, and ends.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Protocol
 
 from router.serve.process import DRAIN_SECONDS, EXIT_CRASHED, die_with_parent
 from router.telemetry.log import Log
@@ -27,6 +29,29 @@ POLL_SECONDS = 0.2
 Bodies = Mapping[str, Callable[[], int]]
 
 
+class Readable(Protocol):
+    """Something with a file descriptor."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
+
+HasFileno = int | Readable
+
+
+class Successors(Protocol):
+    """Where the bodies of a changed configuration come from."""
+
+    def next(self, asked: bool) -> Bodies | None:  # noqa: FBT001 - the one question
+        """They, or None; `asked`: somebody wants the configuration looked at (SIGHUP)."""
+        ...
+
+    def news(self) -> Sequence[HasFileno]:
+        """What becomes readable when there may be some."""
+        ...
+
+
 @dataclass(slots=True)
 class _Child:
     name: str
@@ -34,24 +59,17 @@ class _Child:
     pid: int = 0
     starts: list[float] = field(default_factory=list)
     start_at: float = 0.0
-    generation: int = 0
     retiring: bool = False
 
 
 class Supervisor:
     """Runs role bodies in forked processes until told to stop."""
 
-    def __init__(
-        self, bodies: Bodies, log: Log, successors: Callable[[bool], Bodies | None] | None = None
-    ) -> None:
-        """`successors` is asked for the bodies of a changed configuration, again and again.
-
-        It is told whether somebody asked for a look at the configuration (SIGHUP).
-        """
+    def __init__(self, bodies: Bodies, log: Log, successors: Successors | None = None) -> None:
         self._children = [_Child(name, body) for name, body in bodies.items()]
         self._log = log
         self._successors = successors
-        self._generation = 0
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopping = False
         self._asked = False
 
@@ -70,26 +88,33 @@ class Supervisor:
             if failed:
                 break
             self._succeed()
-            time.sleep(POLL_SECONDS)
+            self._wait()
         self._end()
         return 1 if failed else 0
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
+        os.eventfd_write(self._bell, 1)
 
     def _ask(self, _signal: int, _frame: FrameType | None) -> None:
         self._asked = True
+        os.eventfd_write(self._bell, 1)
+
+    def _wait(self) -> None:
+        """Until somebody says something, at most a moment."""
+        news = self._successors.news() if self._successors is not None else ()
+        if self._bell in select.select([self._bell, *news], [], [], POLL_SECONDS)[0]:
+            os.eventfd_read(self._bell)
 
     def _succeed(self) -> None:
         """Where there is a new configuration: its roles begin, then those before them retire."""
         if self._successors is None:
             return
         asked, self._asked = self._asked, False
-        bodies = self._successors(asked)
+        bodies = self._successors.next(asked)
         if bodies is None:
             return
-        self._generation += 1
-        fresh = [_Child(name, body, generation=self._generation) for name, body in bodies.items()]
+        fresh = [_Child(name, body) for name, body in bodies.items()]
         for child in fresh:
             self._start(child)
         for child in self._children:

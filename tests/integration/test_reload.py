@@ -151,6 +151,34 @@ def test_a_broken_folder_changes_nothing_and_is_told_everywhere(site) -> None:
 
 
 @pytest.mark.peers
+def test_a_change_that_is_taken_back_is_refused_no_longer(site) -> None:
+    here, _ = site()
+    path = here.edge.folder / "site.yaml"
+    good = path.read_text()
+    path.write_text(good.replace("InstitutionName", "InstitutonName"))
+    wait_until(lambda: here.metric("config_last_reload_successful") == 0, 15, what="it is refused")
+    path.write_text(good)
+    wait_until(lambda: here.metric("config_last_reload_successful") == 1, 15, what="it is mended")
+
+
+@pytest.mark.peers
+def test_a_new_file_that_cannot_be_read_is_a_change_and_refused(site) -> None:
+    here, _ = site()
+    latin = here.edge.folder / "latin.yaml"
+    latin.write_bytes("rules: [] # Größe\n".encode("latin-1"))
+    here.edge.process.signal(signal.SIGHUP)
+    state = here.edge.data_dir / "run" / "reload.json"
+    wait_until(
+        lambda: state.exists() and "latin.yaml" in json.loads(state.read_text())["problems"],
+        15,
+        what="it is named",
+    )
+    assert json.loads(state.read_text())["state"] == "refused"
+    latin.unlink()
+    wait_until(lambda: here.metric("config_last_reload_successful") == 1, 15, what="it is gone")
+
+
+@pytest.mark.peers
 def test_addresses_that_stay_keep_their_socket_and_a_taken_port_is_refused(site) -> None:
     here, _ = site()
     here.write("Second", http_port=(moved := free_port()))
@@ -209,7 +237,7 @@ def processes(edge: Router) -> list[psutil.Process]:
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("reloads", [5, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("reloads", [30, pytest.param(1000, marks=pytest.mark.long)])
 def test_reloads_under_load_drop_nothing_and_nothing_grows(site, reloads: int) -> None:
     here, destination = site()
     sent: set[str] = set()

@@ -20,7 +20,7 @@ import pytest
 from tests.support.process import PROJECT, environment, wait_until
 
 HEAD = """\
-import os, signal, socket, sys, time
+import os, select, signal, socket, sys, time
 from router.serve import supervisor
 from router.telemetry.log import open_log
 
@@ -39,6 +39,13 @@ class Between:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         if not bad or os.waitid(os.P_PID, bad, flags) is not None: self.now += seconds
 
+class Waiting:
+    @staticmethod
+    def select(read, write, failed, seconds):
+        supervisor.time.sleep(seconds)
+        return select.select(read, write, failed, 0)
+
+supervisor.select = Waiting
 supervisor.time = Fast() if Fast.SPEED else Between()
 supervisor.POLL_SECONDS = 0.01 * Fast.SPEED or 0.2
 log = open_log(sys.stderr, "json", {})
