@@ -72,6 +72,7 @@ class _Follower:
     def run(self) -> None:
         if not self._watch.start():
             self._role.log.warning("no file events to be had, the folder is looked at instead")
+        self._watch.happened.set()  # what changed before the watch began made no event
         look_at = self._role.clock.monotonic() + LOOK_SECONDS
         try:
             while self._role.keeps_running(_STEP_SECONDS):
