@@ -22,11 +22,12 @@ from router.flow.desk import Desk
 from router.flow.lane import BatchEnded, Lane, Probed, Report, Sent
 from router.flow.pace import Pace
 from router.flow.settle import settle
+from router.flow.statuses import Statuses
 from router.model.delivery import Leased, Outcome, Result
 from router.model.plan import Plan
 from router.model.station import Station
-from router.peers.peer import Peer
-from router.store.ledger import Ledger, Settlement, StationState
+from router.peers.peer import Peer, Probe
+from router.store.ledger import Ledger, Settlement
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics
 from router.threads import Threads
@@ -44,7 +45,6 @@ class _Desked:
     station: Station
     desk: Desk
     pace: Pace
-    status: StationState = "unknown"
     probing: bool = False
     warned: str = ""
 
@@ -58,6 +58,7 @@ class Dispatcher:
         ledger: Ledger,
         courier: Courier,
         make_peer: Callable[[Station], Peer],
+        statuses: Statuses,
         threads: Threads,
         clock: Clock,
         log: Log,
@@ -66,6 +67,7 @@ class Dispatcher:
         self._ledger = ledger
         self._courier = courier
         self._make_peer = make_peer
+        self._statuses = statuses
         self._threads = threads
         self._clock = clock
         self._log = log
@@ -86,6 +88,10 @@ class Dispatcher:
             if station.send
         }
 
+    def heard(self, name: str, probe: Probe) -> None:
+        """A heartbeat that counts: a station that is away gets nothing until a probe answers."""
+        self._take_report(Probed(name, probe.ok, probe.message, is_heartbeat=True))
+
     def ring(self) -> None:
         """There may be new work."""
         self._wake.set()
@@ -97,7 +103,9 @@ class Dispatcher:
 
     def run(self) -> None:
         """Turn until told to stop, then until the lanes have handed back what they hold."""
-        self._note_statuses()
+        for name, entry in self._desks.items():
+            if self._statuses.state(name) == "offline":
+                entry.pace.must_probe = True
         while True:
             stopping = self._threads.stop.is_set() or self._retiring.is_set()
             if stopping:
@@ -149,13 +157,6 @@ class Dispatcher:
         limits = station.limits
         lanes = limits.requests if station.kind == "dicomweb" else limits.associations
         return Pace(max(1, lanes), self._clock)
-
-    def _note_statuses(self) -> None:
-        for name, entry in self._desks.items():
-            if entry.station.active:
-                self._set_status(name, entry, "unknown", "", force=True)
-            else:
-                self._set_status(name, entry, "inactive", "active: false", force=True)
 
     def _wants(self) -> dict[str, int]:
         wants: dict[str, int] = {}
@@ -232,7 +233,7 @@ class Dispatcher:
         if outcome.result is Result.DELIVERED:
             entry.pace.delivered(clean_batch=False)
             entry.warned = ""
-            self._set_status(name, entry, "online", "")
+            self._statuses.online(name)
             return
         self._warn(name, entry, outcome)
         if outcome.result is Result.UNREACHABLE:
@@ -244,7 +245,7 @@ class Dispatcher:
         elif outcome.result is Result.HOLD:
             if entry.pace.may_send():
                 entry.pace.refused(outcome.message, outcome.retry_after_seconds)
-            self._set_status(name, entry, "offline", f"refuses us: {outcome.message}")
+            self._statuses.offline(name, f"refuses us: {outcome.message}")
         else:
             return
         self._put_back(name, entry)
@@ -293,28 +294,18 @@ class Dispatcher:
             self._take_report(Probed(name, probe.ok, probe.message))
 
     def _probe_came_back(self, report: Probed) -> None:
-        entry = self._desks[report.station]
-        entry.probing = False
+        entry = self._desks.get(report.station)
+        if entry is not None and not report.is_heartbeat:
+            entry.probing = False
         if report.ok:
-            entry.pace.probe_answered()
-            self._set_status(report.station, entry, "online", "")
-        else:
+            if entry is not None and entry.pace.must_probe:
+                entry.pace.probe_answered()
+            self._statuses.online(report.station)
+            return
+        if entry is not None and not (report.is_heartbeat and entry.pace.must_probe):
             entry.pace.probe_failed(report.message)
-            self._set_status(report.station, entry, "offline", report.message)
-
-    def _set_status(
-        self, name: str, entry: _Desked, status: StationState, reason: str, *, force: bool = False
-    ) -> None:
-        if entry.status == status and not force:
-            return
-        try:
-            self._ledger.set_station_status(name, status, reason, self._clock.now())
-        except StoreFull:
-            # What was known stays; the next outcome or probe says it again.
-            return
-        entry.status = status
-        if not force:
-            self._log.info("station status", station=name, status=status, reason=reason)
+            self._put_back(report.station, entry)
+        self._statuses.offline(report.station, report.message)
 
     def _close_desks(self) -> None:
         for entry in self._desks.values():

@@ -40,11 +40,12 @@ class BatchEnded:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A probe came back: `ok`, or `message` says why not."""
+    """A probe came back: `ok`, or `message` says why not. The dispatcher's own, or a heartbeat."""
 
     station: str
     ok: bool
     message: str
+    is_heartbeat: bool = False
 
 
 Report = Sent | BatchEnded | Probed

@@ -7,7 +7,9 @@ import uuid
 
 from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
+from router.flow.heartbeat import Heartbeat
 from router.flow.housekeeping import Housekeeping
+from router.flow.statuses import Statuses
 from router.model.station import Station
 from router.peers.peer import Peer, PeerContext
 from router.plugs import morphs, station_kinds
@@ -54,8 +56,21 @@ def deliver(role: Role, bell: int) -> None:
         peer: Peer = kinds[station.kind].make(station, context)
         return peer
 
+    stations = tuple(role.plan.stations.values())
+    statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
     dispatcher = Dispatcher(
-        role.plan, ledger, courier, make_peer, role.threads, role.clock, role.log, role.metrics
+        role.plan,
+        ledger,
+        courier,
+        make_peer,
+        statuses,
+        role.threads,
+        role.clock,
+        role.log,
+        role.metrics,
+    )
+    heartbeat = Heartbeat(
+        stations, make_peer, statuses, dispatcher.heard, role.threads, role.clock, role.log
     )
     housekeeping = Housekeeping(
         role.plan.store,
@@ -78,9 +93,11 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.start("bell", listen)
     role.threads.start("housekeeping", housekeeping.run)
     turning = role.threads.start("dispatch", dispatcher.run)
+    role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
     role.wait()
     if role.notices.retiring:
+        heartbeat.end()
         dispatcher.retire()
         role.finish(lambda: not turning.is_alive())
     role.threads.stop.set()

@@ -95,4 +95,6 @@ def prune_events(connection: sqlite3.Connection, before: float) -> int:
         "DELETE FROM event WHERE at < ? AND task_id IN "
         "(SELECT task_id FROM task WHERE ended_at IS NOT NULL)"
     )
-    return connection.execute(statement, (before,)).rowcount
+    gone = connection.execute(statement, (before,)).rowcount
+    connection.execute("DELETE FROM station_event WHERE at < ?", (before,))
+    return gone

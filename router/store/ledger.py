@@ -49,13 +49,28 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class StationStatus:
-    """The last known state of a station; `since` is when it became so, `checked_at` the last look."""
+    """The last known state of a station; `since` is when it became so, `checked_at` the last look.
+
+    `seconds` and `answer` are of the last probe, None and '' when there was none.
+    """
 
     station: str
     state: StationState
     reason: str
     since: float
     checked_at: float
+    seconds: float | None = None
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StationEvent:
+    """A station became so, at that time, for that reason."""
+
+    at: float
+    station: str
+    state: StationState
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +187,14 @@ class Ledger(Protocol):
     def set_station_status(self, station: str, state: StationState, reason: str, at: float) -> None:
         """Note what a look at the station came to."""
 
+    def note_probe(self, station: str, seconds: float, answer: str, at: float) -> None:
+        """Note how long a probe took and what was answered."""
+
     def station_statuses(self) -> Mapping[str, StationStatus]:
         """The status of every station that was ever looked at."""
+
+    def station_events(self, station: str, limit: int = 100) -> tuple[StationEvent, ...]:
+        """The changes of a station's status, latest first."""
 
     def tasks(
         self,

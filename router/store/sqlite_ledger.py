@@ -16,7 +16,7 @@ from router.model.instance import RecordRef
 from router.model.recipe import Recipe
 from router.model.rule import Owed
 from router.model.task import Task, TaskStatus
-from router.store import accounting, indexing, instances, keeping, tasks, turning
+from router.store import accounting, indexing, instances, keeping, stations, tasks, turning
 from router.store.counting import Counts
 from router.store.database import Database
 from router.store.ledger import (
@@ -25,16 +25,11 @@ from router.store.ledger import (
     Event,
     Indexed,
     Settlement,
+    StationEvent,
     StationState,
     StationStatus,
     Stored,
 )
-
-_STATUS = """
-INSERT INTO station_status (station, state, reason, since, checked_at) VALUES (?1, ?2, ?3, ?4, ?4)
-ON CONFLICT (station) DO UPDATE SET since = iif(state = ?2, since, ?4), state = ?2, reason = ?3,
-  checked_at = ?4
-"""
 
 
 class SqliteLedger:
@@ -160,13 +155,22 @@ class SqliteLedger:
     def set_station_status(self, station: str, state: StationState, reason: str, at: float) -> None:
         """Note what a look at the station came to."""
         with self._database.write() as connection:
-            connection.execute(_STATUS, (station, state, reason[: turning.MAX_MESSAGE], at))
+            stations.set_status(connection, station, state, reason[: turning.MAX_MESSAGE], at)
+
+    def note_probe(self, station: str, seconds: float, answer: str, at: float) -> None:
+        """Note how long a probe took and what was answered."""
+        with self._database.write() as connection:
+            stations.note_probe(connection, station, seconds, answer[: turning.MAX_MESSAGE], at)
 
     def station_statuses(self) -> Mapping[str, StationStatus]:
         """The status of every station that was ever looked at."""
-        statement = "SELECT station, state, reason, since, checked_at FROM station_status"
         with self._database.read() as connection:
-            return {row[0]: StationStatus(*row) for row in connection.execute(statement)}
+            return stations.statuses(connection)
+
+    def station_events(self, station: str, limit: int = 100) -> tuple[StationEvent, ...]:
+        """The changes of a station's status, latest first."""
+        with self._database.read() as connection:
+            return stations.events_of(connection, station, limit)
 
     def tasks(
         self,

@@ -75,6 +75,15 @@ class Metrics:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
             registry=self.registry,
         )
+        self.probes = self._counter(
+            "station_probes", "Heartbeats, by station and result.", "station", "result"
+        )
+        self.station_changes = self._counter(
+            "station_changes",
+            "Changes of a station's status, by what it became.",
+            "station",
+            "state",
+        )
         self.index_queue = Gauge(
             f"{_PREFIX}_index_queue",
             "Accepted records the ledger has not indexed yet.",

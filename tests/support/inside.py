@@ -23,6 +23,7 @@ from router.flow.dispatch import Dispatcher
 from router.flow.indexer import Indexer
 from router.flow.intake import Answer, Arrival, Intake
 from router.flow.received import ReceiveHooks
+from router.flow.statuses import Statuses
 from router.model.delivery import Leased, Outcome, Priority, Result
 from router.model.instance import Source
 from router.model.plan import Plan
@@ -269,6 +270,7 @@ class Edge:
             self.ledger,
             self.courier(),
             lambda station: kinds[station.name].make(station, None),
+            Statuses(self.plan.stations.values(), self.ledger, self.clock, self.log, self.metrics),
             self.threads,
             self.clock,
             self.log,
