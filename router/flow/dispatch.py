@@ -16,11 +16,12 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from router.clock import Clock
-from router.errors import RouterError, StoreFull
+from router.errors import StoreFull
 from router.flow.deliver import Courier
 from router.flow.desk import Desk
 from router.flow.lane import BatchEnded, Lane, Probed, Report, Sent
 from router.flow.pace import Pace
+from router.flow.probing import probed
 from router.flow.settle import settle
 from router.flow.statuses import Statuses
 from router.model.delivery import Leased, Outcome, Result
@@ -278,20 +279,8 @@ class Dispatcher:
             self._threads.start(f"probe-{name}", partial(self._probe, entry))
 
     def _probe(self, entry: _Desked) -> None:
-        name = entry.station.name
-        try:
-            peer = self._make_peer(entry.station)
-            try:
-                probe = peer.probe()
-            finally:
-                peer.close()
-        except RouterError as error:
-            self._take_report(Probed(name, ok=False, message=str(error)))
-        except Exception as error:  # noqa: BLE001 - thread boundary: one station's bug stops no other
-            self._log.bug("probing failed", error)
-            self._take_report(Probed(name, ok=False, message="internal error while probing"))
-        else:
-            self._take_report(Probed(name, probe.ok, probe.message))
+        probe = probed(entry.station, self._make_peer, self._clock, self._log)
+        self._take_report(Probed(entry.station.name, probe.ok, probe.message))
 
     def _probe_came_back(self, report: Probed) -> None:
         entry = self._desks.get(report.station)

@@ -16,7 +16,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from router.clock import Clock
-from router.errors import RouterError
+from router.flow.probing import probed
 from router.flow.statuses import Statuses
 from router.model.station import Station
 from router.peers.peer import Peer, Probe
@@ -111,20 +111,8 @@ class Heartbeat:
         self._threads.start(f"heartbeat-{beat.station.name}", partial(self._probe, beat))
 
     def _probe(self, beat: _Beat) -> None:
-        began_at = self._clock.monotonic()
-        try:
-            peer = self._make_peer(beat.station)
-            try:
-                probe = peer.probe()
-            finally:
-                peer.close()
-        except RouterError as error:
-            probe = Probe(False, self._clock.monotonic() - began_at, str(error))
-        except Exception as error:  # noqa: BLE001 - thread boundary: one station's bug stops no other
-            self._log.bug("probing failed", error)
-            seconds = self._clock.monotonic() - began_at
-            probe = Probe(False, seconds, "internal error while probing")
-        self._answers.put((beat, probe))
+        answer = probed(beat.station, self._make_peer, self._clock, self._log)
+        self._answers.put((beat, answer))
         self._wake.set()
 
     def _collect(self) -> None:

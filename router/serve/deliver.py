@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 
 from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
@@ -44,18 +45,7 @@ def deliver(role: Role, bell: int) -> None:
         {plug.name: plug for plug in morphs()},
         RouterNames(settings.name, settings.organization, key),
     )
-    kinds = {kind.name: kind for kind in station_kinds()}
-    context = PeerContext(
-        calling_ae_title=settings.ae_title,
-        read_secret=lambda secret: read_secret(secret, role.plan.folder),
-        clock=role.clock,
-        tls=role.plan.tls,
-    )
-
-    def make_peer(station: Station) -> Peer:
-        peer: Peer = kinds[station.kind].make(station, context)
-        return peer
-
+    make_peer = _peers(role)
     stations = tuple(role.plan.stations.values())
     statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
     dispatcher = Dispatcher(
@@ -106,3 +96,19 @@ def deliver(role: Role, bell: int) -> None:
     leases.close()
     journal.close()
     ledger.close()
+
+
+def _peers(role: Role) -> Callable[[Station], Peer]:
+    kinds = {kind.name: kind for kind in station_kinds()}
+    context = PeerContext(
+        calling_ae_title=role.plan.router.ae_title,
+        read_secret=lambda secret: read_secret(secret, role.plan.folder),
+        clock=role.clock,
+        tls=role.plan.tls,
+    )
+
+    def make_peer(station: Station) -> Peer:
+        peer: Peer = kinds[station.kind].make(station, context)
+        return peer
+
+    return make_peer
