@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from router.clock import Clock
 from router.config.suggest import did_you_mean
 from router.errors import BadDataset
 from router.flow.hand_in import Errand, hand_in
-from router.flow.received import receive_recipe
+from router.flow.held import received_by
 from router.model.delivery import Priority
 from router.model.plan import Plan
 from router.model.recipe import Recipe
@@ -29,6 +30,7 @@ from router.plugs import station_kinds
 from router.serve.places import Places
 from router.serve.secrets import read_secret
 from router.serve.stores import open_journal
+from router.store.records import RecordDamaged
 
 
 @click.command()
@@ -103,9 +105,9 @@ def send(
         plan.router.ae_title,
         plan.digest,
     )
-    failed: list[tuple[Path, str]] = []
+    failed: Sequence[tuple[Path | str, str]] = ()
     if study:
-        queued = _send_study(plan, study, errand)
+        queued, failed = _send_study(plan, study, errand)
     else:
         queued, failed = _send_files(plan, files, errand)
     if form == "json":
@@ -113,12 +115,12 @@ def send(
             {
                 "station": station,
                 "queued": queued,
-                "failed": [{"file": str(path), "reason": reason} for path, reason in failed],
+                "failed": [{"file": str(what), "reason": reason} for what, reason in failed],
             }
         )
     else:
-        for path, reason in failed:
-            click.echo(f"{path}: not queued: {reason}", err=True)
+        for what, reason in failed:
+            click.echo(f"{what}: not queued: {reason}", err=True)
         click.echo(f"{queued} instances queued for {station}, priority {priority}")
     return EXIT_FAILED if failed or not queued else 0
 
@@ -142,20 +144,34 @@ def may_be_asked_or_exit(station: Station) -> None:
         )
 
 
-def _send_study(plan: Plan, study_instance_uid: str, errand: Errand) -> int:
+def _send_study(
+    plan: Plan, study_instance_uid: str, errand: Errand
+) -> tuple[int, list[tuple[str, str]]]:
+    """How many were queued; what was not, and why.
+
+    Each is changed first as its own station's hook said when it came.
+    """
     held = read_ledger(plan).instances_of_study(study_instance_uid)
     if not held:
         raise click.ClickException(f"no instance of study {study_instance_uid} is held here")
     by_recipe: dict[Recipe, list[int]] = {}
-    for stored in held:
-        by_recipe.setdefault(receive_recipe(plan, stored.instance.source), []).append(
-            stored.instance_id
-        )
+    failed: list[tuple[str, str]] = []
+    journal = open_journal(Places(plan.router.data_dir), plan, Clock())
+    try:
+        for stored in held:
+            try:
+                recipe = received_by(journal, stored)
+            except RecordDamaged as error:
+                failed.append((stored.instance.sop_instance_uid, str(error)))
+            else:
+                by_recipe.setdefault(recipe, []).append(stored.instance_id)
+    finally:
+        journal.close()
     ledger = write_ledger(plan)
     for recipe, instance_ids in by_recipe.items():
         ledger.send(instance_ids, errand.owed(recipe), Clock().now())
     ledger.close()
-    return len(held)
+    return len(held) - len(failed), failed
 
 
 def _send_files(

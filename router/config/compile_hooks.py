@@ -14,7 +14,7 @@ from router.config.context import Context
 from router.config.nodes import Entry, PathPart, node_at, place_at, show_path
 from router.config.shapes_stations import HOOKS
 from router.model.plug import PlugError
-from router.model.recipe import Recipe
+from router.model.recipe import NOTHING, Recipe
 from router.model.station import Hooks
 
 # Patient ID as a receiver of the first hour knows it (protocols 3.3).
@@ -45,11 +45,13 @@ def hooks(
     if data.get("issuer_of_patient_id"):
         fill = _fill_issuer(data["issuer_of_patient_id"], entry, path, context)
         steps["receive"] = (*fill, *steps.get("receive", ()))
-    if data.get("original_patient_id"):
-        steps["send"] = (*steps.get("send", ()), ("restore", list(_IDENTITY)))
     if kind == "dicomweb":
         _warn_of_later_keys(data, entry, path, context)
-    return Hooks(**{name: Recipe.of(found) for name, found in steps.items()})
+    recipes = {name: Recipe.of(found) for name, found in steps.items()}
+    if data.get("original_patient_id"):
+        last = Recipe.of([("restore", list(_IDENTITY))])
+        recipes["send"] = recipes.get("send", NOTHING).then(last)
+    return Hooks(**recipes)
 
 
 def _fill_issuer(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from router.dicom.charset import decode_text, encode_text
-from router.dicom.elements import Element
-from router.dicom.nested import resolve_vr
+from router.dicom.charset import UTF_8
+from router.dicom.recode import recode
 from router.dicom.splice import Piece, Span, pieces_of
 from router.dicom.tree import NewElement, Node, OpenSequence
-from router.dicom.values import decode
 from router.dicom.wanted import CHARACTER_SET
+from router.errors import MorphFailed
 
 _PIXEL_GROUP: Final = 0x7FE0
 
@@ -57,41 +56,29 @@ def encoded_header(top: Node, length: int, *, original: bool) -> bytes:
 
 
 def restore(top: Node, length: int, tags: Collection[int], default_character_set: str) -> None:
-    """Put the elements of these tags back as they came, or take them away where none was.
+    """Make attributes at the top what they were: their bytes, or their absence.
 
-    Where the text of the object was brought to another character set since, a restored text is
-    brought there too, and the items of a restored sequence say which one they are in.
+    Where the text of the object was brought to another character set since, theirs is too; if it
+    does not fit there, all of the object is brought to UTF-8.
     """
-    declared = ""
-    found: dict[int, Element] = {}
-    for element in top.reader.elements(0, length, top.coding):
-        if element.tag == CHARACTER_SET:
-            values = decode("CS", top.reader.value(element), top.surroundings("").layout, "")
-            declared = "\\".join(map(str, values))
-        if element.tag in tags:
-            found[element.tag] = element
-    before = declared or default_character_set
+    came = Node(top.reader, top.coding, span=(0, length))
+    before = came.declared_character_set() or default_character_set
     now = top.declared_character_set() or default_character_set
+    came.entries = [entry for entry in came.entries if entry.tag in tags]
+    if now != before:
+        try:
+            _convert(came, now, before)
+        except MorphFailed:
+            recode(top, UTF_8, default_character_set)
+            _convert(came, UTF_8, before)
     for tag in tags:
-        original = found.get(tag)
-        if original is None:
+        entry = came.find(tag)
+        if entry is None:
             top.drop(tag)
-        elif top.find(tag) != original:
-            _put_back(top, original, before, now)
+        elif top.find(tag) != entry:
+            top.put(entry)
 
 
-def _put_back(top: Node, element: Element, before: str, now: str) -> None:
-    vr = resolve_vr(element.vr, element.tag, None, is_signed=False)
-    raw = b"" if vr == "SQ" else top.reader.value(element)
-    if vr != "SQ" and before != now and not raw.isascii():
-        text = encode_text(decode_text(raw, before, strict=True).rstrip(" \0"), now)
-        raw = text + b" " * (len(text) % 2)
-    top.put(NewElement(element.tag, vr, raw))
-    if vr != "SQ":
-        return
-    top.entries = [element if entry.tag == element.tag else entry for entry in top.entries]
-    sequence = top.open(element, None) if before != now and before else None
-    for item in sequence.items if sequence is not None else ():
-        if item.find(CHARACTER_SET) is None:
-            octets = before.encode("ascii")
-            item.put(NewElement(CHARACTER_SET, "CS", octets + b" " * (len(octets) % 2)))
+def _convert(node: Node, character_set: str, before: str) -> None:
+    recode(node, character_set, before)
+    node.drop(CHARACTER_SET)

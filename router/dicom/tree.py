@@ -113,7 +113,7 @@ class Node:
             found = self._by_tag = {entry.tag: entry for entry in self.entries}
         return found.get(tag)
 
-    def put(self, entry: NewElement | OpenSequence) -> None:
+    def put(self, entry: Entry) -> None:
         """Replace the entries of the tag, or insert in tag order."""
         old = self.find(entry.tag)
         known = self._by_tag
@@ -123,7 +123,7 @@ class Node:
             self._put_anywhere(entry)
         self.touch(entry.tag)
 
-    def _put_anywhere(self, entry: NewElement | OpenSequence) -> None:
+    def _put_anywhere(self, entry: Entry) -> None:
         """As `put`, for a tag that is absent, or where tags are repeated."""
         places = [place for place, old in enumerate(self._entries) if old.tag == entry.tag]
         if places:

@@ -181,19 +181,23 @@ class Intake:
                 sop_instance_uid=instance.sop_instance_uid,
                 reason=str(error),
             )
-            return Decision(Disposition.QUARANTINED, (), ())
+            return self._quarantined(plan, instance)
         except BadDataset as error:
             # A sequence a rule asks about is broken; the image itself is whole, so it is kept.
             self._log.error(
                 "routing cannot read the header, instance quarantined", reason=str(error)
             )
-            return Decision(Disposition.QUARANTINED, (), ())
+            return self._quarantined(plan, instance)
         except Exception as error:  # noqa: BLE001 - a crashing rule must not cost the image
             self._log.bug("routing failed, instance quarantined", error)
-            return Decision(Disposition.QUARANTINED, (), ())
+            return self._quarantined(plan, instance)
+
+    def _quarantined(self, plan: Plan, instance: Instance) -> Decision:
+        receive = receive_recipe(plan, instance.source)
+        return Decision(Disposition.QUARANTINED, (), (), receive=receive)
 
     def _hooked(self, plan: Plan, instance: Instance, tape: Tape) -> Header:
-        octets = tape.access(instance.header_length), instance.header_length
+        octets = tape.read, instance.header_length
         return self._hooks.header(
             plan, instance.source, instance.received_at, instance.transfer_syntax_uid, octets
         )

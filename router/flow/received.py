@@ -7,15 +7,17 @@ header, taken while it passes and bounded; stations without a hook cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Final
 
 from router.dicom.dataset import EditableDataSet
 from router.dicom.elements import RandomAccess
+from router.dicom.header import HeaderReader
 from router.dicom.inflate import InflatedAccess
-from router.dicom.transfer_syntax import layout_of
-from router.errors import MorphFailed
+from router.dicom.splice import Piece
+from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
+from router.errors import BadDataset, MorphFailed
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.plug import Morph
@@ -24,6 +26,7 @@ from router.morph.apply import compile_recipe
 from router.morph.context import EXAMPLE_KEY, MorphContext
 
 MAX_HEADER_BYTES: Final = 16 * 1024 * 1024
+_STRETCH_BYTES: Final = 256 * 1024
 
 
 def receive_recipe(plan: Plan, source: Source) -> Recipe:
@@ -33,27 +36,28 @@ def receive_recipe(plan: Plan, source: Source) -> Recipe:
 
 
 class Tape:
-    """A copy of the first bytes of a data set, taken while they pass."""
+    """A copy of the first bytes of a data set, taken while they pass.
+
+    Of more than MAX_HEADER_BYTES the rest is not kept. That is no harm while it is the inside of one
+    value, such as a document: only to read an element there raises BadDataset.
+    """
 
     def __init__(self) -> None:
         self._octets = bytearray()
+        self._length = 0
 
     def passing(self, chunks: Iterator[memoryview]) -> Iterator[memoryview]:
         """The chunks, untouched."""
         for view in chunks:
-            room = MAX_HEADER_BYTES - len(self._octets)
-            if room > 0:
-                self._octets += view[:room]
+            self._length += len(view)
+            self._octets += view[: max(0, MAX_HEADER_BYTES - len(self._octets))]
             yield view
 
-    def access(self, needed: int) -> RandomAccess:
-        """A reader of the first `needed` bytes. Raises MorphFailed when there were too many."""
-        if needed > len(self._octets):
-            raise MorphFailed(
-                f"the header is longer than the {MAX_HEADER_BYTES >> 20} MiB a receive hook takes"
-            )
-        octets = bytes(self._octets[:needed])
-        return lambda offset, length: octets[offset : offset + length]
+    def read(self, offset: int, length: int) -> bytes:
+        """As RandomAccess, of what is kept."""
+        if len(self._octets) <= offset < self._length:
+            raise BadDataset(f"the header is longer than {MAX_HEADER_BYTES >> 20} MiB")
+        return bytes(self._octets[offset : offset + length])
 
 
 class ReceiveHooks:
@@ -70,19 +74,46 @@ class ReceiveHooks:
         received_at: float,
         transfer_syntax_uid: str,
         octets: tuple[RandomAccess, int],
-    ) -> EditableDataSet:
-        """The header as the rules see it; `octets` may end where Pixel Data begin.
+    ) -> HeaderReader:
+        """The header as the rules see it, read anew by the reader of arriving ones.
 
-        Raises MorphFailed when a step fails, BadDataset when deflated bytes are none.
+        `octets` may end where Pixel Data begin. Raises MorphFailed when a step fails, or what it
+        wrote is no data set; BadDataset when deflated bytes are none.
         """
+        read, length = plain(octets, transfer_syntax_uid)
+        character_set = assumed_character_set(plan, source)
+        if layout_of(transfer_syntax_uid).deflated:
+            transfer_syntax_uid = EXPLICIT_VR_LITTLE_ENDIAN
         data_set = EditableDataSet(
-            *plain(octets, transfer_syntax_uid),
-            transfer_syntax_uid,
-            default_character_set=assumed_character_set(plan, source),
+            read, length, transfer_syntax_uid, default_character_set=character_set
         )
         context = context_of(plan, source, received_at, self._mapping_key)
         self._compiled(receive_recipe(plan, source))(data_set, context)
-        return data_set
+        reader = HeaderReader(transfer_syntax_uid, plan.needs, default_character_set=character_set)
+        try:
+            for stretch in _stretches(data_set.pieces(), read):
+                reader.feed(stretch)
+            reader.finish()
+        except BadDataset as error:
+            raise MorphFailed(f"what is made of the header cannot be read: {error}") from None
+        return reader
+
+
+def _stretches(pieces: Iterable[Piece], read: RandomAccess) -> Iterator[bytes]:
+    """The bytes of the pieces; zeros for those of a value's inside that were not kept."""
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        at = piece.start
+        while at < piece.end:
+            size = min(_STRETCH_BYTES, piece.end - at)
+            try:
+                found = read(at, size)
+            except BadDataset:
+                found = b""
+            yield found + bytes(size - len(found))
+            at += size
 
 
 def context_of(plan: Plan, source: Source, received_at: float, mapping_key: bytes) -> MorphContext:

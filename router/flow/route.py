@@ -8,7 +8,6 @@ and no rule routes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from router.flow.received import receive_recipe
@@ -22,7 +21,19 @@ UNMATCHED_REFUSAL = Refusal(REFUSED_BY_RULE, "no rule takes this instance")
 
 
 def decide(plan: Plan, facts: Facts) -> Decision:
-    """What becomes of the instance with these facts under this plan."""
+    """What becomes of the instance with these facts under this plan.
+
+    The recipes stand behind what its station has done on receive.
+    """
+    decision = _decided(plan, facts)
+    first = receive_recipe(plan, facts.source)
+    if first.is_empty:
+        return decision
+    owed = tuple(replace(one, recipe=first.then(one.recipe)) for one in decision.owed)
+    return replace(decision, owed=owed, receive=first)
+
+
+def _decided(plan: Plan, facts: Facts) -> Decision:
     owed: dict[tuple[str, str], Owed] = {}
     matched: list[str] = []
     discarded = False
@@ -37,7 +48,7 @@ def decide(plan: Plan, facts: Facts) -> Decision:
         if rule.final:
             break
     if owed:
-        return Decision(Disposition.ROUTED, _behind_receiving(plan, facts, owed), tuple(matched))
+        return Decision(Disposition.ROUTED, tuple(owed.values()), tuple(matched))
     if discarded:
         return Decision(Disposition.DISCARDED, (), tuple(matched))
     return _unmatched(plan, tuple(matched))
@@ -49,16 +60,6 @@ def _owe(owed: dict[tuple[str, str], Owed], rule: Rule) -> None:
         known = owed.get(key)
         if known is None or send.priority < known.priority:
             owed[key] = Owed(send.station, send.recipe, send.priority, rule.name)
-
-
-def _behind_receiving(
-    plan: Plan, facts: Facts, owed: Mapping[tuple[str, str], Owed]
-) -> tuple[Owed, ...]:
-    """What is owed, each recipe behind what the station it came from has done on receive."""
-    first = receive_recipe(plan, facts.source)
-    if first.is_empty:
-        return tuple(owed.values())
-    return tuple(replace(one, recipe=first.then(one.recipe)) for one in owed.values())
 
 
 def _unmatched(plan: Plan, matched: tuple[str, ...]) -> Decision:

@@ -49,7 +49,11 @@ class Recipe:
 
 @lru_cache(maxsize=4096)
 def _joined(first: Recipe, later: Recipe) -> Recipe:
-    return Recipe.of((*first.unpacked(), *later.unpacked()))
+    steps = (*first.unpacked(), *later.unpacked())
+    if any(name == "deidentify" for name, _ in steps):
+        # De-identification wins wherever it stands: what was removed is not given back.
+        steps = tuple(step for step in steps if step[0] != "restore")
+    return Recipe.of(steps)
 
 
 NOTHING = Recipe.of(())

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from router.model.delivery import Disposition, Priority
 from router.model.path import Path
 from router.model.problem import Place
-from router.model.recipe import Recipe
+from router.model.recipe import NOTHING, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,14 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What routing an instance came to. `rules` are the names of all that matched, in order."""
+    """What routing an instance came to. `rules` are the names of all that matched, in order.
+
+    `receive` is what its station's hook did before the rules saw it; it is part of each recipe owed,
+    and stays with the instance for whatever is sent of it later.
+    """
 
     disposition: Disposition
     owed: tuple[Owed, ...]
     rules: tuple[str, ...]
     refusal: Refusal | None = None
+    receive: Recipe = NOTHING

@@ -1,22 +1,19 @@
 """Step `restore`, behind `original_patient_id`: attributes leave as they came (protocols 3.3).
 
-They get back exactly what the object had when it was received; what was absent is absent again. An
-object that says its identity was removed (0012,0062) keeps what it has: de-identification wins.
-People do not write it: the key of the station puts it last on send.
+They get back exactly what the object had when it was received; what was absent is absent again.
+People do not write it: the key of the station puts it last on send, and a recipe that de-identifies
+does without (router.model.recipe).
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from router.dicom.dataset import EditableDataSet
-from router.dicom.tags import parse_path
 from router.model.path import Path
 from router.model.plug import Morph, PlugError
 from router.morph.context import MorphContext
 from router.morph.parameters import ATTRIBUTES, Step, as_list, attribute, named, paths
-
-_REMOVED: Final = parse_path("PatientIdentityRemoved")
 
 
 def compile_restore(parameters: Any) -> Step:
@@ -24,9 +21,7 @@ def compile_restore(parameters: Any) -> Step:
     tags = frozenset(path.steps[0].tag for path in paths(parameters, _plain))
 
     def step(data_set: EditableDataSet, _: MorphContext) -> None:
-        removed = data_set.get(_REMOVED)
-        if removed is None or removed.values != ("YES",):
-            data_set.restore(tags)
+        data_set.restore(tags)
 
     return step
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from router.model.delivery import Disposition, Priority
 from router.model.instance import Instance, Source
-from router.model.recipe import Recipe
+from router.model.recipe import NOTHING, Recipe
 from router.model.rule import Decision, Owed
 from router.store.records import RecordDamaged
 
@@ -70,6 +70,10 @@ def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
             for owed in decision.owed
         ],
     }
+    receive = decision.receive
+    if receive is not NOTHING and not receive.is_empty:
+        recipes[receive.digest] = receive.steps
+        value["receive"] = receive.digest
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8", "surrogatepass"
     )
@@ -119,4 +123,5 @@ def _decision(value: Any) -> Decision:
             for station, digest, priority, rule in value["owed"]
         ),
         tuple(value["rules"]),
+        receive=recipes[value["receive"]] if "receive" in value else NOTHING,
     )

@@ -13,6 +13,7 @@ import pytest
 
 from router.flow import received
 from router.flow.explain import Subject, explain
+from router.flow.held import received_by
 from router.model.delivery import Disposition
 from router.plugs import morphs
 from tests.support.inside import CT1, MAPPING_KEY, Edge, Neighbour
@@ -152,6 +153,25 @@ def test_p4_what_a_receive_hook_fails_on_is_kept_and_goes_nowhere(edge):
     (line,) = edge.lines("the receive hook failed, instance quarantined")
     assert "PatientID" in line["reason"]
     assert "XXX" not in line["reason"]
+
+
+@pytest.mark.parametrize(
+    ("behind", "disposition"), [({}, "routed"), ({0x00700081: ("CS", "BEHIND")}, "quarantined")]
+)
+def test_a_large_value_is_no_reason_to_keep_an_object_back(edge, monkeypatch, behind, disposition):
+    monkeypatch.setattr(received, "MAX_HEADER_BYTES", 200_000)
+    changes = {0x00420011: ("OB", b"%PDF" * 100_000), MODALITY: ("CS", "CTA"), **behind}
+    image = instance(1, rows=8, columns=8, changes=changes)
+    edge.keep(image)
+    (stored,) = edge.ledger.find_instances(image.sop_instance_uid)
+    assert stored.disposition.value == disposition
+
+
+def test_what_a_hook_did_stays_with_the_instance(edge):
+    image = made()
+    edge.keep(image)
+    (stored,) = edge.ledger.find_instances(image.sop_instance_uid)
+    assert received_by(edge.journal, stored) == edge.plan.stations["ct-1"].hooks.receive
 
 
 def test_a_header_too_long_for_a_hook_is_quarantined_and_not_sent_unchanged(edge, monkeypatch):

@@ -10,6 +10,7 @@ from router.dicom.transfer_syntax import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
+from router.model.recipe import Recipe
 from tests.unit.morph.test_steps import image, morphed
 
 RESTORE = (
@@ -63,6 +64,28 @@ def test_f34_text_comes_back_when_the_object_went_to_utf_8_meanwhile(syntax):
     assert (item.PatientID, item.IssuerOfPatientID) == ("OLD-1", "Ä-17")
 
 
-def test_p4_an_object_that_says_its_identity_was_removed_keeps_what_it_has():
-    after = morphed(image(), ("deidentify", {"profile": "basic", "burned_in": "allow"}), RESTORE)
-    assert after.PatientID != "0012"
+def test_what_does_not_fit_the_character_set_of_now_brings_the_object_to_utf_8():
+    before = with_others(SpecificCharacterSet="ISO_IR 192", PatientID="山田-17")
+    after = morphed(
+        before,
+        ("set", {"PatientID": "17"}),
+        ("remove", "OtherPatientIDsSequence"),
+        ("charset", "ISO_IR 100"),
+        RESTORE,
+    )
+    assert (after.PatientID, after.SpecificCharacterSet) == ("山田-17", "ISO_IR 192")
+
+
+def test_an_object_that_came_without_its_identity_gets_back_what_it_came_with():
+    before = image(PatientIdentityRemoved="YES")
+    assert morphed(before, ("prefix", {"PatientID": "X-"}), RESTORE).PatientID == "0012"
+
+
+def test_p4_a_recipe_that_de_identifies_gives_nothing_back():
+    last = Recipe.of([RESTORE])
+    removing = Recipe.of([("deidentify", {"profile": "basic"}), ("remove", "PatientID")])
+    plain = Recipe.of([("blank", "StudyID")])
+    for chain in (removing.then(plain).then(last), plain.then(last), removing.then(last)):
+        names = [name for name, _ in chain.unpacked()]
+        assert ("restore" in names) is ("deidentify" not in names)
+    assert "restore" not in str(removing.then(plain.then(last)).unpacked())
