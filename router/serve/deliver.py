@@ -80,6 +80,7 @@ def deliver(role: Role, bell: int) -> None:
                 return
             dispatcher.ring()
 
+    role.log.info("delivering", stations=sum(station.send for station in stations))
     role.threads.start("bell", listen)
     role.threads.start("housekeeping", housekeeping.run)
     turning = role.threads.start("dispatch", dispatcher.run)
