@@ -26,6 +26,8 @@ from router.morph.apply import Change, MorphContext, describe_changes
 from router.morph.context import EXAMPLE_KEY
 
 READ_BYTES = 1024 * 1024
+# One chunk of a record: nothing behind the header is opened in vain.
+HELD_READ_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A data set to explain: how to read it, how long it is, how it is encoded, who sends it."""
+    """A data set to explain: how to read it, how long it is, how it is encoded, who sends it.
+
+    `is_held`: its shape was checked when it was accepted, so no more than its header is read.
+    """
 
     read: RandomAccess
     length: int
@@ -65,6 +70,7 @@ class Subject:
     sop_class_uid: str
     source: Source
     received_at: float
+    is_held: bool = False
 
 
 def explain(
@@ -82,7 +88,7 @@ def explain(
         told.append(RuleTold(rule.name, matched, rule.condition.explain(facts)))
         if matched and (rule.final or rule.refuse is not None):
             break
-    owed = tuple(_told(plan, subject, one, morphs, mapping_key) for one in decision.owed)
+    owed = tuple(tell_owed(plan, subject, one, morphs, mapping_key) for one in decision.owed)
     return Explanation(decision, tuple(told), owed)
 
 
@@ -93,9 +99,13 @@ def facts_of(plan: Plan, subject: Subject) -> Facts:
         plan.needs,
         default_character_set=assumed_character_set(plan, subject.source),
     )
-    for offset in range(0, subject.length, READ_BYTES):
-        reader.feed(subject.read(offset, min(READ_BYTES, subject.length - offset)))
-    reader.finish()
+    step = HELD_READ_BYTES if subject.is_held else READ_BYTES
+    for offset in range(0, subject.length, step):
+        reader.feed(subject.read(offset, min(step, subject.length - offset)))
+        if subject.is_held and reader.is_past_wanted:
+            break
+    else:
+        reader.finish()
     return Facts(
         header=reader,
         source=subject.source,
@@ -117,9 +127,10 @@ def context_of(plan: Plan, subject: Subject, mapping_key: bytes = EXAMPLE_KEY) -
     )
 
 
-def _told(
+def tell_owed(
     plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph], mapping_key: bytes
 ) -> OwedTold:
+    """What the recipe of a delivery does to the data set, or why it fails."""
     if owed.recipe.is_empty:
         return OwedTold(owed, ())
     context = context_of(plan, subject, mapping_key)
