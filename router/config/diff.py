@@ -43,7 +43,8 @@ def compare(before: Iterable[Source], after: Iterable[Source]) -> tuple[Differen
         if section == "rules":
             found += _rules(old.get(section, []), new.get(section, []))
         else:
-            found += _values(old.get(section, {}), new.get(section, {}), section)
+            nothing = {} if section != "version" else _ABSENT
+            found += _values(old.get(section, nothing), new.get(section, nothing), section)
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ from router.clock import Clock
 from router.errors import BadDataset
 from router.flow.explain import Explanation, OwedTold, Subject, explain, tell_owed
 from router.flow.replay import Side
-from router.model.delivery import State
+from router.model.delivery import Result, State
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.plug import Morph
@@ -25,6 +25,7 @@ from router.store.envelope import decode
 from router.store.ledger import SEND_PREFIX, Delivery, Event, Ledger, StationStatus, Stored
 from router.store.records import Journal, Record, RecordDamaged
 
+_TURN = "it is sent when its turn comes"
 EVICTED = "its bytes were evicted: neither changes nor what the rules say now can be told"
 
 
@@ -139,16 +140,19 @@ class Kept:
 
     def _delivery(self, delivery: Delivery) -> DeliveryTold:
         task = self._ledger.task(delivery.task_id)
+        attempts = self._ledger.attempts_of(delivery)
+        last = attempts[-1].kind if attempts else ""
+        status = self._statuses.get(delivery.station)
         return DeliveryTold(
             delivery,
             task.requester if task is not None else "",
-            self._ledger.attempts_of(delivery),
-            next_of(delivery, self._statuses.get(delivery.station), self._clock.now()),
+            attempts,
+            next_of(delivery, last, status, self._clock.now()),
         )
 
 
-def next_of(delivery: Delivery, status: StationStatus | None, now: float) -> str:
-    """What happens to a delivery next, and whose turn it is."""
+def next_of(delivery: Delivery, last: str, status: StationStatus | None, now: float) -> str:
+    """What happens to a delivery next; `last` is the kind of its last event, '' without one."""
     again = f"someone must act: dicom-router tasks retry {delivery.task_id}"
     ends = {
         State.SENDING: "it is being sent now",
@@ -163,7 +167,12 @@ def next_of(delivery: Delivery, status: StationStatus | None, now: float) -> str
         return f"it waits until the station is back; {status.state}: {status.reason}".rstrip(": ")
     if delivery.due_at > now:
         return f"it is tried again in {delivery.due_at - now:.0f} s"
-    return "it is sent when its turn comes"
+    waits = {
+        Result.BUSY: "it waits: the station asked for patience, and is tried again soon",
+        Result.UNREACHABLE: "it waits until the station can be reached, which is tried again",
+        Result.HOLD: "it waits: the station refuses us until someone acts there; it is tried again",
+    }
+    return waits.get(Result(last), _TURN) if last in set(Result) else _TURN
 
 
 def _caller(source: Source) -> str:
