@@ -36,6 +36,12 @@ _SIGNS: Final = {"added": "+", "changed": "~", "removed": "-"}
 @config_option
 @format_option
 @click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=None,
+    help="The running router's data directory; else the one the folder names.",
+)
+@click.option(
     "--days",
     type=click.FloatRange(min=0),
     default=7.0,
@@ -49,14 +55,14 @@ _SIGNS: Final = {"added": "+", "changed": "~", "removed": "-"}
     show_default=True,
     help="Rows of each table; the rest is counted.",
 )
-def plan(config: Path | None, form: str, days: float, limit: int) -> int:
+def plan(config: Path | None, form: str, data_dir: Path | None, days: float, limit: int) -> int:
     """Say what would change if the folder as it is now were taken into use.
 
     Exit 0 when nothing changes, 2 when something does, 1 when the folder has errors.
     """
     candidate = load_or_exit(config_folder(config))
     assert candidate.plan is not None
-    places = Places(candidate.plan.router.data_dir)
+    places = Places(data_dir or candidate.plan.router.data_dir)
     running = load_last_good(places.data_dir, all_plugs())
     differences = _differences(running, candidate)
     told: Forecast | None = None
@@ -92,11 +98,10 @@ def _replay(
     ledger = open_ledger(places, clock, "plan", read_only=True)
     journal = open_journal(places, running, clock)
     try:
-        replay = Replay(
-            (running, shown_mapping_key(running)),
-            (candidate, shown_mapping_key(candidate)),
-            installed_morphs(),
-        )
+        key = new_key = shown_mapping_key(running)
+        if candidate.router.mapping_key != running.router.mapping_key:
+            new_key = shown_mapping_key(candidate)
+        replay = Replay((running, key), (candidate, new_key), installed_morphs())
         return forecast(replay, journal, ledger, since, limit)
     finally:
         journal.close()
@@ -258,4 +263,4 @@ def _study_rows(study: StudyChange) -> list[list[str]]:
     if routes:
         return routes
     changes = f"{study.changed}/{study.instances}"
-    return [[study.study_instance_uid, sources, changes, "(values)", "(values)"]]
+    return [[study.study_instance_uid, sources, changes, "as before", "other values"]]

@@ -98,16 +98,27 @@ def test_p4_what_plan_foretells_is_what_live_routing_then_does(
     assert text[0] == 0
     assert text[1].startswith("nothing changes")
 
+    # A checkout beside the running folder, which names the same data directory or is told it.
     candidate = Router(tmp_path / "candidate", AFTER, data_dir=edge.data_dir, **ports)
-    candidate.port = edge.port
-    candidate.write(AFTER, **ports)
-    words = ("plan", "--config", str(candidate.folder), "--format", "json", "--limit", "10000")
+    candidate.write(AFTER, port=edge.port, **ports)
+    words = ["plan", "--config", str(candidate.folder), "--format", "json", "--limit", "10000"]
+    words += ["--data-dir", str(edge.data_dir)]
     code, output, errors = edge.command(*words, timeout_seconds=300)
     assert code == 2, errors
-    told = json.loads(output)["replay"]
+    answer = json.loads(output)
+    paths = {one["path"] for one in answer["changes"]}
+    assert {"rules.no reports", "rules.of the nineties", "rules.large.match.Rows.ge"} <= paths
+    assert not any(path.startswith(("stations", "listeners", "router")) for path in paths)
+    told = answer["replay"]
     foretold = _foretold(edge, candidate)
     assert told["replayed"] == len(kept) == len(foretold)
     assert told["changed"] == sum(one.differs for one in foretold.values()) > 20
+
+    code, output, _ = edge.command("plan", "--config", str(candidate.folder), timeout_seconds=300)
+    assert code == 2
+    assert f"replayed {len(kept)} instances" in output
+    assert "First → Second" not in output, "what the table of PS3.15 names is masked"
+    assert "F… (5 characters)" in output
 
     edge.write(AFTER, **ports)
     code, output, errors = edge.command("apply")
