@@ -71,7 +71,7 @@ def _rules(before: list[Any], after: list[Any]) -> Iterator[Difference]:
 
 
 def _values(before: Any, after: Any, path: str) -> Iterator[Difference]:
-    if before == after and type(before) is type(after):
+    if _written(before) == _written(after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*after, *(key for key in before if key not in after)]:
@@ -84,6 +84,11 @@ def _values(before: Any, after: Any, path: str) -> Iterator[Difference]:
         elif after is _ABSENT:
             kind = "removed"
         yield Difference(kind, path, _shown(before), _shown(after))
+
+
+def _written(value: Any) -> str:
+    """As the digest sees it: 1 is not true."""
+    return "" if value is _ABSENT else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _shown(value: Any) -> str:

@@ -81,7 +81,7 @@ rules:
 )
 
 
-def test_p4_what_plan_foretells_is_what_live_routing_then_does(
+def test_what_plan_foretells_is_what_live_routing_then_does(
     router: RouterFactory, storescp: StoreScpFactory, tmp_path: Path
 ) -> None:
     plain, dressed = storescp(), storescp()

@@ -33,6 +33,8 @@ def differences(before, after):
         ("port: 104}", "port: 104}\n  new: {ae_title: N}", [("added", "stations.new")]),
         ("  pacs: {ae_title", "  x: {ae_title", [("added", "stations.x"), ("removed", "stations.pacs")]),
         ("PatientID: 12", "PatientID: 0012", [("changed", "rules.a.match.PatientID")]),
+        ("port: 104", "port: 104, tls: {a: 1}", [("added", "stations.pacs.tls")]),
+        ("port: 104", "port: 104.0", [("changed", "stations.pacs.port")]),
         ("name: b", "name: c", [("added", "rules.c"), ("removed", "rules.b")]),
         ("b, route", "b, final: true, route", [("added", "rules.b.final")]),
     ],

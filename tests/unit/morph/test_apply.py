@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from router.dicom.dataset import EditableDataSet
-from router.dicom.tags import format_tag, parse_path
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from router.errors import BadDataset, MorphFailed, StoreDown
 from router.model.instance import Source
 from router.model.plug import Morph
 from router.model.recipe import Recipe
-from router.morph.apply import Change, MorphContext, _shown, compile_recipe, describe_changes
+from router.morph.apply import Change, MorphContext, compile_recipe, describe_changes
 from router.plugs import morphs
 from tests.unit.morph.test_steps import encoded, image
 
@@ -103,23 +102,17 @@ def test_describe_changes_tells_each_attribute_before_and_after() -> None:
 
 
 def test_describe_changes_reads_anew_what_an_edit_makes_readable_otherwise() -> None:
-    """Without its creator a private element is another one; in other bytes a text is the same."""
-    recipe = Recipe.of([("remove", "(0009,0010)"), ("charset", "ISO_IR 192")])
-    found = describe_changes(recipe, MORPHS, editable(), CONTEXT)
-    every = data_set_rows(editable())
-    after = editable()
-    compile_recipe(recipe, MORPHS)(after, CONTEXT)
-    assert {one.tag: (one.before, one.after) for one in found} == {
-        tag: (every.get(tag, "absent"), now)
-        for tag in {*every, *data_set_rows(after)}
-        if (now := data_set_rows(after).get(tag, "absent")) != every.get(tag, "absent")
-    }
+    """A text that no step wrote reads otherwise when its character set is gone."""
 
+    def step(data_set: Any, _context: Any) -> None:
+        data_set.remove_at_top({0x00080005})
 
-def data_set_rows(data_set: EditableDataSet) -> dict[str, str]:
-    """Every attribute at the top as it is shown."""
-    paths = [parse_path(format_tag(tag)) for tag in data_set.tags()]
-    return {path.text: _shown(data_set, path) for path in paths}
+    odd = {"odd": Morph("odd", "Is odd.", {}, "odd: 1", lambda _: step)}
+    data_set = editable(SpecificCharacterSet="ISO_IR 144", InstitutionName="Москва")
+    found = describe_changes(Recipe.of([("odd", 1)]), odd, data_set, CONTEXT)
+    (institution,) = [one for one in found if one.keyword == "InstitutionName"]
+    assert institution.before == "Москва"
+    assert institution.after != "Москва"
 
 
 def test_describe_changes_of_nothing_is_nothing() -> None:
