@@ -43,7 +43,7 @@ _SIGNS: Final = {"added": "+", "changed": "~", "removed": "-"}
 )
 @click.option(
     "--days",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=36_500),
     default=7.0,
     show_default=True,
     help="Replay what arrived in so many days; 0 replays nothing.",

@@ -123,6 +123,7 @@ def test_what_plan_foretells_is_what_live_routing_then_does(
     edge.write(AFTER, **ports)
     code, output, errors = edge.command("apply")
     assert code == 0, errors
+    assert edge.command("plan", "--config", str(candidate.folder))[0] == 0, "it runs now"
     again = _send(edge, [_renamed(one) for one in kept])
     refused = [one for one, status in again if status]
     _settled(edge, len(kept) + len(again) - len(refused))
