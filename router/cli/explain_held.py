@@ -74,12 +74,12 @@ def _kept(plan: Plan, ledger: Ledger) -> Kept:
 
 
 def _found(ledger: Ledger, name: str) -> Stored:
-    if name.isdigit():
-        stored = ledger.instance(int(name)) if len(name) < 19 else None
-        if stored is None:
-            raise click.ClickException(f"there is no instance {name}")
-        return stored
+    numbered = ledger.instance(int(name)) if name.isdecimal() and len(name) < 19 else None
+    if numbered is not None:
+        return numbered
     versions = ledger.find_instances(name)
+    if not versions and name.isdecimal():
+        raise click.ClickException(f"there is no instance {name}")
     if not versions:
         raise click.ClickException(f"no instance with SOP Instance UID {name} was accepted here")
     if len(versions) == 1:

@@ -26,6 +26,8 @@ PAGE: Final = 500
 # What `describe_changes` shows in place of a value.
 _NO_VALUE: Final = re.compile(r"(?:absent|empty|\([A-Z]{2}\)|\(too long to show\))?\Z")
 MAX_ROWS: Final = 1000
+# A first character says little only of what is at least so long.
+MIN_SHOWN: Final = 4
 
 # Why an instance was not replayed.
 EVICTED: Final = "evicted"
@@ -113,14 +115,15 @@ def received_since(ledger: Ledger, since: float) -> Iterator[Stored]:
 def masked(tag: str, keyword: str, value: str) -> str:
     """A value as it may be shown: what the table of de-identification names is masked.
 
-    So is what is private or in an item. A masked value is its first character and its length. UIDs
-    stay: they are how people look an object up.
+    So is what is private or in an item. A masked value is its first character and its length, of
+    short ones the length alone. UIDs stay: they are how people look an object up.
     """
     if _NO_VALUE.match(value):
         return value
     if keyword.endswith("UID") or not _identifies(tag, keyword):
         return value
-    return f"{value[0]}… ({len(value)} characters)"
+    first = value[0] if len(value) >= MIN_SHOWN else ""
+    return f"{first}… ({len(value)} characters)"
 
 
 def _identifies(tag: str, keyword: str) -> bool:

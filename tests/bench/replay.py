@@ -2,8 +2,7 @@
 
 Keeps COUNT (default 5,000) small CT objects, ten to a study, in a store of its own; then forecasts
 a configuration that changes a value and a destination. Prints instances a second, processor time an
-instance, and how much
-the peak of memory grew.
+instance, and how much the peak of memory grew.
 """
 
 from __future__ import annotations

@@ -179,13 +179,13 @@ def test_only_the_days_asked_for_and_no_more_studies_than_wanted(edge, tmp_path)
 @pytest.mark.parametrize(
     ("tag", "keyword", "value", "shown"),
     [
-        ("(0010,0010)", "PatientName", "A", "A… (1 characters)"),
+        ("(0010,0010)", "PatientName", "A", "… (1 characters)"),
         ("(0010,0010)", "PatientName", "(SMITH)", "(… (7 characters)"),
         ("(0010,0010)", "PatientName", "absent", "absent"),
         ("(0020,000D)", "StudyInstanceUID", "1.2", "1.2"),
         ("(0028,0010)", "Rows", "512", "512"),
-        ("(0009,1001)", "", "x", "x… (1 characters)"),
-        ("RequestAttributesSequence[*].Modality", "Modality", "CT", "C… (2 characters)"),
+        ("(0009,1001)", "", "x", "… (1 characters)"),
+        ("RequestAttributesSequence[*].Modality", "Modality", "CT", "… (2 characters)"),
         ("(0008,1110)", "ReferencedStudySequence", "(SQ)", "(SQ)"),
     ],
 )
