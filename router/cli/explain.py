@@ -1,41 +1,77 @@
-"""`explain FILE`: the facts, each predicate with the value it saw, each change, each destination."""
+"""`explain FILE | --instance | --task`: facts, predicates, changes, destinations, attempts."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from router.cli.common import config_folder, config_option, emit_json, format_option
-from router.cli.plan import plan_or_exit
+from router.cli.explain_held import explain_instance, explain_task
+from router.cli.explain_shown import explanation_json, explanation_text
+from router.cli.plan import installed_morphs, plan_or_exit, shown_mapping_key
 from router.dicom.part10 import open_part10
-from router.errors import BadDataset, RouterError
+from router.errors import BadDataset
 from router.flow.explain import Explanation, Subject
-from router.flow.explain import explain as explain_instance
+from router.flow.explain import explain as explain_subject
 from router.model.instance import Source
 from router.model.plan import Plan
-from router.model.rule import Decision
-from router.morph.apply import Change
-from router.morph.context import EXAMPLE_KEY
-from router.plugs import morphs
-from router.serve.mapping import mapping_key
 
 
 @click.command()
 @config_option
 @format_option
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--from", "station", default=None, help="As if this station had sent it.")
-@click.option("--listener", default=None, help="As if it had come to this listener.")
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False
+)
+@click.option("--instance", default=None, metavar="UID|ID", help="An instance accepted here.")
+@click.option("--task", "task_id", type=int, default=None, help="A task, with its instances.")
+@click.option("--from", "station", default=None, help="FILE as if this station had sent it.")
+@click.option("--listener", default=None, help="FILE as if it had come to this listener.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Instances of a task.",
+)
 def explain(
-    config: Path | None, form: str, file: Path, station: str | None, listener: str | None
+    config: Path | None,
+    form: str,
+    file: Path | None,
+    instance: str | None,
+    task_id: int | None,
+    station: str | None,
+    listener: str | None,
+    limit: int,
 ) -> int:
-    """Say what the rules would do with a DICOM file, and why."""
+    """Say what the rules do with a DICOM file, an instance held here, or a task, and why.
+
+    Of an instance or a task also what was decided when it came, and each attempt's answer.
+    """
+    if sum(one is not None for one in (file, instance, task_id)) != 1:
+        raise click.UsageError("give one of: FILE, --instance UID or ID, --task ID")
+    if file is None and (station is not None or listener is not None):
+        raise click.UsageError("--from and --listener go with FILE: of others they are known")
     plan = plan_or_exit(config_folder(config))
+    if file is not None:
+        told = _explain_file(plan, file, _source(plan, station, listener))
+        value, text = explanation_json(told), explanation_text(told)
+    elif instance is not None:
+        value, text = explain_instance(plan, instance)
+    else:
+        assert task_id is not None
+        value, text = explain_task(plan, task_id, limit)
+    if form == "json":
+        emit_json(value)
+    else:
+        click.echo(text)
+    return 0
+
+
+def _explain_file(plan: Plan, file: Path, source: Source) -> Explanation:
     part10 = open_part10(file)
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -47,31 +83,17 @@ def explain(
         length=file.stat().st_size - part10.data_set_offset,
         transfer_syntax_uid=part10.transfer_syntax_uid,
         sop_class_uid=part10.sop_class_uid,
-        source=_source(plan, station, listener),
+        source=source,
         received_at=time.time(),
     )
     try:
-        known = {plug.name: plug for plug in morphs()}
-        told = explain_instance(plan, subject, known, _mapping_key(plan))
+        return explain_subject(plan, subject, installed_morphs(), shown_mapping_key(plan))
     except BadDataset as error:
         raise click.ClickException(
             f"{file}: would be refused with status 0x{error.status:04X}: {error}"
         ) from error
     finally:
         os.close(descriptor)
-    if form == "json":
-        emit_json(_as_json(told))
-    else:
-        click.echo(_as_text(told))
-    return 0
-
-
-def _mapping_key(plan: Plan) -> bytes:
-    """The key of this installation where it can be read, so that mapped values are the real ones."""
-    try:
-        return mapping_key(plan, make=False) or EXAMPLE_KEY
-    except RouterError:
-        return EXAMPLE_KEY
 
 
 def _source(plan: Plan, station: str | None, listener: str | None) -> Source:
@@ -86,82 +108,3 @@ def _source(plan: Plan, station: str | None, listener: str | None) -> Source:
         address=known.host if known else "",
         station=station,
     )
-
-
-def outcome(decision: Decision) -> str:
-    """The decision in one word: routed, unmatched, discarded, quarantined or refused."""
-    return "refused" if decision.refusal else decision.disposition.value
-
-
-def _as_json(told: Explanation) -> dict[str, Any]:
-    return {
-        "outcome": outcome(told.decision),
-        "failure": told.failure or None,
-        "received": [_change(change) for change in told.received],
-        "rules": [
-            {
-                "name": rule.name,
-                "matched": rule.matched,
-                "predicates": [
-                    {"asked": asked, "seen": seen, "held": held}
-                    for asked, seen, held in rule.predicates
-                ],
-            }
-            for rule in told.rules
-        ],
-        "deliveries": [
-            {
-                "station": one.owed.station,
-                "rule": one.owed.rule,
-                "priority": one.owed.priority.word,
-                "recipe": one.owed.recipe.digest,
-                "failure": one.failure or None,
-                "changes": [_change(change) for change in one.changes],
-            }
-            for one in told.owed
-        ],
-    }
-
-
-def _change(change: Change) -> dict[str, str]:
-    return {
-        "tag": change.tag,
-        "keyword": change.keyword,
-        "before": change.before,
-        "after": change.after,
-    }
-
-
-def _lines(changes: Iterable[Change]) -> list[str]:
-    return [
-        f"    {change.tag} {change.keyword}  {_shown(change.before)} → {_shown(change.after)}"
-        for change in changes
-    ]
-
-
-def _as_text(told: Explanation) -> str:
-    lines: list[str] = []
-    if told.failure:
-        lines.append(f"its station's morph on receive fails: {told.failure}")
-    if told.received:
-        lines += ["on receive, before the rules:", *_lines(told.received)]
-    for rule in told.rules:
-        lines.append(f"{rule.name}   {'MATCH' if rule.matched else 'no match'}")
-        lines += [
-            f"    {asked:44} {seen:28} {'yes' if held else 'no'}"
-            for asked, seen, held in rule.predicates
-        ]
-    for one in told.owed:
-        lines.append(f"→ {one.owed.station}   priority {one.owed.priority.word}   {one.owed.rule}")
-        if one.failure:
-            lines.append(f"    quarantined, nothing is sent: {one.failure}")
-        lines += _lines(one.changes)
-    if not told.owed:
-        lines.append(f"→ nowhere: {outcome(told.decision)}")
-    return "\n".join(lines)
-
-
-def _shown(value: str | None) -> str:
-    if value is None:
-        return "(absent)"
-    return value or "(empty)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -12,8 +13,12 @@ import click
 from router.cli.common import EXIT_FAILED
 from router.clock import Clock
 from router.config.load import Loaded, load
+from router.errors import RouterError
 from router.model.plan import Plan
-from router.plugs import all_plugs
+from router.model.plug import Morph
+from router.morph.context import EXAMPLE_KEY
+from router.plugs import all_plugs, morphs
+from router.serve.mapping import mapping_key
 from router.serve.places import Places
 from router.serve.stores import open_ledger
 from router.store.sqlite_ledger import SqliteLedger
@@ -24,13 +29,33 @@ def load_folder(folder: Path) -> Loaded:
     return load(folder, all_plugs())
 
 
-def plan_or_exit(folder: Path) -> Plan:
-    """The folder's plan; its problems go to standard error and end the command (exit 1)."""
+def load_or_exit(folder: Path) -> Loaded:
+    """The folder with its plan; problems go to standard error and end the command (exit 1)."""
     loaded = load_folder(folder)
     if loaded.plan is None:
         click.echo(loaded.render(), err=True)
         sys.exit(EXIT_FAILED)
-    return loaded.plan
+    return loaded
+
+
+def plan_or_exit(folder: Path) -> Plan:
+    """The folder's plan; ends the command as `load_or_exit` does."""
+    plan = load_or_exit(folder).plan
+    assert plan is not None
+    return plan
+
+
+def installed_morphs() -> Mapping[str, Morph]:
+    """The steps of this installation, by name."""
+    return {plug.name: plug for plug in morphs()}
+
+
+def shown_mapping_key(plan: Plan) -> bytes:
+    """The key of this installation where it can be read, so that mapped values are the real ones."""
+    try:
+        return mapping_key(plan, make=False) or EXAMPLE_KEY
+    except RouterError:
+        return EXAMPLE_KEY
 
 
 def read_ledger(plan: Plan) -> SqliteLedger:

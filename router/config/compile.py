@@ -45,9 +45,14 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
 
 def digest(document: Mapping) -> str:
     """SHA-256 of what was written: not of comments, layout, or the order of mappings and files."""
-    written: dict[str, Any] = {
+    value = written(document)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def written(document: Mapping) -> dict[str, Any]:
+    """What was written, by section, without comments and layout: what the digest is of."""
+    return {
         name: raw(entry.value) if name in _RAW_SECTIONS else plain(entry.value)
         for name, entry in document.entries.items()
     }
-    text = json.dumps(written, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()

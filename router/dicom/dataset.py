@@ -21,7 +21,7 @@ from router.dicom.remaining_identifiers import Dates, Finding, remaining
 from router.dicom.splice import Piece, pieces_of
 from router.dicom.tags import format_tag
 from router.dicom.transfer_syntax import layout_of
-from router.dicom.tree import NewElement, Node, OpenSequence
+from router.dicom.tree import SURROUNDING, NewElement, Node, OpenSequence
 from router.dicom.values import (
     SINGLE_VALUE_VRS,
     Attribute,
@@ -54,7 +54,10 @@ class EditableDataSet:
         default_character_set: str = "",
         limits: Limits = _DEFAULT_LIMITS,
     ) -> None:
+        self._read = read
         self._length = length
+        self._limits = limits
+        self._transfer_syntax_uid = transfer_syntax_uid
         self._default = default_character_set
         self._layout = layout_of(transfer_syntax_uid)
         coding = coding_of(self._layout)
@@ -70,6 +73,28 @@ class EditableDataSet:
     def declares_character_set(self) -> bool:
         """Whether Specific Character Set is there and not empty."""
         return self._top.declared_character_set() is not None
+
+    def original(self) -> EditableDataSet:
+        """The data set as it came, whatever edits did to this one."""
+        return EditableDataSet(
+            self._read,
+            self._length,
+            self._transfer_syntax_uid,
+            default_character_set=self._default,
+            limits=self._limits,
+        )
+
+    def touched(self, original: EditableDataSet) -> frozenset[int]:
+        """Tags at the top that may read otherwise than they did: those edited, or all there are.
+
+        All, where what the reading of others depends on was edited.
+        """
+        before, after = frozenset(original.tags()), frozenset(self.tags())
+        edited = {entry.tag for entry in self._top.entries if not isinstance(entry, Element)}
+        found = (before ^ after) | edited
+        if found.isdisjoint(SURROUNDING) and not any(map(_is_private_creator, found)):
+            return found
+        return before | after
 
     @property
     def is_changed(self) -> bool:
@@ -302,6 +327,10 @@ class EditableDataSet:
             # What was only assumed so far must be said once we write such text ourselves.
             declared = encode("CS", self._default.split("\\"), around.layout, "")
             self._top.put(NewElement(CHARACTER_SET, "CS", declared))
+
+
+def _is_private_creator(tag: int) -> bool:
+    return bool(tag & 0x10000) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
 class _as_morph_failure:  # noqa: N801 - reads as the statement it is

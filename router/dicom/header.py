@@ -80,6 +80,11 @@ class HeaderReader:
             self._scanner.finish()
 
     @property
+    def is_past_wanted(self) -> bool:
+        """Whether nothing that is fed from here on can be kept."""
+        return self._header_is_done or self._scanner.is_past(self._keys.highest_tag)
+
+    @property
     def header_length(self) -> int:
         """The offset of Pixel Data as received; the whole length when there is none.
 

@@ -19,7 +19,7 @@ from router.dicom.wanted import CHARACTER_SET, PIXEL_REPRESENTATION
 from router.errors import MorphFailed
 from router.model.path import PathStep
 
-_SURROUNDING: Final = frozenset({CHARACTER_SET, PIXEL_REPRESENTATION})
+SURROUNDING: Final = frozenset({CHARACTER_SET, PIXEL_REPRESENTATION})
 _FIRST_BLOCK: Final = 0x10
 _LAST_BLOCK: Final = 0xFF
 
@@ -95,7 +95,7 @@ class Node:
         node: Node = self
         while True:
             node.is_changed = True
-            if tag in _SURROUNDING:
+            if tag in SURROUNDING:
                 node._around = None
             group_length = tag & 0xFFFF0000
             if node.find(group_length) is not None:

@@ -21,7 +21,7 @@ from router.flow.received import (
     receive_recipe,
 )
 from router.flow.route import decide
-from router.match.facts import Facts, Header
+from router.match.facts import Facts
 from router.model.delivery import Disposition
 from router.model.instance import Source
 from router.model.plan import Plan
@@ -32,6 +32,8 @@ from router.morph.apply import Change, describe_changes
 from router.morph.context import EXAMPLE_KEY
 
 READ_BYTES = 1024 * 1024
+# One chunk of a record: nothing behind the header is opened in vain.
+HELD_READ_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A data set to explain: how to read it, how long it is, how it is encoded, who sends it."""
+    """A data set to explain: how to read it, how long it is, how it is encoded, who sends it.
+
+    `is_held`: its shape was checked when it was accepted, so no more than its header is read.
+    """
 
     read: RandomAccess
     length: int
@@ -77,6 +82,7 @@ class Subject:
     sop_class_uid: str
     source: Source
     received_at: float
+    is_held: bool = False
 
 
 def explain(
@@ -98,16 +104,13 @@ def explain(
             break
     first = receive_recipe(plan, subject.source)
     received, _ = _changes(plan, subject, first, morphs, mapping_key)
-    owed = tuple(
-        OwedTold(one, *_changes(plan, subject, one.recipe, morphs, mapping_key))
-        for one in decision.owed
-    )
+    owed = tuple(tell_owed(plan, subject, one, morphs, mapping_key) for one in decision.owed)
     return Explanation(decision, tuple(told), owed, received)
 
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """A decision and the facts it was made of; without facts, why the receive hook failed."""
+    """A decision and the facts it was made of; without facts, why no rule could be asked."""
 
     decision: Decision
     facts: Facts | None
@@ -116,11 +119,16 @@ class Routed:
 
 def routed_as(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Routed:
     """What would be decided. Raises BadDataset when the data set would be refused."""
+    kept = Decision(Disposition.QUARANTINED, (), (), receive=receive_recipe(plan, subject.source))
     try:
         facts = _facts_of(plan, subject, hooks)
     except MorphFailed as error:
-        return Routed(Decision(Disposition.QUARANTINED, (), ()), None, str(error))
-    return Routed(decide(plan, facts), facts)
+        return Routed(kept, None, f"its station's morph on receive fails: {error}")
+    try:
+        return Routed(decide(plan, facts), facts)
+    except BadDataset as error:
+        # A sequence a rule asks about is broken; the object itself is whole, so it is kept.
+        return Routed(kept, None, f"routing cannot read the header: {error}")
 
 
 def _facts_of(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Facts:
@@ -130,12 +138,17 @@ def _facts_of(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Facts:
         plan.needs,
         default_character_set=assumed_character_set(plan, subject.source),
     )
-    for offset in range(0, subject.length, READ_BYTES):
-        reader.feed(subject.read(offset, min(READ_BYTES, subject.length - offset)))
-    reader.finish()
-    header: Header = reader
-    if not receive_recipe(plan, subject.source).is_empty:
-        octets = subject.read, subject.length
+    is_hooked = not receive_recipe(plan, subject.source).is_empty
+    step = HELD_READ_BYTES if subject.is_held else READ_BYTES
+    for offset in range(0, subject.length, step):
+        reader.feed(subject.read(offset, min(step, subject.length - offset)))
+        if subject.is_held and reader.is_past_wanted and not is_hooked:
+            break
+    else:
+        reader.finish()
+    header = reader
+    if is_hooked:
+        octets = subject.read, reader.header_length
         header = hooks.header(
             plan, subject.source, subject.received_at, subject.transfer_syntax_uid, octets
         )
@@ -147,6 +160,13 @@ def _facts_of(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Facts:
         received_at=subject.received_at,
         organization=plan.router.organization,
     )
+
+
+def tell_owed(
+    plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph], mapping_key: bytes
+) -> OwedTold:
+    """What the recipe of a delivery does to the data set, or why it fails."""
+    return OwedTold(owed, *_changes(plan, subject, owed.recipe, morphs, mapping_key))
 
 
 def _changes(

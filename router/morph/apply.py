@@ -88,17 +88,16 @@ def describe_changes(
     """
     edit = compile_recipe(recipe, morphs)
     inner = sorted(_inner_paths(recipe, morphs), key=lambda path: path.text)
-    tags_before = data_set.tags()
-    before = {tag: _shown(data_set, _plain(tag)) for tag in tags_before}
     inner_before = [_shown(data_set, path) for path in inner]
     edit(data_set, context)
-    after = {tag: _shown(data_set, _plain(tag)) for tag in data_set.tags()}
+    original = data_set.original()
+    touched = sorted(data_set.touched(original))
+    before = {tag: _shown(original, _plain(tag)) for tag in touched}
+    after = {tag: _shown(data_set, _plain(tag)) for tag in touched}
     rows = [
-        Change(
-            format_tag(tag), keyword_for(tag), before.get(tag, "absent"), after.get(tag, "absent")
-        )
-        for tag in sorted({*before, *after})
-        if before.get(tag) != after.get(tag)
+        Change(format_tag(tag), keyword_for(tag), before[tag], after[tag])
+        for tag in touched
+        if before[tag] != after[tag]
     ]
     for path, old in zip(inner, inner_before, strict=True):
         new = _shown(data_set, path)

@@ -40,6 +40,18 @@ def by_study(connection: sqlite3.Connection, uid: str) -> tuple[Stored, ...]:
     return tuple(map(_stored, rows))
 
 
+def received_since(
+    connection: sqlite3.Connection, since: float, behind: tuple[str, int], limit: int
+) -> tuple[Stored, ...]:
+    """The next of what arrived since then, by study and then arrival, behind (study, id)."""
+    rows = connection.execute(
+        _COLUMNS + "INDEXED BY instance_study WHERE (study_instance_uid, instance_id) > (?, ?) "
+        "AND received_at >= ? ORDER BY study_instance_uid, instance_id LIMIT ?",
+        (*behind, since, limit),
+    )
+    return tuple(map(_stored, rows))
+
+
 def _stored(row: tuple[Any, ...]) -> Stored:
     instance_id, segment, place, length, record_id, disposition, twin, plan_digest, rules = row[:9]
     facts = (*row[9:15], "", "", "", *row[15:19], Source(*row[19:24]))

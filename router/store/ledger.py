@@ -235,6 +235,20 @@ class Ledger(Protocol):
     def instances_of_study(self, study_instance_uid: str) -> tuple[Stored, ...]:
         """The instances of a study whose bytes are still here, oldest first, no duplicates."""
 
+    def received_since(
+        self, since: float, behind: tuple[str, int], limit: int
+    ) -> tuple[Stored, ...]:
+        """The next of what arrived since then, by study and then arrival, behind (study, id).
+
+        Evicted ones and duplicates are among them. Begin with ("", 0).
+        """
+
+    def deliveries_of_instance(self, instance_id: int) -> tuple[Delivery, ...]:
+        """Every delivery an instance is or was owed, oldest first."""
+
+    def attempts_of(self, delivery: Delivery) -> tuple[Event, ...]:
+        """The events of one delivery, oldest first: each try that was not a plain success."""
+
     def account(self) -> Account:
         """The balance, counted now."""
 

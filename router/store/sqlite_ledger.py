@@ -231,6 +231,23 @@ class SqliteLedger:
         with self._database.read() as connection:
             return instances.by_study(connection, study_instance_uid)
 
+    def received_since(
+        self, since: float, behind: tuple[str, int], limit: int
+    ) -> tuple[Stored, ...]:
+        """The next of what arrived since then, by study and then arrival, behind (study, id)."""
+        with self._database.read() as connection:
+            return instances.received_since(connection, since, behind, limit)
+
+    def deliveries_of_instance(self, instance_id: int) -> tuple[Delivery, ...]:
+        """Every delivery an instance is or was owed, oldest first."""
+        with self._database.read() as connection:
+            return tasks.deliveries_of_instance(connection, instance_id)
+
+    def attempts_of(self, delivery: Delivery) -> tuple[Event, ...]:
+        """The events of one delivery, oldest first."""
+        with self._database.read() as connection:
+            return tasks.attempts_of(connection, delivery.task_id, delivery.delivery_id)
+
     def account(self) -> Account:
         """The balance, counted now."""
         with self._database.read() as connection:

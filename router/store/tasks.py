@@ -58,12 +58,18 @@ WHERE (?4 IS NULL OR status = ?4) ORDER BY c.task_id DESC LIMIT ?5
 _DELIVERIES: Final = """
 SELECT d.delivery_id, d.instance_id, d.task_id, d.station, d.recipe_digest, d.priority, d.state,
   d.attempts, d.due_at, d.last_error, d.last_status, d.created_at, d.changed_at, i.sop_instance_uid
-FROM delivery d JOIN instance i USING (instance_id) WHERE d.task_id = ?
+FROM delivery d JOIN instance i USING (instance_id) WHERE d.{} = ?
 ORDER BY d.delivery_id LIMIT ?
 """
+_DELIVERIES_OF_TASK: Final = _DELIVERIES.format("task_id")
+_DELIVERIES_OF_INSTANCE: Final = _DELIVERIES.format("instance_id")
 _EVENTS: Final = """
 SELECT event_id, at, task_id, delivery_id, kind, message, status FROM event WHERE task_id = ?
 ORDER BY event_id LIMIT ?
+"""
+_ATTEMPTS: Final = """
+SELECT event_id, at, task_id, delivery_id, kind, message, status FROM event
+WHERE task_id = ? AND delivery_id = ? ORDER BY event_id
 """
 _OWE: Final = """
 INSERT OR IGNORE INTO delivery (instance_id, task_id, station, recipe_digest, priority, state,
@@ -103,8 +109,23 @@ def find_task(connection: sqlite3.Connection, task_id: int) -> Task | None:
 
 def deliveries_of(connection: sqlite3.Connection, task_id: int, limit: int) -> tuple[Delivery, ...]:
     """The deliveries of a task, in order of arrival."""
-    rows = connection.execute(_DELIVERIES, (task_id, limit))
+    rows = connection.execute(_DELIVERIES_OF_TASK, (task_id, limit))
     return tuple(map(_delivery, rows))
+
+
+def deliveries_of_instance(
+    connection: sqlite3.Connection, instance_id: int
+) -> tuple[Delivery, ...]:
+    """Every delivery of an instance, oldest first."""
+    rows = connection.execute(_DELIVERIES_OF_INSTANCE, (instance_id, -1))
+    return tuple(map(_delivery, rows))
+
+
+def attempts_of(
+    connection: sqlite3.Connection, task_id: int, delivery_id: int
+) -> tuple[Event, ...]:
+    """The events of one delivery, oldest first."""
+    return tuple(Event(*row) for row in connection.execute(_ATTEMPTS, (task_id, delivery_id)))
 
 
 def events_of(connection: sqlite3.Connection, task_id: int, limit: int) -> tuple[Event, ...]:

@@ -170,6 +170,10 @@ def test_schema_and_init_make_a_folder_that_checks_and_runs(tmp_path: Path) -> N
         (["tasks", "retry"], "give task ids, or --all"),
         (["tasks", "show", "one"], "not a valid integer"),
         (["explain", "no-such-file"], "does not exist"),
+        (["explain"], "give one of: FILE, --instance UID or ID, --task ID"),
+        (["explain", "--task", "1", "--instance", "2"], "give one of"),
+        (["explain", "--task", "1", "--from", "ct-1"], "go with FILE"),
+        (["plan", "--days", "-1"], "is not in the range"),
         (["init"], "Missing argument"),
     ],
 )
@@ -185,7 +189,7 @@ def test_help_names_every_verb() -> None:
     verbs = re.findall(r"^  ([a-z]+)  ", output, re.MULTILINE)
     assert verbs == sorted(verbs)
     assert set(verbs) >= {
-        *("account", "check", "demo", "echo", "explain", "init", "run", "schema", "send"),
+        *("account", "check", "demo", "echo", "explain", "init", "plan", "run", "schema", "send"),
         *("status", "tasks"),
     }
 

@@ -248,11 +248,17 @@ def test_reloads_under_load_drop_nothing_and_nothing_grows(site, reloads: int) -
     sent: set[str] = set()
     enough = threading.Event()
 
+    failures: list[BaseException] = []
+
     def scanner() -> None:
-        while not enough.is_set():
-            with Sender(here.edge.port, CONTEXTS) as sender:
-                for _ in range(10):
-                    sent.add(store(sender))
+        try:
+            while not enough.is_set():
+                with Sender(here.edge.port, CONTEXTS) as sender:
+                    for _ in range(10):
+                        sent.add(store(sender))
+        except BaseException as error:
+            failures.append(error)
+            raise
 
     supervisor = psutil.Process(here.edge.process.pid)
     thread = threading.Thread(target=scanner)
@@ -271,6 +277,7 @@ def test_reloads_under_load_drop_nothing_and_nothing_grows(site, reloads: int) -
     finally:
         enough.set()
         thread.join(30)
+    assert failures == []
     here.edge.wait_until_drained(60)
     assert before is not None
     assert supervisor.num_fds() <= before[0]

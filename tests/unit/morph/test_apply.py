@@ -101,6 +101,20 @@ def test_describe_changes_tells_each_attribute_before_and_after() -> None:
     )
 
 
+def test_describe_changes_reads_anew_what_an_edit_makes_readable_otherwise() -> None:
+    """A text that no step wrote reads otherwise when its character set is gone."""
+
+    def step(data_set: Any, _context: Any) -> None:
+        data_set.remove_at_top({0x00080005})
+
+    odd = {"odd": Morph("odd", "Is odd.", {}, "odd: 1", lambda _: step)}
+    data_set = editable(SpecificCharacterSet="ISO_IR 144", InstitutionName="Москва")
+    found = describe_changes(Recipe.of([("odd", 1)]), odd, data_set, CONTEXT)
+    (institution,) = [one for one in found if one.keyword == "InstitutionName"]
+    assert institution.before == "Москва"
+    assert institution.after != "Москва"
+
+
 def test_describe_changes_of_nothing_is_nothing() -> None:
     assert describe_changes(Recipe.of([]), MORPHS, editable(), CONTEXT) == ()
     same = Recipe.of([("set", {"PatientID": "0012"})])
