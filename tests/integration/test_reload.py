@@ -17,6 +17,8 @@ import pydicom
 import pytest
 
 from router.dimse.handlers import StoreAnswer, StoreRequest
+from router.serve.places import Places
+from router.serve.reload_state import ReloadState, ask, read_state
 from tests.support.dimse_provider import Sink, running
 from tests.support.load import renumbered, template
 from tests.support.process import free_port, wait_until
@@ -67,17 +69,18 @@ class Site:
         return code, json.loads(output) if output else {"problems": errors}
 
     def reload(self) -> str:
-        """SIGHUP, and wait for what comes of it."""
-        state = self.edge.data_dir / "run" / "reload.json"
-        before = state.read_text() if state.exists() else ""
-        self.edge.process.signal(signal.SIGHUP)
+        """Ask as `apply` does, and wait for the answer to this request and no other."""
+        places = Places(self.edge.data_dir)
+        request = ask(places)
 
-        def said() -> str:
-            text = state.read_text() if state.exists() else before
-            return "" if text == before else str(json.loads(text)["state"])
+        def told() -> ReloadState | None:
+            state = read_state(places)
+            return state if state is not None and state.request == request else None
 
-        wait_until(lambda: said() != "", 30, what="an answer")
-        return said()
+        wait_until(lambda: told() is not None, 30, what="an answer")
+        state = told()
+        assert state is not None
+        return state.state
 
     def metric(self, name: str) -> float:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics") as answer:
