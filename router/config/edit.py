@@ -141,7 +141,9 @@ class _Lines:
     def _is_on_one_line(self, entry: Entry) -> bool:
         value = entry.value
         return (
-            isinstance(value, Scalar) and value.style not in "|>" and value.line == entry.key.line
+            isinstance(value, Scalar)
+            and value.style not in ("|", ">")
+            and value.line == entry.key.line
         )
 
     def _replaced(self, entry: Entry, value: Any) -> _Edit:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import dicom_router
-from tests.support.process import free_port, wait_until
+from tests.support.process import free_port, run, wait_until
 from tests.support.router_process import Router
+from tests.support.scanner import scan
 from tests.support.scripted_scp import Script, ScriptedScp
-from tests.support.sender import store
 from tests.support.synthetic import instance
 
 SITE = """\
@@ -20,6 +20,7 @@ version: 1
 router: {name: edge, ae_title: EDGE_A, data_dir: $data_dir}
 listeners:
   lan: {type: dimse, bind: "127.0.0.1:$port"}
+defaults: {station: {heartbeat: {every: 1s}}}
 stations:
   ct-1: {ae_title: CT1, host: 127.0.0.1}
   pacs:   # the archive
@@ -78,7 +79,7 @@ def test_f31_stations_are_listed_shown_and_tested_with_what_they_answer(
         assert output.split("\n")[0].split()[:3] == ["STATION", "KIND", "AE"]
         code, shown = ask(edge, "show", "pacs")
         assert [each["status"] for each in shown["changes"]][0] == "online"
-        assert shown["written_in"].endswith("site.yaml:7")
+        assert shown["written_in"].endswith("site.yaml:8")
         code, answer = ask(edge, "test", "pacs")
         assert (code, answer["ok"]) == (0, True)
         assert exported(edge)["stations"][1]["status"] == "online"
@@ -109,7 +110,7 @@ def test_f28_a_disabled_station_gets_nothing_and_its_work_goes_when_it_is_enable
         text = (edge.folder / "site.yaml").read_text()
         assert text == before.replace("    send: true\n", "    send: true\n    active: false\n", 1)
         wait_until(lambda: listed(edge, "pacs")["status"] == "inactive", 10, what="inactive")
-        store(edge.port, [instance(1, rows=8, columns=8)], calling="CT1", called="EDGE_A")
+        assert set(scan(edge.port, [instance(1, rows=8, columns=8)]).values()) == {0}
         wait_until(lambda: edge.deliveries()["held"] == 1, 10, what="held")
         assert ask(edge, "disable", "pacs")[1]["state"] == "unchanged"
         assert ask(edge, "enable", "pacs") == (
@@ -181,8 +182,6 @@ def test_f27_a_wrong_import_changes_nothing(
 def test_f27_in_a_release_the_change_is_a_patch_that_git_applies(
     edge: Router, tmp_path: Path
 ) -> None:
-    from tests.support.process import run
-
     current = tmp_path / "current"
     current.symlink_to(edge.folder)
     before = (edge.folder / "site.yaml").read_text()
