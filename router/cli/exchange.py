@@ -25,7 +25,9 @@ from router.cli.plan import load_folder, plan_or_exit, read_ledger
 from router.cli.station_states import states
 from router.cli.writing import is_release, patch, write_texts
 from router.config.exchange import MAX_BYTES, Wanted, document, read_document, station_json
+from router.config.folder import read_folder
 from router.config.load import Loaded
+from router.config.report import Report
 from router.config.station_changes import Changed, change_stations
 from router.errors import ConfigError
 from router.model.plan import Plan
@@ -118,8 +120,10 @@ def _switch(folder: Path, names: tuple[str, ...], form: str, *, active: bool) ->
 
 def _change(folder: Path, wanted: Sequence[Wanted], form: str, *, yes: bool) -> int:
     """Show what changes, then write it, or say how; the exit code."""
-    plan_or_exit(folder)
     before = load_folder(folder)
+    if before.plan is None:
+        click.echo(before.render(), err=True)
+        return EXIT_FAILED
     try:
         changed = change_stations(before, folder, all_plugs(), wanted)
     except ConfigError as error:
@@ -161,9 +165,7 @@ def _change(folder: Path, wanted: Sequence[Wanted], form: str, *, yes: bool) -> 
 
 def _written(folder: Path, before: Loaded, changed: Changed) -> tuple[str, int]:
     """Write the files and have a running router take them; what came of it, and the exit code."""
-    if {one.relative: one.text for one in load_folder(folder).sources} != {
-        one.relative: one.text for one in before.sources
-    }:
+    if read_folder(folder, Report()) != before.sources:
         raise click.ClickException("somebody changed the folder meanwhile: nothing was written")
     try:
         write_texts(folder, changed.texts)
