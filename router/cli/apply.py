@@ -36,8 +36,7 @@ def apply(config: Path | None, form: str, timeout_seconds: float) -> int:
     if not is_running(places):
         fail_text(f"no router runs on {plan.router.data_dir}")
         return EXIT_FAILED
-    request = ask(places)
-    told = _answer(places, request, timeout_seconds)
+    told = answer_of(places, timeout_seconds)
     if told is None:
         fail_text(f"no answer within {timeout_seconds:g} s; `status` tells what runs")
         return EXIT_FAILED
@@ -53,7 +52,9 @@ def apply(config: Path | None, form: str, timeout_seconds: float) -> int:
     return EXIT_FAILED if told.state == "refused" else 0
 
 
-def _answer(places: Places, request: str, timeout_seconds: float) -> ReloadState | None:
+def answer_of(places: Places, timeout_seconds: float) -> ReloadState | None:
+    """Ask the running router to take its folder; what came of it, None when it does not say."""
+    request = ask(places)
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         told = read_state(places)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import click
 
 from router.cli.common import EXIT_FAILED, config_folder, config_option
 from router.cli.plan import plan_or_exit
+from router.cli.writing import replace_file
 from router.config.compile import digest
 from router.config.folder import Source, read_folder
 from router.config.graph import dot, edges_of, json_graph, mermaid
@@ -51,28 +51,12 @@ def fmt(config: Path | None, *, only_check: bool) -> int:
     different = [new for old, new in zip(sources, changed, strict=True) if old.text != new.text]
     for source in different:
         if not only_check:
-            _replace(Path(os.path.realpath(folder)) / source.relative, source.text)
+            replace_file(Path(os.path.realpath(folder)) / source.relative, source.text)
         click.echo(f"{'would lay out' if only_check else 'laid out'} {source.shown}")
     click.echo(
         f"{len(sources) - len(different)} files in order, {len(different)} {'not' if only_check else 'changed'}"
     )
     return EXIT_FAILED if only_check and different else 0
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put a text in the place of a file: whole or not at all, with its permissions."""
-    path = Path(os.path.realpath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), path.stat().st_mode & 0o7777)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @click.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from router.cli.asking import probe_now, station_or_exit
 from router.cli.common import (
     EXIT_FAILED,
     config_folder,
@@ -17,18 +18,13 @@ from router.cli.common import (
 )
 from router.cli.plan import plan_or_exit, read_ledger, write_ledger
 from router.clock import Clock
-from router.config.suggest import did_you_mean
 from router.errors import BadDataset
 from router.flow.hand_in import Errand, hand_in
 from router.flow.held import received_by
 from router.model.delivery import Priority
 from router.model.plan import Plan
 from router.model.recipe import Recipe
-from router.model.station import Station
-from router.peers.peer import PeerContext
-from router.plugs import station_kinds
 from router.serve.places import Places
-from router.serve.secrets import read_secret
 from router.serve.stores import open_journal
 from router.store.records import RecordDamaged
 
@@ -39,33 +35,7 @@ from router.store.records import RecordDamaged
 @click.argument("station")
 def echo(config: Path | None, form: str, station: str) -> int:
     """Ask STATION for a sign of life, now: C-ECHO, a token and a query, or a look at the folder."""
-    plan = plan_or_exit(config_folder(config))
-    known = station_or_exit(plan, station)
-    kind = {kind.name: kind for kind in station_kinds()}[known.kind]
-    context = PeerContext(
-        calling_ae_title=plan.router.ae_title,
-        read_secret=lambda secret: read_secret(secret, plan.folder),
-        clock=Clock(),
-        tls=plan.tls,
-    )
-    peer = kind.make(known, context)
-    try:
-        probe = peer.probe()
-    finally:
-        peer.close()
-    if form == "json":
-        emit_json(
-            {
-                "station": station,
-                "ok": probe.ok,
-                "seconds": round(probe.seconds, 4),
-                "message": probe.message,
-            }
-        )
-    else:
-        word = "online" if probe.ok else "OFFLINE"
-        click.echo(f"{word}  {station}  {probe.message}  {probe.seconds * 1000:.0f} ms")
-    return 0 if probe.ok else EXIT_FAILED
+    return probe_now(plan_or_exit(config_folder(config)), station, form)
 
 
 @click.command()
@@ -123,25 +93,6 @@ def send(
             click.echo(f"{what}: not queued: {reason}", err=True)
         click.echo(f"{queued} instances queued for {station}, priority {priority}")
     return EXIT_FAILED if failed or not queued else 0
-
-
-def station_or_exit(plan: Plan, name: str) -> Station:
-    """The station of that name. Raises click.ClickException with what was probably meant."""
-    station = plan.stations.get(name)
-    if station is None:
-        hint = did_you_mean(name, plan.stations)
-        raise click.ClickException(f"there is no station {name!r}; {hint}")
-    return station
-
-
-def may_be_asked_or_exit(station: Station) -> None:
-    """Raises click.ClickException unless the station may be searched and retrieved from."""
-    if not station.active:
-        raise click.ClickException(f"station {station.name} is not active: nothing was asked")
-    if not station.query_retrieve:
-        raise click.ClickException(
-            f"station {station.name} may not be asked: set query_retrieve: true on it"
-        )
 
 
 def _send_study(

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from router.cli.asking import may_be_asked_or_exit, peer_of, station_or_exit
 from router.cli.common import (
     EXIT_FAILED,
     config_folder,
@@ -17,9 +18,7 @@ from router.cli.common import (
     interrupt,
     table,
 )
-from router.cli.dicom import may_be_asked_or_exit, station_or_exit
 from router.cli.plan import plan_or_exit
-from router.clock import Clock
 from router.dicom.json_model import to_json
 from router.dicom.keys import name_of, parse_keys, text_of
 from router.dicom.tags import PathError
@@ -31,11 +30,9 @@ from router.model.plan import Plan
 from router.model.query import UNIQUE_KEYS, DataElement, Ending, Identifier, Level, Query
 from router.model.station import Station
 from router.morph.context import EXAMPLE_KEY
-from router.peers.peer import PeerContext
 from router.peers.search import Searchable
-from router.plugs import morphs, station_kinds
+from router.plugs import morphs
 from router.serve.mapping import mapping_key
-from router.serve.secrets import read_secret
 
 _LEVELS: Final[dict[str, Level]] = {"study": "STUDY", "series": "SERIES", "image": "IMAGE"}
 # Asked for besides what the caller names.
@@ -89,18 +86,12 @@ def find(
     named = _parsed(keys)
     wanted: Level = _LEVELS[level.lower()]
     shown = _parsed(_COLUMNS[wanted])
-    context = PeerContext(
-        calling_ae_title=plan.router.ae_title,
-        read_secret=lambda secret: read_secret(secret, plan.folder),
-        clock=Clock(),
-        tls=plan.tls,
-    )
     query = Query(wanted, {**shown, **named}, limit, timeout)
     ask, told = _hooks(plan, known)
     failure = ""
     found: list[Identifier] = []
     with interrupt() as interrupted:
-        peer = _searchable(known, context)
+        peer = _searchable(known, plan)
         try:
             search = peer.find(asked(query, ask), interrupted.is_set)
             found.extend(map(told, search))
@@ -146,10 +137,9 @@ def _hooks(plan: Plan, station: Station) -> tuple[Change, Change]:
     )
 
 
-def _searchable(station: Station, context: PeerContext) -> Searchable:
+def _searchable(station: Station, plan: Plan) -> Searchable:
     may_be_asked_or_exit(station)
-    kind = {kind.name: kind for kind in station_kinds()}[station.kind]
-    peer = kind.make(station, context)
+    peer = peer_of(plan, station)
     if not isinstance(peer, Searchable):
         raise click.ClickException(f"station {station.name} is a {station.kind}: it has no search")
     return peer

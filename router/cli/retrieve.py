@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from router.cli.asking import may_be_asked_or_exit, peer_of, station_or_exit
 from router.cli.common import (
     EXIT_FAILED,
     config_folder,
@@ -17,18 +18,13 @@ from router.cli.common import (
     format_option,
     interrupt,
 )
-from router.cli.dicom import may_be_asked_or_exit, station_or_exit
 from router.cli.plan import plan_or_exit
-from router.clock import Clock
 from router.errors import RouterError
 from router.model.plan import Plan
 from router.model.query import MoveProgress, Retrieval
 from router.model.station import Station
 from router.model.status import describe
-from router.peers.peer import PeerContext
 from router.peers.search import Retrievable
-from router.plugs import station_kinds
-from router.serve.secrets import read_secret
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 
@@ -89,14 +85,7 @@ def retrieve(
 
 def _retrievable(station: Station, plan: Plan) -> Retrievable:
     may_be_asked_or_exit(station)
-    kind = {kind.name: kind for kind in station_kinds()}[station.kind]
-    context = PeerContext(
-        calling_ae_title=plan.router.ae_title,
-        read_secret=lambda secret: read_secret(secret, plan.folder),
-        clock=Clock(),
-        tls=plan.tls,
-    )
-    peer = kind.make(station, context)
+    peer = peer_of(plan, station)
     if not isinstance(peer, Retrievable):
         raise click.ClickException(
             f"station {station.name} is a {station.kind}: retrieving is by C-MOVE only"

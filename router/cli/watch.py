@@ -20,9 +20,10 @@ from router.cli.common import (
     table,
 )
 from router.cli.plan import plan_or_exit, read_ledger
+from router.cli.station_states import states
 from router.serve.places import Places, is_running
 from router.serve.reload_state import read_state
-from router.store.ledger import Account, Ledger
+from router.store.ledger import Account
 from router.telemetry.metrics import published_ages
 
 
@@ -98,7 +99,7 @@ def status(config: Path | None, form: str) -> int:
     places = Places(plan.router.data_dir)
     ledger = read_ledger(plan)
     running = is_running(places)
-    stations = _stations(ledger, plan.stations)
+    stations = states(ledger, plan.stations)
     roles = published_ages(places.run) if running else {}
     reloaded = read_state(places) if running else None
     if form == "json":
@@ -130,21 +131,3 @@ def status(config: Path | None, form: str) -> int:
         )
     click.echo(table(rows))
     return 0
-
-
-def _stations(ledger: Ledger, names: Mapping[str, object]) -> list[dict[str, Any]]:
-    statuses = ledger.station_statuses()
-    waiting = ledger.waiting_stations()
-    found: list[dict[str, Any]] = []
-    for name in sorted({*names, *waiting}):
-        known = statuses.get(name)
-        found.append(
-            {
-                "name": name,
-                "status": known.state if known else "unknown",
-                "since": iso_time(known.since) if known else None,
-                "reason": known.reason if known else "",
-                "queued": waiting.get(name, 0),
-            }
-        )
-    return found

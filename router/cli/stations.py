@@ -1,0 +1,143 @@
+"""`stations list|show|test` and the group of all verbs about stations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router.cli.asking import probe_now, station_or_exit
+from router.cli.common import (
+    config_folder,
+    config_option,
+    emit_json,
+    format_option,
+    iso_time,
+    table,
+)
+from router.cli.exchange import disable, enable, export_stations, import_stations
+from router.cli.plan import plan_or_exit, read_ledger
+from router.cli.station_states import states
+from router.model.plan import Plan
+from router.model.station import Station
+from router.serve.places import Places
+from router.store.ledger import Ledger
+
+
+@click.group(name="stations")
+@config_option
+@format_option
+@click.pass_context
+def stations(ctx: click.Context, config: Path | None, form: str) -> None:
+    """Stations: list, show, test, enable, disable; export and import as JSON."""
+    # What stands before the verb counts for it, as it does behind.
+    ctx.default_map = {verb: {"config": config, "form": form} for verb in stations.commands}
+
+
+for _verb in (export_stations, import_stations, enable, disable):
+    stations.add_command(_verb)
+
+
+@stations.command(name="list")
+@config_option
+@format_option
+def list_stations(config: Path | None, form: str) -> int:
+    """Every station: how it is, since when, what it answered last, what waits for it."""
+    plan = plan_or_exit(config_folder(config))
+    found = _described(plan, _ledger(plan))
+    if form == "json":
+        emit_json({"stations": found})
+        return 0
+    rows = [
+        ["STATION", "KIND", "AE TITLE", "ADDRESS", "STATUS", "SINCE", "LATENCY", "QUEUED", "ANSWER"]
+    ]
+    rows += [
+        [
+            each["name"],
+            each["kind"] or "gone",
+            each["ae_title"] or "-",
+            each["address"] or "-",
+            each["status"],
+            each["since"] or "-",
+            _milliseconds(each["seconds"]),
+            str(each["queued"]),
+            each["reason"] or each["answer"],
+        ]
+        for each in found
+    ]
+    click.echo(table(rows))
+    return 0
+
+
+@stations.command(name="show")
+@config_option
+@format_option
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="Most changes shown.")
+def show_station(config: Path | None, form: str, name: str, limit: int) -> int:
+    """One station: what is configured, how it is, and when that changed."""
+    plan = plan_or_exit(config_folder(config))
+    station_or_exit(plan, name)
+    ledger = _ledger(plan)
+    known = next(each for each in _described(plan, ledger) if each["name"] == name)
+    events = ledger.station_events(name, limit) if ledger else ()
+    if form == "json":
+        changes = [
+            {"at": iso_time(event.at), "status": event.state, "reason": event.reason}
+            for event in events
+        ]
+        emit_json({**known, "changes": changes})
+        return 0
+    for key, value in known.items():
+        click.echo(f"{key:24} {'-' if value is None or value == '' else value}")
+    if events:
+        click.echo("")
+    for event in events:
+        click.echo(f"{iso_time(event.at)}  {event.state:8}  {event.reason}".rstrip())
+    return 0
+
+
+@stations.command(name="test")
+@config_option
+@format_option
+@click.argument("name")
+def test_station(config: Path | None, form: str, name: str) -> int:
+    """Ask a station for a sign of life, now: latency and its exact answer, as `echo` does."""
+    return probe_now(plan_or_exit(config_folder(config)), name, form)
+
+
+def _ledger(plan: Plan) -> Ledger | None:
+    """The ledger, None before the first start."""
+    return read_ledger(plan) if Places(plan.router.data_dir).ledger.exists() else None
+
+
+def _described(plan: Plan, ledger: Ledger | None) -> list[dict[str, Any]]:
+    """Each station as it is configured and as it is; what is gone from the plan has no kind."""
+    found: list[dict[str, Any]] = []
+    for state in states(ledger, plan.stations):
+        station = plan.stations.get(state["name"])
+        found.append({"name": state["name"], **_configured(station), **state})
+    return found
+
+
+def _configured(station: Station | None) -> dict[str, Any]:
+    if station is None:
+        return dict.fromkeys(("kind", "ae_title", "address", "active", "send"))
+    port = f":{station.port}" if station.port else ""
+    folder = str(station.path) if station.path else ""
+    place = station.place
+    return {
+        "kind": station.kind,
+        "ae_title": station.ae_title,
+        "address": station.url or folder or f"{station.host}{port}",
+        "active": station.active,
+        "send": station.send,
+        "heartbeat": station.heartbeat.enabled,
+        "heartbeat_seconds": station.heartbeat.every_seconds,
+        "written_in": f"{place.file}:{place.line}" if place else None,
+    }
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.0f} ms"
