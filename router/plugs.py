@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Final, TypeVar
@@ -44,6 +44,11 @@ def operators() -> tuple[Operator, ...]:
 def morphs() -> tuple[Morph, ...]:
     """The steps of `morph`, sorted by name. Raises PlugConflict."""
     return _sorted(_of_kind(Morph, router.morph))
+
+
+def morphs_by_name() -> Mapping[str, Morph]:
+    """The steps of `morph`, to find the ones a recipe names. Raises PlugConflict."""
+    return {morph.name: morph for morph in morphs()}
 
 
 def station_kinds() -> tuple[StationKind, ...]:

@@ -9,9 +9,8 @@ from router.clock import Clock
 from router.config.suggest import did_you_mean
 from router.model.plan import Plan
 from router.model.station import Station
-from router.peers.peer import Peer, PeerContext
-from router.plugs import station_kinds
-from router.serve.secrets import read_secret
+from router.peers.peer import Peer
+from router.serve.peers import peer_maker
 
 
 def station_or_exit(plan: Plan, name: str) -> Station:
@@ -35,15 +34,7 @@ def may_be_asked_or_exit(station: Station) -> None:
 
 def peer_of(plan: Plan, station: Station) -> Peer:
     """The working side of a station, for this command alone."""
-    context = PeerContext(
-        calling_ae_title=plan.router.ae_title,
-        read_secret=lambda secret: read_secret(secret, plan.folder),
-        clock=Clock(),
-        tls=plan.tls,
-    )
-    kind = {kind.name: kind for kind in station_kinds()}[station.kind]
-    peer: Peer = kind.make(station, context)
-    return peer
+    return peer_maker(plan, Clock())(station)
 
 
 def probe_now(plan: Plan, name: str, form: str) -> int:

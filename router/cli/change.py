@@ -17,7 +17,7 @@ from router.cli.common import (
     iso_time,
     table,
 )
-from router.cli.plan import installed_morphs, load_or_exit, shown_mapping_key
+from router.cli.plan import load_or_exit, shown_mapping_key
 from router.clock import Clock
 from router.config.diff import Difference, compare
 from router.config.last_good import load_last_good
@@ -25,7 +25,7 @@ from router.config.load import Loaded
 from router.flow.forecast import Forecast, StudyChange, forecast
 from router.flow.replay import Replay
 from router.model.plan import Plan
-from router.plugs import all_plugs
+from router.plugs import all_plugs, morphs_by_name
 from router.serve.places import Places, is_running
 from router.serve.stores import open_journal, open_ledger
 
@@ -102,7 +102,7 @@ def _replay(
         key = new_key = shown_mapping_key(running)
         if candidate.router.mapping_key != running.router.mapping_key:
             new_key = shown_mapping_key(candidate)
-        replay = Replay((running, key), (candidate, new_key), installed_morphs())
+        replay = Replay((running, key), (candidate, new_key), morphs_by_name())
         return forecast(replay, journal, ledger, since, limit)
     finally:
         journal.close()
@@ -181,11 +181,16 @@ def _replay_json(told: Forecast, since: float, limit: int) -> dict[str, Any]:
             {"station": station, "reason": reason, "deliveries": count}
             for (station, reason), count in told.failures.most_common(limit)
         ],
-        "beyond_limit": {
-            "studies": told.beyond["studies"],
-            "attributes": told.beyond["attributes"] + max(0, len(attributes) - limit),
-            "quarantined": told.beyond["failures"] + max(0, len(told.failures) - limit),
-        },
+        "beyond_limit": _beyond(told, limit),
+    }
+
+
+def _beyond(told: Forecast, limit: int) -> dict[str, int]:
+    """How many rows of each table are counted and not shown."""
+    return {
+        "studies": told.beyond["studies"],
+        "attributes": told.beyond["attributes"] + max(0, len(told.attributes) - limit),
+        "quarantined": told.beyond["failures"] + max(0, len(told.failures) - limit),
     }
 
 
@@ -250,8 +255,8 @@ def _replay_text(told: Forecast, since: float, limit: int) -> list[str]:
         lines += ["", table(rows)]
     for (station, reason), count in told.failures.most_common(limit):
         lines.append(f"{count} deliveries to {station} would be quarantined: {reason}")
-    beyond = _replay_json(told, since, limit)["beyond_limit"]
-    lines += [f"and {count} more {name}" for name, count in beyond.items() if count]
+    beyond = _beyond(told, limit).items()
+    lines += [f"and {count} more {name}" for name, count in beyond if count]
     return lines
 
 

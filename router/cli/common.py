@@ -46,6 +46,12 @@ def format_option(command: Command) -> Command:
     )(command)
 
 
+def count_for_verbs(ctx: click.Context, config: Path | None, form: str) -> None:
+    """What stands before the verb of a group counts for it, as it does behind."""
+    assert isinstance(ctx.command, click.Group)
+    ctx.default_map = {verb: {"config": config, "form": form} for verb in ctx.command.commands}
+
+
 def config_folder(given: Path | None) -> Path:
     """The folder to read. Raises click.UsageError when there is none."""
     named = given or (Path(path) if (path := os.environ.get("DICOM_ROUTER_CONFIG")) else None)

@@ -11,13 +11,14 @@ import click
 from router.cli.common import config_folder, config_option, emit_json, format_option
 from router.cli.explain_held import explain_instance, explain_task
 from router.cli.explain_shown import explanation_json, explanation_text
-from router.cli.plan import installed_morphs, plan_or_exit, shown_mapping_key
+from router.cli.plan import plan_or_exit, shown_mapping_key
 from router.dicom.part10 import open_part10
 from router.errors import BadDataset
 from router.flow.explain import Explanation, Subject
 from router.flow.explain import explain as explain_subject
 from router.model.instance import Source
 from router.model.plan import Plan
+from router.plugs import morphs_by_name
 
 
 @click.command()
@@ -87,7 +88,7 @@ def _explain_file(plan: Plan, file: Path, source: Source) -> Explanation:
         received_at=time.time(),
     )
     try:
-        return explain_subject(plan, subject, installed_morphs(), shown_mapping_key(plan))
+        return explain_subject(plan, subject, morphs_by_name(), shown_mapping_key(plan))
     except BadDataset as error:
         raise click.ClickException(
             f"{file}: would be refused with status 0x{error.status:04X}: {error}"

@@ -12,11 +12,12 @@ import click
 
 from router.cli.common import iso_time, table
 from router.cli.explain_shown import change_lines, explanation_json, explanation_text
-from router.cli.plan import installed_morphs, read_ledger, shown_mapping_key
+from router.cli.plan import read_ledger, shown_mapping_key
 from router.cli.tasks import task_json
 from router.clock import Clock
 from router.flow.kept import DeliveryTold, InstanceTold, Kept
 from router.model.plan import Plan
+from router.plugs import morphs_by_name
 from router.serve.places import Places
 from router.serve.stores import open_journal
 from router.store.ledger import Ledger, Stored
@@ -70,7 +71,7 @@ def explain_task(plan: Plan, task_id: int, limit: int) -> tuple[dict[str, Any], 
 def _kept(plan: Plan, ledger: Ledger) -> Kept:
     clock = Clock()
     journal = open_journal(Places(plan.router.data_dir), plan, clock)
-    return Kept(plan, journal, ledger, installed_morphs(), shown_mapping_key(plan), clock)
+    return Kept(plan, journal, ledger, morphs_by_name(), shown_mapping_key(plan), clock)
 
 
 def _found(ledger: Ledger, name: str) -> Stored:

@@ -31,7 +31,7 @@ from router.model.query import UNIQUE_KEYS, DataElement, Ending, Identifier, Lev
 from router.model.station import Station
 from router.morph.context import EXAMPLE_KEY
 from router.peers.search import Searchable
-from router.plugs import morphs
+from router.plugs import morphs_by_name
 from router.serve.mapping import mapping_key
 
 _LEVELS: Final[dict[str, Level]] = {"study": "STUDY", "series": "SERIES", "image": "IMAGE"}
@@ -130,7 +130,7 @@ def _hooks(plan: Plan, station: Station) -> tuple[Change, Change]:
     """What is done to the keys we send, and to the answers that come."""
     source = Source("find", "", plan.router.ae_title, station.host, station.name)
     context = context_of(plan, source, time.time(), mapping_key(plan, make=False) or EXAMPLE_KEY)
-    known = {morph.name: morph for morph in morphs()}
+    known = morphs_by_name()
     return (
         identifier_hook(station.hooks.find_request, known, context),
         identifier_hook(station.hooks.find_response, known, context),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -15,9 +14,8 @@ from router.clock import Clock
 from router.config.load import Loaded, load
 from router.errors import RouterError
 from router.model.plan import Plan
-from router.model.plug import Morph
 from router.morph.context import EXAMPLE_KEY
-from router.plugs import all_plugs, morphs
+from router.plugs import all_plugs
 from router.serve.mapping import mapping_key
 from router.serve.places import Places
 from router.serve.stores import open_ledger
@@ -43,11 +41,6 @@ def plan_or_exit(folder: Path) -> Plan:
     plan = load_or_exit(folder).plan
     assert plan is not None
     return plan
-
-
-def installed_morphs() -> Mapping[str, Morph]:
-    """The steps of this installation, by name."""
-    return {plug.name: plug for plug in morphs()}
 
 
 def shown_mapping_key(plan: Plan) -> bytes:

@@ -11,6 +11,7 @@ from router.cli.asking import probe_now, station_or_exit
 from router.cli.common import (
     config_folder,
     config_option,
+    count_for_verbs,
     emit_json,
     format_option,
     iso_time,
@@ -31,8 +32,7 @@ from router.store.ledger import Ledger
 @click.pass_context
 def stations(ctx: click.Context, config: Path | None, form: str) -> None:
     """Stations: list, show, test, enable, disable; export and import as JSON."""
-    # What stands before the verb counts for it, as it does behind.
-    ctx.default_map = {verb: {"config": config, "form": form} for verb in stations.commands}
+    count_for_verbs(ctx, config, form)
 
 
 for _verb in (export_stations, import_stations, enable, disable):

@@ -13,6 +13,7 @@ from router.cli.common import (
     EXIT_FAILED,
     config_folder,
     config_option,
+    count_for_verbs,
     emit_json,
     format_option,
     iso_time,
@@ -37,8 +38,7 @@ STATUSES: tuple[TaskStatus, ...] = (
 @click.pass_context
 def tasks(ctx: click.Context, config: Path | None, form: str) -> None:
     """What is being sent: list, show, retry."""
-    # What stands before the verb counts for it, as it does behind.
-    ctx.default_map = {verb: {"config": config, "form": form} for verb in ("list", "show", "retry")}
+    count_for_verbs(ctx, config, form)
 
 
 @tasks.command(name="list")

@@ -37,8 +37,9 @@ class Statuses:
         known, now = ledger.station_statuses(), clock.now()
         for station in stations:
             last = known.get(station.name)
+            said = (last.state, last.reason) if last is not None else None
             if not station.active:
-                self._begin(station.name, "inactive", "active: false")
+                self._begin(station.name, ("inactive", "active: false"), said)
             elif (
                 last is not None
                 and last.state in {"online", "offline"}
@@ -50,14 +51,25 @@ class Statuses:
                 if last.state == "online":
                     self._proven_at[station.name] = clock.monotonic() - (now - last.checked_at)
             else:
-                self._begin(station.name, "unknown", "")
+                self._begin(station.name, ("unknown", ""), said)
 
-    def _begin(self, name: str, state: StationState, reason: str) -> None:
+    def _begin(
+        self,
+        name: str,
+        status: tuple[StationState, str],
+        said: tuple[StationState, str] | None,
+    ) -> None:
+        """Write it unless the ledger says so: thousands of stations cost no start anything."""
+        if status == said or self._written(name, *status):
+            self._known[name] = status
+
+    def _written(self, name: str, state: StationState, reason: str) -> bool:
+        """Whether there was room; without it what was known stays, and the next look says it."""
         try:
             self._ledger.set_station_status(name, state, reason, self._clock.now())
         except StoreFull:
-            return  # what was known stays; the next look says it again
-        self._known[name] = state, reason
+            return False
+        return True
 
     def state(self, name: str) -> StationState:
         """What the station is now."""
@@ -87,12 +99,8 @@ class Statuses:
 
     def _set(self, name: str, state: StationState, reason: str) -> None:
         with self._lock:
-            if self.state(name) == state:
+            if self.state(name) == state or not self._written(name, state, reason):
                 return
-            try:
-                self._ledger.set_station_status(name, state, reason, self._clock.now())
-            except StoreFull:
-                return  # what was known stays; the next look says it again
             self._known[name] = state, reason
         self._metrics.station_changes.add(name, state)
         self._log.info("station status", station=name, status=state, reason=reason)

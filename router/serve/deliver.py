@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
 
 from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
 from router.flow.heartbeat import Heartbeat
 from router.flow.housekeeping import Housekeeping
 from router.flow.statuses import Statuses
-from router.model.station import Station
-from router.peers.peer import Peer, PeerContext
-from router.plugs import morphs, station_kinds
+from router.plugs import morphs_by_name
 from router.serve.leases import Leases
 from router.serve.mapping import key_or_nothing
+from router.serve.peers import peer_maker
 from router.serve.process import DRAIN_SECONDS, Role
-from router.serve.secrets import read_secret
 from router.serve.stores import open_journal, open_ledger
 from router.store.room import Room
 
@@ -42,10 +39,10 @@ def deliver(role: Role, bell: int) -> None:
     courier = Courier(
         journal,
         ledger,
-        {plug.name: plug for plug in morphs()},
+        morphs_by_name(),
         RouterNames(settings.name, settings.organization, key),
     )
-    make_peer = _peers(role)
+    make_peer = peer_maker(role.plan, role.clock)
     stations = tuple(role.plan.stations.values())
     statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
     dispatcher = Dispatcher(
@@ -97,19 +94,3 @@ def deliver(role: Role, bell: int) -> None:
     leases.close()
     journal.close()
     ledger.close()
-
-
-def _peers(role: Role) -> Callable[[Station], Peer]:
-    kinds = {kind.name: kind for kind in station_kinds()}
-    context = PeerContext(
-        calling_ae_title=role.plan.router.ae_title,
-        read_secret=lambda secret: read_secret(secret, role.plan.folder),
-        clock=role.clock,
-        tls=role.plan.tls,
-    )
-
-    def make_peer(station: Station) -> Peer:
-        peer: Peer = kinds[station.kind].make(station, context)
-        return peer
-
-    return make_peer

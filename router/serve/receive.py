@@ -19,7 +19,7 @@ from router.flow.indexer import Indexer
 from router.flow.intake import Arrival, Intake
 from router.flow.received import ReceiveHooks
 from router.model.instance import Source
-from router.plugs import morphs
+from router.plugs import morphs_by_name
 from router.serve.mapping import key_or_nothing
 from router.serve.process import DRAIN_SECONDS, Role, accepting_mark
 from router.serve.stores import open_journal, open_ledger
@@ -34,9 +34,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     if not role.when_there_is_room(lambda: recover(journal, ledger)):
         return
     indexer = Indexer(ledger, lambda: os.eventfd_write(bell, 1), role.threads.stop, role.clock)
-    hooks = ReceiveHooks(
-        {plug.name: plug for plug in morphs()}, key_or_nothing(role.plan, role.log)
-    )
+    hooks = ReceiveHooks(morphs_by_name(), key_or_nothing(role.plan, role.log))
     intake = Intake(lambda: role.plan, journal, indexer, hooks, role.clock, role.log, role.metrics)
     writer = role.threads.start("index", indexer.run)
 

@@ -1,0 +1,29 @@
+"""Peers: the working side of each station of a plan, made by the plug of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from router.clock import Clock
+from router.model.plan import Plan
+from router.model.station import Station
+from router.peers.peer import Peer, PeerContext
+from router.plugs import station_kinds
+from router.serve.secrets import read_secret
+
+
+def peer_maker(plan: Plan, clock: Clock) -> Callable[[Station], Peer]:
+    """Makes peers that call by our AE title, with the secrets and certificates of the plan."""
+    kinds = {kind.name: kind for kind in station_kinds()}
+    context = PeerContext(
+        calling_ae_title=plan.router.ae_title,
+        read_secret=lambda secret: read_secret(secret, plan.folder),
+        clock=clock,
+        tls=plan.tls,
+    )
+
+    def make_peer(station: Station) -> Peer:
+        peer: Peer = kinds[station.kind].make(station, context)
+        return peer
+
+    return make_peer
