@@ -29,7 +29,6 @@ from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.query import UNIQUE_KEYS, DataElement, Ending, Identifier, Level, Query
 from router.model.station import Station
-from router.morph.context import EXAMPLE_KEY
 from router.peers.search import Searchable
 from router.plugs import morphs_by_name
 from router.serve.mapping import mapping_key
@@ -129,7 +128,7 @@ def _parsed(keys: tuple[str, ...]) -> dict[int, DataElement]:
 def _hooks(plan: Plan, station: Station) -> tuple[Change, Change]:
     """What is done to the keys we send, and to the answers that come."""
     source = Source("find", "", plan.router.ae_title, station.host, station.name)
-    context = context_of(plan, source, time.time(), mapping_key(plan, make=False) or EXAMPLE_KEY)
+    context = context_of(plan, source, time.time(), mapping_key(plan, make=False))
     known = morphs_by_name()
     return (
         identifier_hook(station.hooks.find_request, known, context),

@@ -35,6 +35,12 @@ stations:
     morph: &hooks
       find_request: [{{replace: {{tag: PatientID, pattern: "^HERE-", with: ""}}}}]
       find_response: [{{prefix: {{PatientID: HERE-}}}}]
+  keyed:
+    ae_title: ORTHANC
+    host: 127.0.0.1
+    port: {dicom_port}
+    query_retrieve: true
+    morph: {{find_request: [{{hash: [PatientID]}}]}}
   hooked-web:
     type: dicomweb
     url: {dicomweb_url}
@@ -122,6 +128,13 @@ def test_hooks_change_what_is_asked_and_what_is_told(site: Path, station: str) -
     answers = found_by_us(site, station, "PatientID=HERE-PT-1")["answers"]
     assert [one["00100020"]["Value"] for one in answers] == [["HERE-PT-1"]]
     assert answers[0]["00100010"]["Value"] == [{"Alphabetic": "Conceição^João"}]
+
+
+def test_p4_without_the_mapping_key_nothing_is_asked_under_another(site: Path) -> None:
+    code, output, errors = dicom_router("find", "keyed", "PatientID=PT-1", "--config", str(site))
+    assert (code, output) == (1, "")
+    assert "no mapping key" in errors
+    assert "PT-1" not in errors
 
 
 @pytest.mark.parametrize("station", ["pacs", "web"])
