@@ -135,8 +135,8 @@ def test_what_plan_foretells_is_what_live_routing_then_does(
 def _images() -> list[Synthetic]:
     paths = [one.path for one in corpus.files() if one.storable]
     if not paths:
-        folder = Path(str(pydicom.data.DATA_ROOT)) / "test_files"
-        paths = [path for path in sorted(folder.glob("*.dcm")) if path.stat().st_size < 1 << 20]
+        shipped = sorted(Path(str(pydicom.data.DATA_ROOT)).rglob("*"))
+        paths = [path for path in shipped if path.is_file() and path.stat().st_size < 1 << 20]
     found: dict[str, Synthetic] = {}
     taken: set[str] = set()
     for path in paths:
@@ -147,7 +147,12 @@ def _images() -> list[Synthetic]:
         uid = image.sop_instance_uid
         is_plain = image.transfer_syntax_uid != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
         # The other UID must be written over the one in the bytes, and neither be anybody else's.
-        if is_plain and uid.encode() in image.data_set and taken.isdisjoint({uid, _other(uid)}):
+        if (
+            uid
+            and is_plain
+            and uid.encode() in image.data_set
+            and taken.isdisjoint({uid, _other(uid)})
+        ):
             taken |= {uid, _other(uid)}
             found[uid] = image
     return list(found.values())
