@@ -6,10 +6,13 @@ import os
 import uuid
 from collections.abc import Callable
 
+from router.flow.cataloguer import Cataloguer
 from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
 from router.flow.heartbeat import Heartbeat
+from router.flow.held import HeldHeaders
 from router.flow.housekeeping import Housekeeping
+from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
 from router.model.station import Station
 from router.peers.peer import Peer, PeerContext
@@ -19,6 +22,8 @@ from router.serve.mapping import key_or_nothing
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.secrets import read_secret
 from router.serve.stores import open_journal, open_ledger
+from router.store.journal import Journal
+from router.store.ledger import Ledger
 from router.store.room import Room
 
 
@@ -82,6 +87,7 @@ def deliver(role: Role, bell: int) -> None:
 
     role.threads.start("bell", listen)
     role.threads.start("housekeeping", housekeeping.run)
+    role.threads.start("catalogue", _cataloguer(role, ledger, journal, key).run)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
@@ -96,6 +102,12 @@ def deliver(role: Role, bell: int) -> None:
     leases.close()
     journal.close()
     ledger.close()
+
+
+def _cataloguer(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Cataloguer:
+    hooks = ReceiveHooks({plug.name: plug for plug in morphs()}, key)
+    headers = HeldHeaders(lambda: role.plan, journal, hooks)
+    return Cataloguer(ledger, headers, journal.keys, role.clock, role.log, role.threads.stop)
 
 
 def _peers(role: Role) -> Callable[[Station], Peer]:

@@ -1,0 +1,71 @@
+"""The query and retrieve services of role `receive`: the catalogue in memory and who answers from it.
+
+The ledger is opened a second time: what C-MOVE owes is on stable storage before it is told, while
+the index of what was received may lag. Where no station may query nothing is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from router.flow.deliver import Courier, RouterNames
+from router.flow.finding import Finder
+from router.flow.handing_out import HandingOut
+from router.flow.held import HeldHeaders
+from router.flow.operating import Operations
+from router.flow.received import ReceiveHooks
+from router.plugs import morphs
+from router.serve.process import Role
+from router.serve.stores import open_ledger
+from router.store.catalogue import Catalogue
+from router.store.journal import Journal
+
+# Half of the time, at most, is spent on loading: receiving goes on meanwhile.
+BREATH_SECONDS: Final = 0.01
+
+
+class QueryServices:
+    """What answers C-FIND, C-MOVE and C-GET in this process."""
+
+    def __init__(
+        self,
+        role: Role,
+        journal: Journal,
+        hooks: ReceiveHooks,
+        mapping_key: bytes,
+        ring: Callable[[], None],
+    ) -> None:
+        self._ledger = open_ledger(role.places, role.clock, role.boot_id)
+        self._catalogue = Catalogue(self._ledger, journal.keys)
+        settings = role.plan.router
+        courier = Courier(
+            journal,
+            self._ledger,
+            {plug.name: plug for plug in morphs()},
+            RouterNames(settings.name, settings.organization, mapping_key),
+        )
+
+        headers = HeldHeaders(lambda: role.plan, journal, hooks)
+        finder = Finder(self._catalogue, self._ledger, headers, role.clock)
+        handing_out = HandingOut(
+            lambda: role.plan, self._ledger, self._catalogue, courier, ring, role.clock
+        )
+        self.operate = Operations(lambda: role.plan, finder, handing_out).operate
+        if any(station.query_retrieve for station in role.plan.stations.values()):
+            role.threads.start("catalogue", lambda: self._load(role))
+
+    def close(self) -> None:
+        """Close the ledger and forget the catalogue."""
+        self._catalogue.close()
+        self._ledger.close()
+
+    def _load(self, role: Role) -> None:
+        began = role.clock.monotonic()
+        self._catalogue.follow(lambda: _breathe(role))
+        seconds = round(role.clock.monotonic() - began, 3)
+        role.log.info("catalogue loaded", seconds=seconds)
+
+
+def _breathe(role: Role) -> None:
+    role.clock.wait(role.threads.stop, BREATH_SECONDS)
