@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from router.errors import StoreDown
 from router.flow.deliver import Courier, RouterNames
 from router.flow.finding import Finder
 from router.flow.handing_out import HandingOut
@@ -62,9 +63,14 @@ class QueryServices:
 
     def _load(self, role: Role) -> None:
         began = role.clock.monotonic()
-        self._catalogue.follow(lambda: _breathe(role))
+        try:
+            self._catalogue.follow(lambda: _breathe(role))
+        except StoreDown as error:  # the first query tries again
+            role.log.warning("the catalogue cannot be loaded", reason=str(error))
+            return
         seconds = round(role.clock.monotonic() - began, 3)
-        role.log.info("catalogue loaded", seconds=seconds)
+        damaged = self._catalogue.damaged
+        role.log.info("catalogue loaded", seconds=seconds, damaged_series=damaged)
 
 
 def _breathe(role: Role) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from router.errors import StoreDown
 from router.model.catalogue import MODALITY, PATIENT_TAGS, STUDY_TAGS, Attributes, SeriesEntry
 from router.model.query import Identifier
 from router.store.keys import KeyRing
@@ -68,6 +69,7 @@ class Catalogue:
         self._memory.executescript(_SCHEMA)
         self._followed = 0
         self.damaged = 0
+        """Rows that could not be unsealed, and are not listed."""
 
     def follow(self, pause: Callable[[], None] = lambda: None) -> None:
         """Take in what changed in the ledger; `pause` is called between batches. StoreDown."""
@@ -89,7 +91,7 @@ class Catalogue:
         if row.sealed is not None:
             try:
                 attributes = unsealed(row, self._keys)
-            except RecordDamaged:
+            except (RecordDamaged, StoreDown):
                 self.damaged += 1
                 return
             above = {tag: text for tag, text in attributes.items() if tag in _ABOVE_SERIES}
