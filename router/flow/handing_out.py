@@ -45,7 +45,8 @@ from router.store.catalogue import Catalogue
 from router.store.ledger import SEND_PREFIX, DeliveryCounts, HeldVersion, Ledger
 
 PENDING_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = (0.02, 0.2)
+LOOK_SECONDS: Final = (0.05, 0.5)
+DELIVERIES_A_LOOK_SECOND: Final = 20_000
 PATIENCE_SECONDS: Final = 60.0
 MAX_LISTED: Final = 900
 FAILED_SOP_INSTANCE_UID_LIST: Final = 0x00080058
@@ -257,7 +258,10 @@ class _Moving:
         """Pending answers once a second, and the last one."""
         clock, ledger = self._clock, self._ledger
         told_at = moved_at = clock.monotonic()
-        look_seconds, patience = LOOK_SECONDS[0], self._patience()
+        least, most = LOOK_SECONDS
+        # Counting costs as many look-ups as there are deliveries.
+        look_seconds = min(max(len(self._deliveries) / DELIVERIES_A_LOOK_SECOND, least), most)
+        patience = self._patience()
         counts = before = ledger.delivery_counts(self._deliveries)
         while counts.open:
             if exchange.is_cancelled():
@@ -273,7 +277,6 @@ class _Moving:
                 told_at = now
                 yield OperationAnswer(PENDING, counts=_told(counts))
             exchange.rest(look_seconds)
-            look_seconds = min(look_seconds * 1.5, LOOK_SECONDS[1])
             counts = ledger.delivery_counts(self._deliveries)
         yield self._ended()
 
