@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from router.dicom.matching import RANGE_VRS, WILDCARD_VRS, folded, is_universal
-from router.model.catalogue import MODALITIES_IN_STUDY, Attributes
+from router.model.catalogue import MODALITIES_IN_STUDY, PATIENT_TAGS, STUDY_TAGS, Attributes
 from router.model.query import STUDY_INSTANCE_UID, DataElement, Identifier
 
 # Attributes with a column of their own: tag, column, whether names are folded in it.
@@ -22,6 +22,7 @@ _TAGS: Final = {
     0x00100030: "birth_date",
     0x00100040: "sex",
     0x00080020: "study_date",
+    0x00080030: "study_time",
     0x00080050: "accession",
     0x00080090: "referring",
     0x00081030: "description",
@@ -29,8 +30,12 @@ _TAGS: Final = {
 }
 _NAMES: Final = frozenset({0x00100010, 0x00080090})
 _DATES: Final = frozenset({0x00100030, 0x00080020})
+_TIME: Final = 0x00080030
 _DATE: Final = re.compile(r"\d{8}\Z")
 COLUMNS: Final = tuple(_TAGS.values())
+_PLAIN_VRS: Final = WILDCARD_VRS - {"PN"} | {"AS"}
+# Written otherwise in the text of the attributes, or able to stand for what is.
+_ESCAPED: Final = re.compile(r'["\\?\x00-\x1f]')
 _MODALITY: Final = "EXISTS (SELECT 1 FROM series s WHERE s.study_uid = study.study_uid AND ({}))"
 MAX_TERMS: Final = 200
 
@@ -43,6 +48,8 @@ def column_values(attributes: Attributes) -> tuple[str | None, ...]:
 def _column_value(tag: int, text: str) -> str | None:
     if tag in _DATES:
         return text if not text or _DATE.match(text) else None
+    if tag == _TIME:
+        return text.replace(":", "")
     return text.casefold() if tag in _NAMES else text
 
 
@@ -63,6 +70,11 @@ def conditions(keys: Identifier) -> tuple[str, list[str]]:
         elif tag in _TAGS:
             terms = [_term(_TAGS[tag], key, value) for value in values]
             parts.append(f"({_any(terms, parameters)})")
+        elif key.vr in _PLAIN_VRS and tag in STUDY_TAGS | PATIENT_TAGS:
+            # Among the attributes as they are written, wherever it stands.
+            terms = [_text("attributes", key.vr, value) for value in values]
+            if not any(_ESCAPED.search(value) for value in values):
+                parts.append(f"({_any(terms, parameters)})")
     return " AND ".join(parts), parameters
 
 
@@ -79,6 +91,8 @@ def _term(column: str, key: DataElement, value: str) -> tuple[str, list[str]]:
         groups = [folded(group) for group in value.split("=")]
         wanted = [f"*{_glob(group)}*" for group in groups if group]
         return " AND ".join([f"{column} GLOB ?"] * len(wanted)) or "1", wanted
+    if key.vr == "TM":
+        return _time(column, value)
     if key.vr in RANGE_VRS:
         return _date(column, value)
     return _text(column, key.vr, value)
@@ -89,6 +103,13 @@ def _date(column: str, value: str) -> tuple[str, list[str]]:
     high = high if dash else low
     bounds = [low.ljust(8, "0"), high.ljust(8, "9") if high else "~"]
     return f"({column} IS NULL OR {column} BETWEEN ? AND ?)", bounds
+
+
+def _time(column: str, value: str) -> tuple[str, list[str]]:
+    low, dash, high = value.replace(":", "").strip(" ").partition("-")
+    # A short value stands for the beginning of its hour or minute: `10` is not before `1000`.
+    bounds = [low.rstrip("0"), f"{high if dash else low}~" if high or not dash else "~"]
+    return f"{column} BETWEEN ? AND ?", bounds
 
 
 def _text(column: str, vr: str, value: str) -> tuple[str, list[str]]:
