@@ -61,6 +61,7 @@ def stations(
         acts = hooks(kind, data, entry, morphs, path, context)
         found[name] = _station(name, kind, data, context, (beat, retry, auth, acts), entry)
     _check_move_destinations(document, found, context)
+    _check_archive_titles(document, found, context)
     return found
 
 
@@ -81,6 +82,22 @@ def _check_move_destinations(
                 message = f"'{other}' is no DICOM station that may be sent to"
                 hint = f"add send: true to station '{other}'" if target.kind == "dicom" else ""
                 context.error("DR207", message, node, path, hint)
+
+
+def _check_archive_titles(
+    document: Mapping, found: AnyMapping[str, Station], context: Context
+) -> None:
+    """The AE titles by which DICOMweb stations are searched tell them apart (DR105)."""
+    taken: dict[str, str] = {}
+    for name, entry in named(document, "stations", context):
+        station = found.get(name)
+        if station is None or station.kind != "dicomweb" or not station.ae_title:
+            continue
+        other = taken.setdefault(station.ae_title, name)
+        if other != name:
+            node = node_at(entry.value, ("ae_title",)) or entry.value
+            message = f"'{station.ae_title}' is the AE title of station '{other}' already"
+            context.error("DR105", message, node, ("stations", name, "ae_title"))
 
 
 def _defaults(document: Mapping, context: Context) -> tuple[Heartbeat, Retry]:

@@ -209,6 +209,9 @@ def _dicomweb() -> dict[str, Fragment]:
         "required": ["type"],
     }
     return {
+        "ae_title": shapes.ae_title(
+            "AE title by which others search it through this router (C-FIND); with query_retrieve."
+        ),
         "url": shapes.url("Base URL; /studies is added to it."),
         "profile": shapes.choice(
             "What kind of server it is: its limits and its habits.", PROFILES, default="generic"

@@ -20,6 +20,7 @@ from router.errors import Refused
 from router.flow.asking import find_query, retrieve_query
 from router.flow.finding import Finder
 from router.flow.handing_out import HandingOut
+from router.flow.passing_on import PassingOn
 from router.model.plan import Plan
 from router.model.query import (
     QUERY_RETRIEVE_LEVEL,
@@ -36,7 +37,9 @@ from router.model.status import (
     PENDING,
     PENDING_WITH_UNSUPPORTED_KEYS,
     SUCCESS,
+    UNABLE_TO_CALCULATE,
 )
+from router.peers.search import Search
 
 MAX_ANSWERS: Final = 10_000
 FIND_SECONDS: Final = 60.0
@@ -47,9 +50,16 @@ MAX_RETRIEVALS: Final = 32
 class Operations:
     """The query and retrieve services. Shared by threads."""
 
-    def __init__(self, plan: Callable[[], Plan], finder: Finder, handing_out: HandingOut) -> None:
+    def __init__(
+        self,
+        plan: Callable[[], Plan],
+        finder: Finder,
+        passing_on: PassingOn,
+        handing_out: HandingOut,
+    ) -> None:
         self._plan = plan
         self._finder = finder
+        self._passing_on = passing_on
         self._handing_out = handing_out
         self._finds = threading.BoundedSemaphore(MAX_FINDS)
         self._retrievals = threading.BoundedSemaphore(MAX_RETRIEVALS)
@@ -84,44 +94,58 @@ class Operations:
         identifier: Identifier,
         exchange: Exchange,
     ) -> Iterator[OperationAnswer]:
+        archive = self._archive(request)
         if request.field == C_FIND_RQ:
-            return self._found(request, station, identifier, exchange)
+            return self._found(request, station, identifier, archive, exchange)
+        if archive is not None:
+            raise Refused("nothing is retrieved from this archive", UNABLE_TO_CALCULATE)
         query = retrieve_query(identifier, request.sop_class_uid)
         serve = self._handing_out.move if request.field == C_MOVE_RQ else self._handing_out.get
         return serve(request, station, query, exchange)
+
+    def _archive(self, request: OperationRequest) -> Station | None:
+        """The DICOMweb station that is called; None: what is held here is asked for."""
+        source, plan = request.source, self._plan()
+        archive = plan.passed_on_by_ae_title.get(source.called_ae_title)
+        if archive and source.called_ae_title in plan.listeners[source.listener].ae_titles:
+            return None
+        return archive
 
     def _found(
         self,
         request: OperationRequest,
         station: Station,
         identifier: Identifier,
+        archive: Station | None,
         exchange: Exchange,
     ) -> Iterator[OperationAnswer]:
-        """What is found, as it leaves. Hooks on queries of a station act on `query` and `one`."""
+        """What is found, as it leaves. Hooks on queries of `station` would act on `query` and `one`."""
         query = find_query(identifier, request.sop_class_uid, MAX_ANSWERS, FIND_SECONDS)
-        unsupported = self._finder.unsupported(query)
-        status = PENDING_WITH_UNSUPPORTED_KEYS if unsupported else PENDING
         ours = {
             QUERY_RETRIEVE_LEVEL: DataElement("CS", (query.level,)),
             RETRIEVE_AE_TITLE: DataElement("AE", (request.source.called_ae_title,)),
         }
         character_set = _character_set(identifier, station)
-        search = self._finder.find(query, lambda: not exchange.is_cancelled())
-        with closing(search):
-            while True:
-                try:
-                    one = next(search)
-                except StopIteration as end:
-                    ending = end.value
-                    break
+
+        def goes_on() -> bool:
+            return not exchange.is_cancelled()
+
+        if archive is None:
+            search = Search(self._finder.find(query, goes_on))
+        else:
+            search = Search(self._passing_on.find(archive, query, goes_on))
+        with closing(iter(search)) as answers:
+            for one in answers:
+                is_whole = query.keys.keys() <= one.keys()
+                status = PENDING if is_whole else PENDING_WITH_UNSUPPORTED_KEYS
                 data = _encoded({**one, **ours}, request.transfer_syntax_uid, character_set)
                 yield OperationAnswer(status, identifier=data)
                 if exchange.is_cancelled():
                     break
         if exchange.is_cancelled():
             yield OperationAnswer(CANCELLED, "cancelled")
-        elif ending.is_truncated:
-            yield OperationAnswer(LIMIT_REACHED, ending.words)
+        elif search.ending.is_truncated:
+            yield OperationAnswer(LIMIT_REACHED, search.ending.words)
         else:
             yield OperationAnswer(SUCCESS)
 

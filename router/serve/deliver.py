@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
 
 from router.flow.cataloguer import Cataloguer
 from router.flow.deliver import Courier, RouterNames
@@ -14,13 +13,11 @@ from router.flow.held import HeldHeaders
 from router.flow.housekeeping import Housekeeping
 from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
-from router.model.station import Station
-from router.peers.peer import Peer, PeerContext
-from router.plugs import morphs, station_kinds
+from router.plugs import morphs
 from router.serve.leases import Leases
 from router.serve.mapping import key_or_nothing
+from router.serve.peers import peer_maker
 from router.serve.process import DRAIN_SECONDS, Role
-from router.serve.secrets import read_secret
 from router.serve.stores import open_journal, open_ledger
 from router.store.journal import Journal
 from router.store.ledger import Ledger
@@ -50,7 +47,7 @@ def deliver(role: Role, bell: int) -> None:
         {plug.name: plug for plug in morphs()},
         RouterNames(settings.name, settings.organization, key),
     )
-    make_peer = _peers(role)
+    make_peer = peer_maker(role)
     stations = tuple(role.plan.stations.values())
     statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
     dispatcher = Dispatcher(
@@ -108,19 +105,3 @@ def _cataloguer(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Cat
     hooks = ReceiveHooks({plug.name: plug for plug in morphs()}, key)
     headers = HeldHeaders(lambda: role.plan, journal, hooks)
     return Cataloguer(ledger, headers, journal.keys, role.clock, role.log, role.threads.stop)
-
-
-def _peers(role: Role) -> Callable[[Station], Peer]:
-    kinds = {kind.name: kind for kind in station_kinds()}
-    context = PeerContext(
-        calling_ae_title=role.plan.router.ae_title,
-        read_secret=lambda secret: read_secret(secret, role.plan.folder),
-        clock=role.clock,
-        tls=role.plan.tls,
-    )
-
-    def make_peer(station: Station) -> Peer:
-        peer: Peer = kinds[station.kind].make(station, context)
-        return peer
-
-    return make_peer

@@ -15,8 +15,13 @@ from router.flow.finding import Finder
 from router.flow.handing_out import HandingOut
 from router.flow.held import HeldHeaders
 from router.flow.operating import Operations
-from router.flow.received import ReceiveHooks
+from router.flow.passing_on import PassingOn
+from router.flow.querying import Change, identifier_hook
+from router.flow.received import ReceiveHooks, context_of
+from router.model.instance import Source
+from router.model.station import Station
 from router.plugs import morphs
+from router.serve.peers import peer_maker
 from router.serve.process import Role
 from router.serve.stores import open_ledger
 from router.store.catalogue import Catalogue
@@ -40,10 +45,11 @@ class QueryServices:
         self._ledger = open_ledger(role.places, role.clock, role.boot_id)
         self._catalogue = Catalogue(self._ledger, journal.keys)
         settings = role.plan.router
+        known = {plug.name: plug for plug in morphs()}
         courier = Courier(
             journal,
             self._ledger,
-            {plug.name: plug for plug in morphs()},
+            known,
             RouterNames(settings.name, settings.organization, mapping_key),
         )
 
@@ -52,7 +58,17 @@ class QueryServices:
         handing_out = HandingOut(
             lambda: role.plan, self._ledger, self._catalogue, courier, ring, role.clock
         )
-        self.operate = Operations(lambda: role.plan, finder, handing_out).operate
+
+        def hooks_of(station: Station) -> tuple[Change, Change]:
+            source = Source("query", "", settings.ae_title, "", station.name)
+            context = context_of(role.plan, source, role.clock.now(), mapping_key)
+            return (
+                identifier_hook(station.hooks.find_request, known, context),
+                identifier_hook(station.hooks.find_response, known, context),
+            )
+
+        passing_on = PassingOn(peer_maker(role), hooks_of)
+        self.operate = Operations(lambda: role.plan, finder, passing_on, handing_out).operate
         if any(station.query_retrieve for station in role.plan.stations.values()):
             role.threads.start("catalogue", lambda: self._load(role))
 
