@@ -13,6 +13,7 @@ from router.config.compile_morphs import Morphs
 from router.config.context import Context
 from router.config.nodes import Entry, Mapping, Node, PathPart, node_at, place_at, show_path
 from router.config.references import check_tls_name, is_loopback, kind_of, named
+from router.config.suggest import did_you_mean
 from router.model.ids import normalise_ae_title
 from router.model.station import (
     Auth,
@@ -28,7 +29,7 @@ from router.model.station import (
 )
 
 _FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
-_NOT_ACTED_UPON: Final = ("query_retrieve", "archive_server", "iocm")
+_NOT_ACTED_UPON: Final = ("archive_server", "iocm")
 _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
 
 
@@ -59,7 +60,44 @@ def stations(
             _check_url(auth.token_url, ("auth", "token_url"), data, entry, path, context)
         acts = hooks(kind, data, entry, morphs, path, context)
         found[name] = _station(name, kind, data, context, (beat, retry, auth, acts), entry)
+    _check_move_destinations(document, found, context)
+    _check_archive_titles(document, found, context)
     return found
+
+
+def _check_move_destinations(
+    document: Mapping, found: AnyMapping[str, Station], context: Context
+) -> None:
+    """Each is a DICOM station that may be sent to (DR201, DR207)."""
+    for name, entry in named(document, "stations", context):
+        for index, other in enumerate(found[name].move_destinations if name in found else ()):
+            path: tuple[PathPart, ...] = ("move_destinations", index)
+            node = node_at(entry.value, path) or node_at(entry.value, path[:1]) or entry.value
+            path = ("stations", name, *path)
+            target = found.get(other)
+            if target is None:
+                hint = did_you_mean(other, found)
+                context.error("DR201", f"no station is named '{other}'", node, path, hint)
+            elif target.kind != "dicom" or not target.send:
+                message = f"'{other}' is no DICOM station that may be sent to"
+                hint = f"add send: true to station '{other}'" if target.kind == "dicom" else ""
+                context.error("DR207", message, node, path, hint)
+
+
+def _check_archive_titles(
+    document: Mapping, found: AnyMapping[str, Station], context: Context
+) -> None:
+    """The AE titles by which DICOMweb stations are searched tell them apart (DR105)."""
+    taken: dict[str, str] = {}
+    for name, entry in named(document, "stations", context):
+        station = found.get(name)
+        if station is None or station.kind != "dicomweb" or not station.ae_title:
+            continue
+        other = taken.setdefault(station.ae_title, name)
+        if other != name:
+            node = node_at(entry.value, ("ae_title",)) or entry.value
+            message = f"'{station.ae_title}' is the AE title of station '{other}' already"
+            context.error("DR105", message, node, ("stations", name, "ae_title"))
 
 
 def _defaults(document: Mapping, context: Context) -> tuple[Heartbeat, Retry]:
@@ -88,12 +126,16 @@ def _station(
         for key in ("ae_title", "calling_ae_title")
         if key in data
     }
+    destinations = data.get("move_destinations", ())
+    if isinstance(destinations, str):
+        destinations = (destinations,)
     return Station(
         name=name,
         kind=kind,  # type: ignore[arg-type] # one of the known kinds, by the shape
         **titles,
         **{key: data[key] for key in _TEXTS if key in data},
         **{key: data[key] for key in _FLAGS if key in data},
+        move_destinations=tuple(destinations),
         port=data.get("port"),
         tls=data.get("tls"),
         profile=data.get("profile", "generic"),
@@ -192,10 +234,6 @@ def _warn_of_later_keys(
     ]
     for keys in below:
         message = f"'{keys[-1]}' is not acted upon by this version"
-        if keys[-1] == "query_retrieve":
-            message = (
-                "`find` and `retrieve` ask the station, but what it asks of us is not answered yet"
-            )
         place = place_at(entry.value, keys, at_key=True)
         context.report.warn("DR390", message, place, path=show_path((*path, *keys)))
 

@@ -38,6 +38,7 @@ _STATION: Final = (
     "active",
     "send",
     "query_retrieve",
+    "move_destinations",
     "archive_server",
     "iocm",
     "original_patient_id",

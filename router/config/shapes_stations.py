@@ -177,6 +177,12 @@ def _dicom() -> dict[str, Fragment]:
         "tls": _TLS,
         "calling_ae_title": shapes.ae_title("AE title we call it with, instead of the router's."),
         "query_retrieve": _QUERY,
+        "move_destinations": shapes.one_or_list(
+            shapes.text(
+                "A station's name.", title="the name of a station", examples=["reading-room"]
+            ),
+            "Stations it may have objects sent to by C-MOVE, besides itself.",
+        ),
         "archive_server": _ARCHIVE,
         "iocm": shapes.switch("Wants rejection notes."),
         "original_patient_id": shapes.switch(
@@ -203,6 +209,9 @@ def _dicomweb() -> dict[str, Fragment]:
         "required": ["type"],
     }
     return {
+        "ae_title": shapes.ae_title(
+            "AE title by which others search it through this router (C-FIND); with query_retrieve."
+        ),
         "url": shapes.url("Base URL; /studies is added to it."),
         "profile": shapes.choice(
             "What kind of server it is: its limits and its habits.", PROFILES, default="generic"

@@ -12,13 +12,22 @@ from typing import Final
 from router.dicom.charset import UTF_8, CharacterSetProblem, encode_text
 from router.dicom.elements import Coding, ElementReader, Limits, coding_of
 from router.dicom.nested import Surroundings, resolve_vr
+from router.dicom.tags import vr_for
 from router.dicom.transfer_syntax import layout_of
-from router.dicom.values import CHARACTER_SET_VRS, TEXT_VRS, ValueProblem, decode, encode
+from router.dicom.values import (
+    CHARACTER_SET_VRS,
+    SINGLE_VALUE_VRS,
+    TEXT_VRS,
+    ValueProblem,
+    decode,
+    encode,
+)
 from router.dicom.write import element_header, item_header
 from router.errors import BadDataset
 from router.model.query import SPECIFIC_CHARACTER_SET, DataElement, Identifier
 
 MAX_IDENTIFIER_BYTES: Final = 1024 * 1024
+_FLOATS: Final = frozenset({"FD", "FL"})
 _LIMITS: Final = Limits(
     max_depth=16, max_items=4096, max_elements=16384, max_value_bytes=MAX_IDENTIFIER_BYTES
 )
@@ -97,6 +106,18 @@ def encode_identifier(
         except CharacterSetProblem:
             continue
     raise ValueProblem("text that no character set can hold")
+
+
+def element_of(tag: int, text: str) -> DataElement:
+    """The element with the values in this text; none where they do not fit its VR."""
+    vr = vr_for(tag)
+    parts = (text,) if vr in SINGLE_VALUE_VRS else tuple(text.split("\\"))
+    if not text or vr in TEXT_VRS:
+        return DataElement(vr, parts if text else ())
+    try:
+        return DataElement(vr, tuple(float(one) if vr in _FLOATS else int(one) for one in parts))
+    except ValueError:
+        return DataElement(vr)
 
 
 def _encoded(identifier: Identifier, coding: Coding, character_set: str) -> bytes:

@@ -91,11 +91,11 @@ def wildcard(pattern: str) -> Callable[[str], bool]:
 
 def _name_test(wanted: str) -> Callable[[str], bool]:
     """Each group of the key against the same group; a key of one group against any of them."""
-    groups = [_folded(group) for group in wanted.split("=")]
+    groups = [folded(group) for group in wanted.split("=")]
     tests = [wildcard(group) if group else None for group in groups]
 
     def test(value: str) -> bool:
-        found = [_folded(group) for group in value.split("=")]
+        found = [folded(group) for group in value.split("=")]
         if len(tests) == 1:
             only = tests[0]
             return only is None or any(only(group) for group in found)
@@ -105,7 +105,8 @@ def _name_test(wanted: str) -> Callable[[str], bool]:
     return test
 
 
-def _folded(group: str) -> str:
+def folded(group: str) -> str:
+    """A component group of a name as it is compared."""
     return group.casefold().strip(" ").rstrip("^").rstrip(" ")
 
 

@@ -72,6 +72,10 @@ def _matched_here(query: Query, found: Identifier) -> Mapping[int, DataElement]:
     return {tag: one for tag, one in query.keys.items() if tag in found or tag not in path_keys}
 
 
+class NothingToSearchBy(Rejected):
+    """The server's profile takes none of the keys, and nobody reads a whole archive for one study."""
+
+
 class _Pages:
     """The requests of one search. `stopped` says why it ended before the end, '' when it did not.
 
@@ -111,7 +115,9 @@ class _Pages:
         self.not_pushed = frozenset(constrained - set(self._pushed) - in_path)
         limited = profile.query_keys is not None
         if limited and constrained and not self._pushed and not in_path:
-            raise Rejected("the station can search by none of these keys; add a date or an ID")
+            raise NothingToSearchBy(
+                "the station can search by none of these keys; add a date or an ID"
+            )
 
     def results(self) -> Iterator[Identifier]:
         """Every result of every request, as it comes; some twice."""
@@ -225,7 +231,7 @@ def _results(answer: HttpAnswer) -> list[dict[int, DataElement]]:
         except BadDataset as error:
             raise DeliveryError("QIDO-RS: the answer is no list of data sets") from error
     if answer.status in (408, 424, 425, 429, 500, 502, 503, 504):
-        raise Busy(words)
+        raise Busy(words, answer.status)
     if answer.status // 100 == 4:
-        raise Rejected(words)
-    raise DeliveryError(words)
+        raise Rejected(words, answer.status)
+    raise DeliveryError(words, answer.status)

@@ -12,17 +12,21 @@ import contextlib
 import ssl
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from router.clock import Clock
 from router.dimse import command as commands
-from router.dimse import fragments, negotiate, pdu, pdv
+from router.dimse import fragments, negotiate, pdu, pdv, providing
 from router.dimse.admission import Admission, Connection
 from router.dimse.command import Command
 from router.dimse.handlers import (
     Calling,
     Handlers,
     Observe,
+    Operate,
+    OperationAnswer,
     Rejection,
     StoreAnswer,
     StoreRequest,
@@ -46,6 +50,9 @@ OUT_OF_RESOURCES = 0xA700
 PROCESSING_FAILURE = 0x0110
 DATA_SET_DOES_NOT_MATCH = 0xA900
 _FAILURE_KINDS = (0xA, 0xC)
+
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class Association:
         self._stream = pdv.PduStream(self._wire, self._monotonic, first_pdu)
         self._source: Source | None = None
         self._contexts: dict[int, AnsweredContext] = {}
+        self._storage: dict[tuple[str, str], int] = {}
         self._payload = 0
         self._instances = 0
         self._bytes = 0
@@ -145,9 +153,12 @@ class Association:
             self._say(pdu.reject(fields.result, fields.source, fields.reason))
             self._wire.linger(LINGER_SECONDS)
             return False
-        answers = tuple(negotiate.answer(context) for context in request.contexts)
+        queries = self._service.handlers.operate is not None
+        answers = tuple(negotiate.answer(one, queries=queries) for one in request.contexts)
+        roles = negotiate.roles(request, answers)
         self._contexts = {answer.context_id: answer for answer in answers if not answer.result}
-        accept = pdu.encode_accept(request, answers, self._limits.max_pdu_bytes)
+        self._storage = providing.storage_contexts(self._contexts, roles)
+        accept = pdu.encode_accept(request, answers, self._limits.max_pdu_bytes, roles)
         self._payload = fragments.payload_bytes(
             max(request.max_pdu_bytes, fragments.SMALLEST_PDU_BYTES) if request.max_pdu_bytes else 0
         )
@@ -229,8 +240,11 @@ class Association:
                 "a message on a presentation context that was not accepted", pdv.INVALID_PARAMETER
             )
         field = command.field
+        operate = self._service.handlers.operate
         if field == commands.C_STORE_RQ:
             self._store(command, context)
+        elif operate and providing.is_served(field, context.abstract_syntax):
+            self._operate(command, context, operate)
         elif field == commands.C_ECHO_RQ or field in commands.OTHER_REQUESTS:
             self._answer_without_handler(field, command, context)
         elif field != commands.C_CANCEL_RQ:
@@ -308,18 +322,57 @@ class Association:
 
     def _handled(self, request: StoreRequest, chunks: pdv.DataSetChunks) -> StoreAnswer:
         """The handler's answer, or what its error says. Raises when the peer was at fault."""
-        try:
-            answer = self._service.handlers.store(request, chunks)
-        except RouterError as error:
-            answer = _answer_to(error)
-        except Exception as error:  # noqa: BLE001 - one instance's fault must not end the others
-            answer = StoreAnswer(PROCESSING_FAILURE, "processing failure")
-            if isinstance(error, MemoryError):
-                answer = StoreAnswer(OUT_OF_RESOURCES, "out of resources")
-            self._service.observe("store_fault", **_fault_facts(error))
+        answer = self._guarded(lambda: self._service.handlers.store(request, chunks), "store")
         if self._stream.failure is not None:
             raise self._stream.failure
         return answer
+
+    def _guarded(self, handler: Callable[[], _Answer], what: str) -> _Answer | StoreAnswer:
+        """What the handler gives, or what its error says. Raises when the peer was at fault."""
+        try:
+            return handler()
+        except ProtocolError:
+            raise
+        except RouterError as error:
+            return _answer_to(error)
+        except Exception as error:  # noqa: BLE001 - one request's fault must not end the others
+            self._service.observe(f"{what}_fault", **_fault_facts(error))
+            if isinstance(error, MemoryError):
+                return StoreAnswer(OUT_OF_RESOURCES, "out of resources")
+            return StoreAnswer(PROCESSING_FAILURE, "processing failure")
+
+    def _operate(self, command: Command, context: AnsweredContext, operate: Operate) -> None:
+        """C-FIND, C-MOVE, C-GET (PS3.7 9.1.2 to 9.1.4): answered to the end before the next."""
+        assert self._source is not None
+        line = providing.Line(
+            self._stream,
+            self._wire,
+            lambda parts: self._wire.send(parts, self._monotonic() + self._limits.pdu_seconds),
+            self._payload,
+            self._limits.idle_seconds,
+            self._monotonic,
+            self._storage,
+        )
+        operation = providing.Operation(line, context, command)
+        source, began = self._source, self._monotonic()
+
+        def answered() -> OperationAnswer:
+            request = providing.read_request(command, context, source, line)
+            return operation.answer(operate(request, operation))
+
+        last = self._guarded(answered, "operation")
+        if isinstance(last, StoreAnswer):
+            operation.send(OperationAnswer(last.status, last.comment, last.offending_tags))
+        self._service.observe(
+            "operation_ended",
+            listener=source.listener,
+            station=source.station,
+            calling_ae_title=source.calling_ae_title,
+            service=commands.OPERATIONS[command.field],
+            status=f"0x{last.status:04X}",
+            pending_answers=operation.answers,
+            seconds=round(self._monotonic() - began, 3),
+        )
 
     def _respond(self, context: AnsweredContext, command_set: bytes) -> None:
         self._say(fragments.command_pdus(context.context_id, command_set, self._payload))

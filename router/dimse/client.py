@@ -231,11 +231,13 @@ class ClientAssociation:
         priority: int,
         *,
         length: int | None = None,
+        move_originator: tuple[str, int] | None = None,
     ) -> StoreResponse:
         """C-STORE (PS3.7 9.3.1) of a data set given as flat byte buffers.
 
         Each buffer may be used again once the next is asked for. `priority` is the DIMSE number:
         0 medium, 1 high, 2 low. With `length`, the bytes of the whole data set, nothing is copied.
+        `move_originator`: AE title and message ID of the C-MOVE it is a sub-operation of.
         Raises Undeliverable where no context was accepted for this class and syntax; what `chunks`
         raises passes through after the association was aborted, as does ValueError when `length`
         was not the length.
@@ -247,7 +249,7 @@ class ClientAssociation:
                 f"in transfer syntax {transfer_syntax_uid}"
             )
         command_set = commands.store_request(
-            self._next_message_id(), sop_class_uid, sop_instance_uid, priority
+            self._next_message_id(), sop_class_uid, sop_instance_uid, priority, move_originator
         )
         first = fragments.command_pdus(context_id, command_set, self._payload)
         batches = fragments.data_batches(first, chunks, context_id, self._payload, length)

@@ -18,12 +18,15 @@ C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
 C_FIND_RQ = 0x0020
 C_FIND_RSP = 0x8020
+C_GET_RQ = 0x0010
 C_MOVE_RQ = 0x0021
 C_ECHO_RQ = 0x0030
 C_ECHO_RSP = 0x8030
 C_CANCEL_RQ = 0x0FFF
 RESPONSE = 0x8000
-# Requests that have answers of their own but no service here: C-GET, C-FIND, C-MOVE and the N-.
+# Requests of many answers (PS3.7 9.1.2 to 9.1.4); where no query service is offered they are refused.
+OPERATIONS = {C_FIND_RQ: "C-FIND", C_GET_RQ: "C-GET", C_MOVE_RQ: "C-MOVE"}
+# Those, and the N- services, which have answers of their own but no service here.
 OTHER_REQUESTS = frozenset({0x10, 0x20, 0x21, 0x100, 0x110, 0x120, 0x130, 0x140, 0x150})
 
 AFFECTED_SOP_CLASS_UID = 0x0002
@@ -42,6 +45,8 @@ REMAINING_SUB_OPERATIONS = 0x1020
 COMPLETED_SUB_OPERATIONS = 0x1021
 FAILED_SUB_OPERATIONS = 0x1022
 WARNING_SUB_OPERATIONS = 0x1023
+MOVE_ORIGINATOR_AE_TITLE = 0x1030
+MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
 
 NO_DATA_SET = 0x0101
 DATA_SET_FOLLOWS = 0x0001
@@ -170,9 +175,16 @@ def text_value(text: str) -> bytes:
 
 
 def store_request(
-    message_id: int, sop_class_uid: str, sop_instance_uid: str, priority: int
+    message_id: int,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    priority: int,
+    move_originator: tuple[str, int] | None = None,
 ) -> bytes:
-    """A C-STORE-RQ (PS3.7 9.3.1.1); `priority` is 0 medium, 1 high or 2 low."""
+    """A C-STORE-RQ (PS3.7 9.3.1.1); `priority` is 0 medium, 1 high or 2 low.
+
+    `move_originator` is the AE title and message ID of the C-MOVE it is a sub-operation of.
+    """
     sop_class = uid_value(sop_class_uid)
     instance = uid_value(sop_instance_uid)
     body = b"".join(
@@ -187,6 +199,10 @@ def store_request(
             instance,
         )
     )
+    if move_originator is not None:
+        title = text_value(move_originator[0])
+        body += _ELEMENT.pack(0, MOVE_ORIGINATOR_AE_TITLE, len(title)) + title
+        body += _ELEMENT.pack(0, MOVE_ORIGINATOR_MESSAGE_ID, 2) + us_value(move_originator[1])
     return b"\0\0\0\0\4\0\0\0" + _LENGTH.pack(len(body)) + body
 
 
@@ -235,10 +251,13 @@ def response(
     sop_instance_uid: str = "",
     comment: str = "",
     offending_tags: Sequence[int] = (),
+    has_data_set: bool = False,
+    sub_operations: Sequence[tuple[int, int]] = (),
 ) -> bytes:
-    """A response without a data set (PS3.7 9.3.1.2, 9.3.5.2); `field` is the response's own.
+    """A response (PS3.7 9.3.1.2, 9.3.2.2, 9.3.5.2); `field` is the response's own.
 
     Offending Element and Error Comment are left out when empty, the instance UID likewise.
+    `sub_operations` are (element number, count) in ascending order.
     """
     sop_class = uid_value(sop_class_uid)
     instance = uid_value(sop_instance_uid)
@@ -251,7 +270,7 @@ def response(
             _RESPONSE_ELEMENTS[1],
             message_id,
             _RESPONSE_ELEMENTS[2],
-            NO_DATA_SET,
+            DATA_SET_FOLLOWS if has_data_set else NO_DATA_SET,
             _RESPONSE_ELEMENTS[3],
             status,
         ),
@@ -265,5 +284,7 @@ def response(
         parts += [_ELEMENT.pack(0, ERROR_COMMENT, len(value)), value]
     if instance:
         parts += [_ELEMENT.pack(0, AFFECTED_SOP_INSTANCE_UID, len(instance)), instance]
+    for element, number in sub_operations:
+        parts += [_ELEMENT.pack(0, element, 2), us_value(number)]
     body = b"".join(parts)
     return b"\0\0\0\0\4\0\0\0" + _LENGTH.pack(len(body)) + body

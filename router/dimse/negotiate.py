@@ -2,7 +2,9 @@
 
 Verification, every storage class, and every class we do not know: a router must not lose an image
 because a vendor invented a class. Classes that are known not to be storage (query, worklist,
-print, procedure steps and so on) are rejected by name. The door to pynetdicom's class tables.
+print, procedure steps and so on) are rejected by name; so are the query classes where no query
+service is given. For C-GET the peer may be provider of storage (PS3.7 D.3.3.4). The door to
+pynetdicom's class tables.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from router.dicom.transfer_syntax import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     layout_of,
 )
+from router.dimse.command import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ
 from router.dimse.pdu import (
     APPLICATION_CONTEXT_NAME,
     AnsweredContext,
@@ -31,6 +34,15 @@ from router.dimse.pdu import (
 )
 
 VERIFICATION_SOP_CLASS_UID = "1.2.840.10008.1.1"
+_QUERY_ROOT = "1.2.840.10008.5.1.4.1.2."
+PATIENT_ROOT, STUDY_ROOT = f"{_QUERY_ROOT}1", f"{_QUERY_ROOT}2"
+# By the command field of the service: Patient Root and Study Root (PS3.4 C.6).
+QUERY_SOP_CLASSES = {
+    C_FIND_RQ: (f"{PATIENT_ROOT}.1", f"{STUDY_ROOT}.1"),
+    C_MOVE_RQ: (f"{PATIENT_ROOT}.2", f"{STUDY_ROOT}.2"),
+    C_GET_RQ: (f"{PATIENT_ROOT}.3", f"{STUDY_ROOT}.3"),
+}
+_QUERIES = frozenset(uid for uids in QUERY_SOP_CLASSES.values() for uid in uids)
 ACCEPTANCE = 0
 ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
 TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
@@ -44,6 +56,9 @@ _RANKS = {
     EXPLICIT_VR_BIG_ENDIAN: 3,
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: 4,
 }
+_IDENTIFIER_SYNTAXES = frozenset(
+    {EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
+)
 _COMPRESSED_RANK = 1
 _DEFLATED_RANK = 4
 
@@ -77,18 +92,42 @@ def _rank(uid: str) -> int:
     return _DEFLATED_RANK if layout_of(uid).deflated else _COMPRESSED_RANK
 
 
-def answer(proposed: ProposedContext) -> AnsweredContext:
-    """Our answer to one proposed context, its own abstract syntax with it."""
+def answer(proposed: ProposedContext, *, queries: bool = False) -> AnsweredContext:
+    """Our answer to one proposed context, its own abstract syntax with it.
+
+    With `queries` the query and retrieve classes are offered; identifiers are never compressed.
+    """
     result = ACCEPTANCE
-    chosen = choose_transfer_syntax(proposed.transfer_syntaxes)
     uid = proposed.abstract_syntax
-    if uid != VERIFICATION_SOP_CLASS_UID and not is_storage(uid):
+    offered = proposed.transfer_syntaxes
+    is_query = queries and uid in _QUERIES
+    if is_query:
+        offered = tuple(one for one in offered if one in _IDENTIFIER_SYNTAXES)
+    chosen = choose_transfer_syntax(offered)
+    if uid != VERIFICATION_SOP_CLASS_UID and not is_query and not is_storage(uid):
         result = ABSTRACT_SYNTAX_NOT_SUPPORTED
     elif chosen is None:
         result = TRANSFER_SYNTAXES_NOT_SUPPORTED
     # Of a rejected context the transfer syntax is not significant, but one must be there.
     syntax = chosen or IMPLICIT_VR_LITTLE_ENDIAN
     return AnsweredContext(proposed.context_id, result, syntax, uid)
+
+
+def roles(
+    request: AssociateRequest, answers: Sequence[AnsweredContext]
+) -> dict[str, tuple[bool, bool]]:
+    """The roles we grant by SOP class, (user, provider): those proposed, where C-GET is accepted.
+
+    Without C-GET nothing is ever sent back, and the default roles stand (PS3.7 D.3.3.4).
+    """
+    accepted = {one.abstract_syntax for one in answers if one.result == ACCEPTANCE}
+    if accepted.isdisjoint(QUERY_SOP_CLASSES[C_GET_RQ]):
+        return {}
+    return {
+        uid: proposed
+        for uid, proposed in request.roles.items()
+        if uid in accepted and is_storage(uid)
+    }
 
 
 def objection(request: AssociateRequest) -> tuple[int, int, int] | None:

@@ -8,8 +8,8 @@ A-ABORT reason 6, and nothing else leaves.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pynetdicom import pdu as coders
@@ -61,7 +61,8 @@ class AnsweredContext:
 class AssociateRequest:
     """An A-ASSOCIATE-RQ. AE titles as sent without outer spaces; `max_pdu_bytes` 0 is no limit.
 
-    `ae_title_fields` are the 32 bytes of both as received, which the answer repeats.
+    `ae_title_fields` are the 32 bytes of both as received, which the answer repeats. `roles` are
+    the proposed ones of the peer by SOP class: (user, provider), PS3.7 D.3.3.4.
     """
 
     protocol_version: int
@@ -73,6 +74,7 @@ class AssociateRequest:
     wants_asynchronous_window: bool = False
     wants_identity_response: bool = False
     extended_sop_classes: tuple[str, ...] = ()
+    roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
     implementation_version_name: str = ""
     ae_title_fields: bytes = b""
 
@@ -129,6 +131,11 @@ def decode_request(body: bytes) -> AssociateRequest:
                 for item in information
                 if isinstance(item, primitives.SOPClassExtendedNegotiation)
             ),
+            roles={
+                str(item.sop_class_uid): (bool(item.scu_role), bool(item.scp_role))
+                for item in information
+                if isinstance(item, primitives.SCP_SCU_RoleSelectionNegotiation)
+            },
             implementation_version_name=_version_name(information),
             ae_title_fields=body[4:36],
         )
@@ -171,12 +178,15 @@ def encode_request(request: AssociateRequest) -> bytes:
 
 
 def encode_accept(
-    request: AssociateRequest, contexts: Sequence[AnsweredContext], max_pdu_bytes: int
+    request: AssociateRequest,
+    contexts: Sequence[AnsweredContext],
+    max_pdu_bytes: int,
+    roles: Mapping[str, tuple[bool, bool]] | None = None,
 ) -> bytes:
     """The A-ASSOCIATE-AC PDU to this request (PS3.8 9.3.3, PS3.7 D.3.3, PS3.4 B.3.1).
 
     An operations window is answered 1/1, extended negotiation of an accepted storage class level
-    2, and a user identity only when the peer asked for a positive response.
+    2, and a user identity only when the peer asked for a positive response. `roles` are granted.
     """
     primitive = _primitive("X", "X")
     primitive.result = 0
@@ -201,6 +211,11 @@ def encode_accept(
                 _STORAGE_INFORMATION_BYTES - 1
             )
             information.append(item)
+    for sop_class_uid, (is_user, is_provider) in (roles or {}).items():
+        role = primitives.SCP_SCU_RoleSelectionNegotiation()
+        role.sop_class_uid = sop_class_uid
+        role.scu_role, role.scp_role = is_user, is_provider
+        information.append(role)
     if request.wants_identity_response:
         identity = primitives.UserIdentityNegotiation()
         identity.server_response = b""

@@ -99,6 +99,11 @@ class PduStream:
         self._grow = self._end == len(self._buffer)
         return True
 
+    @property
+    def is_buffered(self) -> bool:
+        """Whether bytes of the next PDU were received already."""
+        return self._start < self._end
+
     def begin_message(self) -> None:
         """Start the accounts of pace anew; between two messages."""
         self._message_waited = 0.0

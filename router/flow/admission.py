@@ -1,7 +1,8 @@
 """Admission: who may open an association with us. Closed by default.
 
 Identity is the calling AE title and, where the station names a host, the address it calls from; the
-called AE title must be one of the listener's. A station that is not active is not known. Host names
+called AE title must be one of the listener's, or that of a DICOMweb station that is
+searched for others. A station that is not active is not known. Host names
 are resolved at every association: an address that changed yesterday must not lock a modality out.
 """
 
@@ -22,7 +23,8 @@ CALLED_NOT_RECOGNISED = Rejection(result=1, source=1, reason=7)
 def admit(plan: Plan, calling: Calling) -> Source | Rejection:
     """The source this caller is, or the rejection it hears (PS3.8 9.3.4)."""
     listener = plan.listeners[calling.listener]
-    if calling.called_ae_title not in listener.ae_titles:
+    called = calling.called_ae_title
+    if called not in listener.ae_titles and called not in plan.passed_on_by_ae_title:
         return CALLED_NOT_RECOGNISED
     for station in plan.stations_by_ae_title.get(calling.calling_ae_title, ()):
         if station.active and _calls_from_its_host(station, calling.address):

@@ -7,7 +7,7 @@ header, taken while it passes and bounded; stations without a hook cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Final
 
@@ -19,6 +19,7 @@ from router.dicom.splice import Piece
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
 from router.errors import BadDataset, MorphFailed
 from router.model.instance import Source
+from router.model.path import Path
 from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.recipe import NOTHING, Recipe
@@ -80,16 +81,36 @@ class ReceiveHooks:
         `octets` may end where Pixel Data begin. Raises MorphFailed when a step fails, or what it
         wrote is no data set; BadDataset when deflated bytes are none.
         """
+        return self.seen(
+            receive_recipe(plan, source),
+            plan.needs,
+            self.context(plan, source, received_at),
+            (transfer_syntax_uid, assumed_character_set(plan, source)),
+            octets,
+        )
+
+    def context(self, plan: Plan, source: Source, received_at: float) -> MorphContext:
+        """What recipes may know, the key of mappings included."""
+        return context_of(plan, source, received_at, self._mapping_key)
+
+    def seen(
+        self,
+        receive: Recipe,
+        wanted: Collection[Path],
+        context: MorphContext,
+        coding: tuple[str, str],
+        octets: tuple[RandomAccess, int],
+    ) -> HeaderReader:
+        """As `header`, of a recipe that is known; `coding`: transfer syntax, assumed characters."""
+        transfer_syntax_uid, character_set = coding
         read, length = plain(octets, transfer_syntax_uid)
-        character_set = assumed_character_set(plan, source)
         if layout_of(transfer_syntax_uid).deflated:
             transfer_syntax_uid = EXPLICIT_VR_LITTLE_ENDIAN
         data_set = EditableDataSet(
             read, length, transfer_syntax_uid, default_character_set=character_set
         )
-        context = context_of(plan, source, received_at, self._mapping_key)
-        self._compiled(receive_recipe(plan, source))(data_set, context)
-        reader = HeaderReader(transfer_syntax_uid, plan.needs, default_character_set=character_set)
+        self._compiled(receive)(data_set, context)
+        reader = HeaderReader(transfer_syntax_uid, wanted, default_character_set=character_set)
         try:
             for stretch in _stretches(data_set.pieces(), read):
                 reader.feed(stretch)

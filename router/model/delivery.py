@@ -67,7 +67,10 @@ class Disposition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """One delivery handed to a sender, with all that sending needs."""
+    """One delivery handed to a sender, with all that sending needs.
+
+    `move_originator` are the AE title and message ID of the C-MOVE that asked for it.
+    """
 
     delivery_id: int
     instance_id: int
@@ -82,6 +85,7 @@ class Leased:
     study_instance_uid: str
     transfer_syntax_uid: str
     data_set_length: int
+    move_originator: tuple[str, int] | None = None
 
 
 class Result(StrEnum):

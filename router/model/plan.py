@@ -67,3 +67,15 @@ class Plan:
             if station.kind == "dicom":
                 found[station.ae_title] = (*found.get(station.ae_title, ()), station)
         return found
+
+    @cached_property
+    def passed_on_by_ae_title(self) -> Mapping[str, Station]:
+        """DICOMweb stations that are searched for others, by the AE title these call."""
+        return {
+            station.ae_title: station
+            for station in self.stations.values()
+            if station.kind == "dicomweb"
+            and station.ae_title
+            and station.active
+            and station.query_retrieve
+        }

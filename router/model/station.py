@@ -122,6 +122,7 @@ class Station:
     """One remote. `port` is None for a station that only sends to us.
 
     `external`: outside of the organization, so what it gets should not say who the patient is.
+    `move_destinations` are the stations it may move to by C-MOVE, besides itself.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Station:
     active: bool = True
     send: bool = False
     query_retrieve: bool = False
+    move_destinations: tuple[str, ...] = ()
     archive_server: bool = False
     iocm: bool = False
     original_patient_id: bool = False

@@ -201,6 +201,7 @@ class DicomPeer:
                 reading,
                 leased.priority.dimse_code,
                 length=outgoing.length,
+                move_originator=leased.move_originator,
             )
         except ValueError as error:
             self._warm = None

@@ -18,7 +18,7 @@ class Search:
         self._answers = answers
         self.ending = Ending(is_truncated=True, words="not read to its end")
 
-    def __iter__(self) -> Iterator[Identifier]:
+    def __iter__(self) -> Generator[Identifier, None, None]:
         self.ending = yield from self._answers
 
 

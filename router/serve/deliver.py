@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import uuid
 
+from router.flow.cataloguer import Cataloguer
 from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
 from router.flow.heartbeat import Heartbeat
+from router.flow.held import HeldHeaders
 from router.flow.housekeeping import Housekeeping
+from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
 from router.plugs import morphs_by_name
 from router.serve.leases import Leases
@@ -16,6 +19,8 @@ from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.stores import open_journal, open_ledger
+from router.store.journal import Journal
+from router.store.ledger import Ledger
 from router.store.room import Room
 
 
@@ -80,6 +85,7 @@ def deliver(role: Role, bell: int) -> None:
     role.log.info("delivering", stations=sum(station.send for station in stations))
     role.threads.start("bell", listen)
     role.threads.start("housekeeping", housekeeping.run)
+    role.threads.start("catalogue", _cataloguer(role, ledger, journal, key).run)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
@@ -94,3 +100,9 @@ def deliver(role: Role, bell: int) -> None:
     leases.close()
     journal.close()
     ledger.close()
+
+
+def _cataloguer(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Cataloguer:
+    hooks = ReceiveHooks(morphs_by_name(), key)
+    headers = HeldHeaders(lambda: role.plan, journal, hooks)
+    return Cataloguer(ledger, headers, journal.keys, role.clock, role.log, role.threads.stop)

@@ -22,6 +22,7 @@ from router.model.instance import Source
 from router.plugs import morphs_by_name
 from router.serve.mapping import key_or_nothing
 from router.serve.process import DRAIN_SECONDS, Role, accepting_mark
+from router.serve.queries import QueryServices
 from router.serve.stores import open_journal, open_ledger
 from router.store.recovery import recover
 
@@ -33,8 +34,10 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     # A predecessor that crashed may have left records that are durable and not indexed.
     if not role.when_there_is_room(lambda: recover(journal, ledger)):
         return
-    indexer = Indexer(ledger, lambda: os.eventfd_write(bell, 1), role.threads.stop, role.clock)
-    hooks = ReceiveHooks(morphs_by_name(), key_or_nothing(role.plan, role.log))
+    ring = partial(os.eventfd_write, bell, 1)
+    indexer = Indexer(ledger, ring, role.threads.stop, role.clock)
+    key = key_or_nothing(role.plan, role.log)
+    hooks = ReceiveHooks(morphs_by_name(), key)
     intake = Intake(lambda: role.plan, journal, indexer, hooks, role.clock, role.log, role.metrics)
     writer = role.threads.start("index", indexer.run)
 
@@ -53,7 +56,8 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     def observe(event: str, /, **facts: object) -> None:
         role.log.info(event, **facts)
 
-    handlers = Handlers(partial(_authorise, role), store)
+    queries = QueryServices(role, journal, hooks, key, ring)
+    handlers = Handlers(partial(_authorise, role), store, queries.operate)
     servers = {
         name: Server(
             role.plan.listeners[name],
@@ -100,6 +104,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
         server.close()
     indexer.close()
     writer.join(DRAIN_SECONDS)
+    queries.close()
     journal.close()
     ledger.close()
 

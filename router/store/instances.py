@@ -10,7 +10,7 @@ from router.model.delivery import Disposition
 from router.model.instance import Instance, RecordRef, Source
 from router.store.ledger import Stored
 
-_COLUMNS: Final = """
+COLUMNS: Final = """
 SELECT instance_id, segment, place, length, record_id, disposition, duplicate_of, plan_digest,
   rules, sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid,
   transfer_syntax_uid, modality, data_set_length, header_length, content_digest, received_at,
@@ -20,24 +20,24 @@ SELECT instance_id, segment, place, length, record_id, disposition, duplicate_of
 
 def by_id(connection: sqlite3.Connection, instance_id: int) -> Stored | None:
     """One instance."""
-    row = connection.execute(_COLUMNS + "WHERE instance_id = ?", (instance_id,)).fetchone()
-    return None if row is None else _stored(row)
+    row = connection.execute(COLUMNS + "WHERE instance_id = ?", (instance_id,)).fetchone()
+    return None if row is None else stored(row)
 
 
 def by_sop_instance(connection: sqlite3.Connection, uid: str) -> tuple[Stored, ...]:
     """Every version of a SOP instance, oldest first."""
-    rows = connection.execute(_COLUMNS + "WHERE sop_instance_uid = ? ORDER BY instance_id", (uid,))
-    return tuple(map(_stored, rows))
+    rows = connection.execute(COLUMNS + "WHERE sop_instance_uid = ? ORDER BY instance_id", (uid,))
+    return tuple(map(stored, rows))
 
 
 def by_study(connection: sqlite3.Connection, uid: str) -> tuple[Stored, ...]:
     """What is still here of a study, oldest first, without duplicates."""
     rows = connection.execute(
-        _COLUMNS + "WHERE study_instance_uid = ? AND segment IS NOT NULL "
+        COLUMNS + "WHERE study_instance_uid = ? AND segment IS NOT NULL "
         "AND disposition <> 'duplicate' ORDER BY instance_id",
         (uid,),
     )
-    return tuple(map(_stored, rows))
+    return tuple(map(stored, rows))
 
 
 def received_since(
@@ -45,14 +45,15 @@ def received_since(
 ) -> tuple[Stored, ...]:
     """The next of what arrived since then, by study and then arrival, behind (study, id)."""
     rows = connection.execute(
-        _COLUMNS + "INDEXED BY instance_study WHERE (study_instance_uid, instance_id) > (?, ?) "
+        COLUMNS + "INDEXED BY instance_study WHERE (study_instance_uid, instance_id) > (?, ?) "
         "AND received_at >= ? ORDER BY study_instance_uid, instance_id LIMIT ?",
         (*behind, since, limit),
     )
-    return tuple(map(_stored, rows))
+    return tuple(map(stored, rows))
 
 
-def _stored(row: tuple[Any, ...]) -> Stored:
+def stored(row: tuple[Any, ...]) -> Stored:
+    """One row of COLUMNS."""
     instance_id, segment, place, length, record_id, disposition, twin, plan_digest, rules = row[:9]
     facts = (*row[9:15], "", "", "", *row[15:19], Source(*row[19:24]))
     return Stored(

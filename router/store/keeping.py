@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from router.model.instance import RecordRef
+from router.store import cataloguing
 
 _OPEN: Final = """
 EXISTS (SELECT 1 FROM delivery d WHERE d.instance_id = i.instance_id
@@ -72,9 +73,11 @@ def drop_segment(
             "DO UPDATE SET indexed_to = max(indexed_to, ?2) WHERE indexed_to = ?3",
             (ref.segment, ref.offset + ref.length, ref.offset),
         )
+    gone = cataloguing.series_in(connection, segment)
     connection.execute(
         "UPDATE instance SET segment = NULL, place = NULL WHERE segment = ?", (segment,)
     )
+    cataloguing.forget(connection, gone)
     connection.execute(
         "INSERT INTO segment (number, indexed_to, dropped) VALUES (?, 0, 1) "
         "ON CONFLICT (number) DO UPDATE SET dropped = 1",

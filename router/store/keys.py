@@ -61,7 +61,17 @@ class KeyRing:
         try:
             return cipher.decrypt(nonce, wrapped, bound_to)
         except InvalidTag:
-            raise RecordDamaged("the key of the record does not open") from None
+            raise RecordDamaged("what the key ring sealed does not open") from None
+
+    def seal(self, plain: bytes, bound_to: bytes) -> bytes:
+        """A small text sealed by itself: key id, nonce, ciphertext. For what is in no record."""
+        nonce, primary = os.urandom(NONCE_BYTES), self._primary
+        return primary + nonce + self._ciphers[primary].encrypt(nonce, plain, bound_to)
+
+    def unseal(self, sealed: bytes, bound_to: bytes) -> bytes:
+        """The text. Raises RecordDamaged when altered or misplaced, StoreDown without its key."""
+        key_id, rest = sealed[:KEY_ID_BYTES], sealed[KEY_ID_BYTES:]
+        return self.unwrap(key_id, rest[:NONCE_BYTES], rest[NONCE_BYTES:], bound_to)
 
     def rotate(self) -> bytes:
         """Make a fresh key the primary one, keeping the others; its id."""

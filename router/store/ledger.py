@@ -110,6 +110,58 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Instances to describe series from, and the instance id up to which all were looked at."""
+
+    mark: int
+    instances: tuple[Stored, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueRow:
+    """The description of one series, sealed by `router.store.catalogue`; None once it is gone.
+
+    `entry_id` grows with every change; `sop_instance_uid` is the instance it was read from.
+    """
+
+    entry_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sealed: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCounts:
+    """How many instances of one SOP class are held of a series."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldVersion:
+    """The newest version of an instance that is held, and the station it came from, if known."""
+
+    instance_id: int
+    sop_instance_uid: str
+    plan_digest: str
+    source_station: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """How many of some deliveries are done: `warnings` were delivered, with a warning."""
+
+    open: int
+    delivered: int
+    warnings: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One line of the Task Log. `kind` is one word, such as created, busy, dead, retried."""
 
@@ -215,8 +267,17 @@ class Ledger(Protocol):
     def events_of(self, task_id: int, limit: int = 1000) -> tuple[Event, ...]:
         """The log of a task, oldest first."""
 
-    def send(self, instance_ids: Sequence[int], owed: Owed, at: float) -> int:
-        """Owe held instances to a station because someone asked; the task id. Raises KeyError."""
+    def send(
+        self,
+        instance_ids: Sequence[int],
+        owed: Owed,
+        at: float,
+        move_originator: tuple[str, int] | None = None,
+    ) -> int:
+        """Owe held instances to a station because someone asked; the task id. Raises KeyError.
+
+        `move_originator`: AE title and message ID of the C-MOVE that asked.
+        """
 
     def retry(
         self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""
@@ -248,6 +309,32 @@ class Ledger(Protocol):
 
     def attempts_of(self, delivery: Delivery) -> tuple[Event, ...]:
         """The events of one delivery, oldest first: each try that was not a plain success."""
+
+    def held_versions(
+        self, study_instance_uid: str, series_instance_uid: str | None = None
+    ) -> tuple[HeldVersion, ...]:
+        """What may be handed out of a study or series, in order of arrival."""
+
+    def latest_deliveries(self, instance_ids: Sequence[int], station: str) -> tuple[int, ...]:
+        """The latest delivery of each of these instances to the station, where there is one."""
+
+    def delivery_counts(self, delivery_ids: Sequence[int]) -> DeliveryCounts:
+        """How far these deliveries are."""
+
+    def not_delivered(self, delivery_ids: Sequence[int], limit: int) -> tuple[str, ...]:
+        """SOP Instance UIDs of those of these deliveries that are not delivered."""
+
+    def held_counts(self, study_instance_uids: Collection[str]) -> tuple[HeldCounts, ...]:
+        """How many instances are held of these studies, by series and SOP class."""
+
+    def unlisted(self, limit: int) -> Unlisted | None:
+        """One instance of each series that the catalogue lacks, among the next `limit`."""
+
+    def put_catalogue(self, mark: int, rows: Sequence[CatalogueRow]) -> None:
+        """Write rows of the catalogue (their `entry_id` is given anew), and move its mark."""
+
+    def catalogue_after(self, entry_id: int, limit: int) -> tuple[CatalogueRow, ...]:
+        """The rows of the catalogue that changed after that entry, in that order."""
 
     def account(self) -> Account:
         """The balance, counted now."""

@@ -16,19 +16,33 @@ from router.model.instance import RecordRef
 from router.model.recipe import Recipe
 from router.model.rule import Owed
 from router.model.task import Task, TaskStatus
-from router.store import accounting, indexing, instances, keeping, stations, tasks, turning
+from router.store import (
+    accounting,
+    cataloguing,
+    indexing,
+    instances,
+    keeping,
+    stations,
+    tasks,
+    turning,
+)
 from router.store.counting import Counts
 from router.store.database import Database
 from router.store.ledger import (
     Account,
+    CatalogueRow,
     Delivery,
+    DeliveryCounts,
     Event,
+    HeldCounts,
+    HeldVersion,
     Indexed,
     Settlement,
     StationEvent,
     StationState,
     StationStatus,
     Stored,
+    Unlisted,
 )
 
 
@@ -199,10 +213,16 @@ class SqliteLedger:
         with self._database.read() as connection:
             return tasks.events_of(connection, task_id, limit)
 
-    def send(self, instance_ids: Sequence[int], owed: Owed, at: float) -> int:
+    def send(
+        self,
+        instance_ids: Sequence[int],
+        owed: Owed,
+        at: float,
+        move_originator: tuple[str, int] | None = None,
+    ) -> int:
         """Owe held instances to a station because someone asked; the task id. Raises KeyError."""
         with self._database.write() as connection:
-            return tasks.send(connection, instance_ids, owed, at)
+            return tasks.send(connection, instance_ids, owed, at, move_originator)
 
     def retry(
         self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""
@@ -247,6 +267,48 @@ class SqliteLedger:
         """The events of one delivery, oldest first."""
         with self._database.read() as connection:
             return tasks.attempts_of(connection, delivery.task_id, delivery.delivery_id)
+
+    def held_versions(
+        self, study_instance_uid: str, series_instance_uid: str | None = None
+    ) -> tuple[HeldVersion, ...]:
+        """What may be handed out of a study or series, in order of arrival."""
+        with self._database.read() as connection:
+            return cataloguing.held_versions(connection, study_instance_uid, series_instance_uid)
+
+    def latest_deliveries(self, instance_ids: Sequence[int], station: str) -> tuple[int, ...]:
+        """The latest delivery of each of these instances to the station, where there is one."""
+        with self._database.read() as connection:
+            return tasks.latest_deliveries(connection, instance_ids, station)
+
+    def delivery_counts(self, delivery_ids: Sequence[int]) -> DeliveryCounts:
+        """How far these deliveries are."""
+        with self._database.read() as connection:
+            return tasks.delivery_counts(connection, delivery_ids)
+
+    def not_delivered(self, delivery_ids: Sequence[int], limit: int) -> tuple[str, ...]:
+        """SOP Instance UIDs of those of these deliveries that are not delivered."""
+        with self._database.read() as connection:
+            return tasks.not_delivered(connection, delivery_ids, limit)
+
+    def held_counts(self, study_instance_uids: Collection[str]) -> tuple[HeldCounts, ...]:
+        """How many instances are held of these studies, by series and SOP class."""
+        with self._database.read() as connection:
+            return cataloguing.held_counts(connection, study_instance_uids)
+
+    def unlisted(self, limit: int) -> Unlisted | None:
+        """One instance of each series that the catalogue lacks, among the next `limit`."""
+        with self._database.read() as connection:
+            return cataloguing.unlisted(connection, limit)
+
+    def put_catalogue(self, mark: int, rows: Sequence[CatalogueRow]) -> None:
+        """Write rows of the catalogue, and move its mark."""
+        with self._database.write() as connection:
+            cataloguing.put(connection, mark, rows)
+
+    def catalogue_after(self, entry_id: int, limit: int) -> tuple[CatalogueRow, ...]:
+        """The rows of the catalogue that changed after that entry, in that order."""
+        with self._database.read() as connection:
+            return cataloguing.following(connection, entry_id, limit)
 
     def account(self) -> Account:
         """The balance, counted now."""

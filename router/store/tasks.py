@@ -16,7 +16,7 @@ from router.model.rule import Owed
 from router.model.task import Task, TaskStatus
 from router.store.counting import Counts
 from router.store.indexing import EVENT, new_task, remember
-from router.store.ledger import Delivery, Event
+from router.store.ledger import Delivery, DeliveryCounts, Event
 from router.store.turning import END_TASK
 
 _COUNTED: Final = """
@@ -74,6 +74,25 @@ WHERE task_id = ? AND delivery_id = ? ORDER BY event_id
 _OWE: Final = """
 INSERT OR IGNORE INTO delivery (instance_id, task_id, station, recipe_digest, priority, state,
   created_at, changed_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)
+"""
+_ORIGINATOR: Final = """
+UPDATE task SET move_originator_ae_title = ?, move_originator_message_id = ? WHERE task_id = ?
+"""
+_LATEST: Final = """
+SELECT max(d.delivery_id) FROM json_each(?) wanted
+CROSS JOIN delivery d ON d.instance_id = wanted.value WHERE d.station = ? GROUP BY d.instance_id
+"""
+_COUNT: Final = """
+SELECT count(*) FILTER (WHERE d.state IN ('queued', 'sending')),
+  count(*) FILTER (WHERE d.state = 'delivered' AND d.last_status >> 12 IS NOT 11),
+  count(*) FILTER (WHERE d.state = 'delivered' AND d.last_status >> 12 = 11),
+  count(*) FILTER (WHERE d.state IN ('dead', 'quarantined', 'cancelled'))
+FROM json_each(?) wanted CROSS JOIN delivery d ON d.delivery_id = wanted.value
+"""
+_NOT_DELIVERED: Final = """
+SELECT i.sop_instance_uid FROM json_each(?) wanted
+CROSS JOIN delivery d ON d.delivery_id = wanted.value CROSS JOIN instance i USING (instance_id)
+WHERE d.state <> 'delivered' LIMIT ?
 """
 _FAILED: Final = """
 SELECT delivery_id, task_id, station, state FROM delivery
@@ -133,7 +152,13 @@ def events_of(connection: sqlite3.Connection, task_id: int, limit: int) -> tuple
     return tuple(Event(*row) for row in connection.execute(_EVENTS, (task_id, limit)))
 
 
-def send(connection: sqlite3.Connection, instance_ids: Sequence[int], owed: Owed, at: float) -> int:
+def send(
+    connection: sqlite3.Connection,
+    instance_ids: Sequence[int],
+    owed: Owed,
+    at: float,
+    move_originator: tuple[str, int] | None = None,
+) -> int:
     """Owe held instances to a station; what is open there already is not owed twice."""
     study = ""
     for instance_id in instance_ids:
@@ -148,6 +173,8 @@ def send(connection: sqlite3.Connection, instance_ids: Sequence[int], owed: Owed
         raise KeyError("nothing to send")
     remember(connection, owed.recipe)
     task_id = new_task(connection, owed, study, at)
+    if move_originator is not None:
+        connection.execute(_ORIGINATOR, (*move_originator, task_id))
     counts = Counts()
     for instance_id in instance_ids:
         row = (
@@ -164,6 +191,28 @@ def send(connection: sqlite3.Connection, instance_ids: Sequence[int], owed: Owed
     counts.write(connection)
     connection.execute(END_TASK, (at, task_id))
     return task_id
+
+
+def latest_deliveries(
+    connection: sqlite3.Connection, instance_ids: Sequence[int], station: str
+) -> tuple[int, ...]:
+    """The latest delivery of each of these instances to the station."""
+    rows = connection.execute(_LATEST, (json.dumps(list(instance_ids)), station))
+    return tuple(delivery_id for (delivery_id,) in rows)
+
+
+def delivery_counts(connection: sqlite3.Connection, delivery_ids: Sequence[int]) -> DeliveryCounts:
+    """How far these deliveries are."""
+    row = connection.execute(_COUNT, (json.dumps(list(delivery_ids)),)).fetchone()
+    return DeliveryCounts(*row)
+
+
+def not_delivered(
+    connection: sqlite3.Connection, delivery_ids: Sequence[int], limit: int
+) -> tuple[str, ...]:
+    """SOP Instance UIDs of those of these deliveries that are not delivered."""
+    rows = connection.execute(_NOT_DELIVERED, (json.dumps(list(delivery_ids)), limit))
+    return tuple(uid for (uid,) in rows)
 
 
 def retry(

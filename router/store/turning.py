@@ -45,9 +45,11 @@ UPDATE delivery SET state = 'sending', leased_by = ?, changed_at = ? WHERE deliv
 _LEASED: Final = """
 SELECT d.delivery_id, d.instance_id, d.station, d.recipe_digest, d.priority, d.attempts,
   d.created_at, i.segment, i.place, i.length, i.record_id, i.sop_class_uid, i.sop_instance_uid,
-  i.study_instance_uid, i.transfer_syntax_uid, i.data_set_length, d.task_id
+  i.study_instance_uid, i.transfer_syntax_uid, i.data_set_length, t.move_originator_ae_title,
+  t.move_originator_message_id, d.task_id
 FROM json_each(?) wanted CROSS JOIN delivery d ON d.delivery_id = wanted.value
-CROSS JOIN instance i USING (instance_id) ORDER BY wanted.key
+CROSS JOIN instance i USING (instance_id) CROSS JOIN task t ON t.task_id = d.task_id
+ORDER BY wanted.key
 """
 _START: Final = """
 UPDATE task SET started_at = coalesce(started_at, ?1), last_modified_at = ?1 WHERE task_id = ?2
@@ -198,4 +200,5 @@ def _leased(row: tuple[Any, ...]) -> Leased:
         created_at,
         RecordRef(*row[7:11]),
         *row[11:16],
+        *(((row[16], row[17]),) if row[16] else ()),
     )

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from router.clock import Clock
-from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, StoreRequest
+from router.dimse.handlers import (
+    Calling,
+    Handlers,
+    Operate,
+    Rejection,
+    StoreAnswer,
+    StoreRequest,
+)
 from router.dimse.pdu import AssociateRequest, ProposedContext, encode_request
 from router.dimse.server import Server
 from router.errors import ProtocolError
@@ -41,6 +48,7 @@ class Sink:
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     fault: Callable[[StoreRequest, Iterator[memoryview]], StoreAnswer] | None = None
     rejection: Callable[[Calling], Rejection | None] = lambda calling: None
+    operate: Operate | None = None
 
     def authorise(self, calling: Calling) -> Source | Rejection:
         self.calls.append(calling)
@@ -103,7 +111,7 @@ def running(sink: Sink | None = None, tls_context=None, **limits: object) -> Ite
     sock.bind(("127.0.0.1", 0))
     listener = Listener("test", "dimse", "127.0.0.1", sock.getsockname()[1])
     listener = replace(listener, limits=replace(AssociationLimits(), **limits))
-    handlers = Handlers(sink.authorise, sink.store)
+    handlers = Handlers(sink.authorise, sink.store, sink.operate)
     server = Server(
         listener, sock, handlers, threads, Clock(), tls_context=tls_context, observe=sink.observe
     )

@@ -33,6 +33,7 @@ class Script:
     "twice", "abort", "close", "garbage". `abort_at_pdu`: A-ABORT when that many P-DATA PDUs have
     come. `stop_reading_after_bytes`: reads so many and no more. `answer_early`: responds before
     the data set ends. `comment`: Error Comment. `release`: whether a release is answered.
+    `pause_seconds`: before each answer to a store.
     """
 
     reject: tuple[int, int, int] | None = None
@@ -46,6 +47,7 @@ class Script:
     comment: str = ""
     release: bool = True
     echo_status: int = 0x0000
+    pause_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Stored:
     sha256: str
     answer: Answer
     at: float = 0.0
+    move_originator: tuple[str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -238,6 +241,7 @@ class ScriptedScp:
             sha256=hashlib.sha256(at.data_set).hexdigest(),
             answer=answer,
             at=time.monotonic(),
+            move_originator=_originator(command),
         )
         with self._lock:
             self.stored.append(stored)
@@ -246,6 +250,7 @@ class ScriptedScp:
         self, sock: socket.socket, script: Script, request: wire.Message, answer: Answer
     ) -> bool:
         """Answer as the script says; false when the association is over."""
+        self._closing.wait(script.pause_seconds)
         if answer == "none":
             return True
         if answer == "abort":
@@ -291,3 +296,10 @@ class ScriptedScp:
             elements[0x1000] = asked[0x1000]
         data = wire.encode_command(elements)
         sock.sendall(wire.pdv(request.context_id, data, command=True, last=True))
+
+
+def _originator(command: dict[int, int | str]) -> tuple[str, int] | None:
+    """Move Originator AE title and message ID of a C-STORE-RQ."""
+    if 0x1030 not in command:
+        return None
+    return str(command[0x1030]).strip(), int(command.get(0x1031, -1))

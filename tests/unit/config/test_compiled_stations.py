@@ -84,6 +84,7 @@ REMOTE = {
 HOURS = {"limits: {hours: '19:00-07:00'}": {"limits": Limits(hours=(1140, 420))}}
 OF_DICOM = {
     "calling_ae_title: ' EDGE_B '": {"calling_ae_title": "EDGE_B"},
+    "move_destinations: a, send: true": {"move_destinations": ("a",), "send": True},
     "limits: {associations: 4}": {"limits": Limits(associations=4)},
     "limits: {max_pdu: 64KiB}": {"limits": Limits(max_pdu_bytes=65_536)},
 }
@@ -254,6 +255,8 @@ def test_f41_authentication_that_cannot_work(tmp_path, written, code):
         ("ae_title: A, morph: {send: [{restore: PatientID}]}", "DR101"),
         ('ae_title: A, issuer_of_patient_id: "{{ what"', "DR213"),
         ("ae_title: A, port: 0", "DR105"),
+        ("ae_title: A, move_destinations: nobody", "DR201"),
+        ("ae_title: A, move_destinations: [a]", "DR207"),
         ("ae_title: A, limits: {associations: 65}", "DR105"),
         ("ae_title: A, limits: {requests: 2}", "DR101"),
         ("ae_title: A, retry: {factor: 0.5}", "DR105"),
