@@ -322,7 +322,10 @@ class Association:
 
     def _handled(self, request: StoreRequest, chunks: pdv.DataSetChunks) -> StoreAnswer:
         """The handler's answer, or what its error says. Raises when the peer was at fault."""
-        answer = self._guarded(lambda: self._service.handlers.store(request, chunks), "store")
+        try:
+            answer = self._guarded(lambda: self._service.handlers.store(request, chunks), "store")
+        except ProtocolError as error:  # of the handler's own making, where the stream is whole
+            answer = _answer_to(error)
         if self._stream.failure is not None:
             raise self._stream.failure
         return answer

@@ -303,7 +303,9 @@ def test_the_other_quoting_is_tried_once_with_a_server_nobody_knows() -> None:
         quoted = b'type="application/dicom"' in data
         seen.append(quoted)
         status = "415 no" if quoted else "200 OK"
-        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+        connection.sendall(
+            f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+        )
         connection.close()
 
     part = Part(2, lambda: iter([b"ab"]))
