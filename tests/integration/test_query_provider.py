@@ -300,3 +300,23 @@ def test_hooks_of_receive_are_seen_and_patient_data_is_in_no_file(
             assert b"PLANTED" not in path.read_bytes(), path
     edge.restart()
     assert patient_names(asker.find("PatientName=planted*")) == ["PLANTED^PATIENT"]
+
+
+def test_p4_an_object_is_told_and_handed_out_under_the_hook_it_came_under(
+    tmp_path: Path, router: RouterFactory
+) -> None:
+    edge = router(SITE)
+    for seed, prefix in ((1, "HERE-"), (2, "THERE-")):
+        edge.write(SITE.replace("HERE-", prefix))
+        edge.restart()
+        sent = [one.write(tmp_path) for one in series(1, seed=seed, rows=8, columns=8)]
+        dcmsend(edge.port, sent, tmp_path, calling_ae_title="HOOKED")
+    asker = Asker(tmp_path / "asked", edge.port)
+    told = lambda: sorted(str(one.PatientID) for one in asker.find("PatientID").objects)  # noqa: E731
+    wait_until(lambda: len(told()) == 2, 10, what="both are listed")
+    here, there = told()
+    assert (here[:5], there[:6]) == ("HERE-", "THERE-")
+    for patient in (here, there):
+        study = asker.find(f"PatientID={patient}", "StudyInstanceUID").uids()[0]
+        got = asker.get(f"StudyInstanceUID={study}")
+        assert [one.PatientID for one in got.objects] == [patient]
