@@ -1,9 +1,9 @@
-"""`retrieve`: have a station send a study here by C-MOVE, from the command line."""
+"""`retrieve`: have a study of a station here, by C-MOVE or WADO-RS, from the command line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,9 @@ from router.model.plan import Plan
 from router.model.query import MoveProgress, Retrieval
 from router.model.station import Station
 from router.model.status import describe
-from router.peers.search import Retrievable
+from router.peers.peer import Peer
+from router.peers.search import Fetchable, Retrievable
+from router.serve.retrieving import fetched_from
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 
@@ -41,21 +43,24 @@ _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 def retrieve(
     config: Path | None, form: str, station: str, study: str, series: str, timeout: int
 ) -> int:
-    """Have STATION send a study here (C-MOVE), and wait until it says how that went.
+    """Have STATION send a study here (C-MOVE), or fetch it (WADO-RS), and wait until that is over.
 
-    The objects arrive at the running router like any others from STATION, and its rules route them.
-    Ctrl-C sends a C-CANCEL.
+    The objects arrive like any others from STATION, and the rules route them. What a DICOM station
+    sends needs the running router. Ctrl-C ends it: with a C-CANCEL, or by asking for no more.
     """
     for uid in (study, *([series] if series else [])):
         if not _UID.match(uid) or len(uid) > 64:
             raise click.UsageError(f"{uid!r} is no UID")
     plan = plan_or_exit(config_folder(config))
-    peer = _retrievable(station_or_exit(plan, station), plan)
+    known = station_or_exit(plan, station)
+    may_be_asked_or_exit(known)
+    peer = peer_of(plan, known)
     last: MoveProgress | None = None
     failure = ""
     with interrupt() as interrupted:
         try:
-            answers = peer.retrieve(Retrieval(study, series, timeout), interrupted.is_set)
+            wanted = Retrieval(study, series, timeout)
+            answers = _answers(plan, known, peer, wanted, interrupted.is_set)
             last = _followed(answers, quiet=form == "json")
         except RouterError as error:
             failure = str(error)
@@ -83,14 +88,20 @@ def retrieve(
     return 0 if ok else EXIT_FAILED
 
 
-def _retrievable(station: Station, plan: Plan) -> Retrievable:
-    may_be_asked_or_exit(station)
-    peer = peer_of(plan, station)
-    if not isinstance(peer, Retrievable):
-        raise click.ClickException(
-            f"station {station.name} is a {station.kind}: retrieving is by C-MOVE only"
-        )
-    return peer
+def _answers(
+    plan: Plan,
+    station: Station,
+    peer: Peer,
+    wanted: Retrieval,
+    wish_to_cancel: Callable[[], bool],
+) -> Iterator[MoveProgress]:
+    if isinstance(peer, Retrievable):
+        return peer.retrieve(wanted, wish_to_cancel)
+    if isinstance(peer, Fetchable):
+        return fetched_from(plan, station, peer, wanted, wish_to_cancel)
+    raise click.ClickException(
+        f"station {station.name} is a {station.kind}: nothing can be retrieved from it"
+    )
 
 
 def _followed(answers: Iterator[MoveProgress], *, quiet: bool) -> MoveProgress | None:
@@ -109,6 +120,8 @@ def _verdict(last: MoveProgress | None, failure: str) -> tuple[bool, str]:
         return False, "cancelled; the station did not stop, we hung up"
     said = "0xB000 not all could be sent" if last.status == 0xB000 else describe(last.status)
     message = f"{said}; {_counts(last)}"
+    if last.comment:
+        message = f"{message}; {last.comment}"
     if last.status != 0 or last.failed:
         return False, message
     if last.completed == 0 and not last.warnings:

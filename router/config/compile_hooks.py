@@ -1,6 +1,7 @@
 """Meaning of a station's `morph`, `issuer_of_patient_id` and `original_patient_id`: its hooks.
 
-Filling in the issuer is the first step of what happens on receive, and giving Patient ID and issuer
+Filling in the issuer is the first step of what happens on receive (of a DICOMweb station: to what is
+retrieved from it), and giving Patient ID and issuer
 back as they came the last step of what happens on send, so both are pinned like any other change.
 """
 
@@ -24,7 +25,6 @@ _IDENTITY: Final = (
     "IssuerOfPatientIDQualifiersSequence",
     "OtherPatientIDsSequence",
 )
-_NOTHING_COMES_BY_HTTP: Final = ("receive", "retrieve_request", "retrieve_response")
 
 
 def hooks(
@@ -44,7 +44,8 @@ def hooks(
             steps[name] = morphs.steps(node, (*path, "morph", name))
     if data.get("issuer_of_patient_id"):
         fill = _fill_issuer(data["issuer_of_patient_id"], entry, path, context)
-        steps["receive"] = (*fill, *steps.get("receive", ()))
+        hook = "receive" if kind == "dicom" else "retrieve_response"
+        steps[hook] = (*fill, *steps.get(hook, ()))
     if kind == "dicomweb":
         _warn_of_later_keys(data, entry, path, context)
     recipes = {name: Recipe.of(found) for name, found in steps.items()}
@@ -73,11 +74,8 @@ def _fill_issuer(
 def _warn_of_later_keys(
     data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
 ) -> None:
-    keys: list[tuple[str, ...]]
-    keys = [("morph", name) for name in _NOTHING_COMES_BY_HTTP if name in data.get("morph", {})]
-    if data.get("issuer_of_patient_id"):
-        keys.append(("issuer_of_patient_id",))
-    for below in keys:
-        message = f"'{below[-1]}' is not acted upon: this version receives nothing by DICOMweb"
+    if "receive" in data.get("morph", {}):
+        below = ("morph", "receive")
+        message = "'receive' is not acted upon: this version receives nothing by DICOMweb"
         place = place_at(entry.value, below, at_key=True)
         context.report.warn("DR390", message, place, path=show_path((*path, *below)))

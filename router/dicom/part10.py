@@ -7,8 +7,10 @@ first element. Reading is bounded to MAX_META_BYTES; a file that is no DICOM rai
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,11 +19,13 @@ from router.dicom.transfer_syntax import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    layout_of,
 )
 from router.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from router.errors import BadDataset
 
 MAX_META_BYTES: Final = 1024 * 1024
+_START_BYTES: Final = 2048
 _PREAMBLE_BYTES: Final = 128
 _PREFIX: Final = b"DICM"
 _SOP_CLASS: Final = 0x00020002
@@ -88,6 +92,47 @@ def read_part10(start: bytes) -> Part10File:
     return Part10File(
         transfer_syntax_uid, texts.get(_SOP_CLASS, ""), texts.get(_SOP_INSTANCE, ""), offset
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Part10Stream:
+    """A file that is read as it comes: its meta information, and its data set, once."""
+
+    meta: Part10File
+    chunks: Iterator[memoryview]
+
+
+def read_part10_stream(chunks: Iterable[bytes]) -> Part10Stream:
+    """Read the meta information. Raises BadDataset; and what `chunks` raises, also later.
+
+    A deflated data set of odd length gets the byte that files often lack (PS3.5 A.5).
+    """
+    coming = iter(chunks)
+    start = bytearray()
+    wanted = _START_BYTES
+    while True:
+        while len(start) < wanted and (chunk := next(coming, b"")):
+            start += chunk
+        is_all = len(start) < wanted or wanted >= MAX_META_BYTES
+        try:
+            meta = read_part10(bytes(start[:MAX_META_BYTES]))
+        except BadDataset:
+            if is_all:
+                raise
+        else:
+            # A whole element header behind it shows that group 0002 ended there.
+            if is_all or meta.data_set_offset + 8 <= len(start):
+                return Part10Stream(meta, _data_set(meta, start, coming))
+        wanted *= 8
+
+
+def _data_set(meta: Part10File, start: bytearray, rest: Iterator[bytes]) -> Iterator[memoryview]:
+    length = 0
+    for chunk in itertools.chain((bytes(start[meta.data_set_offset :]),), rest):
+        length += len(chunk)
+        yield memoryview(chunk)
+    if length % 2 and layout_of(meta.transfer_syntax_uid).deflated:
+        yield memoryview(b"\0")
 
 
 def _read_group_2(start: bytes, offset: int) -> tuple[dict[int, str], int]:

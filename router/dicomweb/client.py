@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +27,7 @@ from router.model.plug import Profile
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 300.0
+STREAM_BYTES: Final = 256 * 1024
 # A body moves at least this fast, or its connection is given up: 1 GB may take up to 18 hours.
 _SLOWEST_BYTES_PER_SECOND: Final = 16 * 1024
 _REDIRECTS_AT_MOST: Final = 3
@@ -46,6 +49,15 @@ class Body(Protocol):
     def chunks(self) -> Iterator[Chunk]:
         """The bytes, from the start."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStream:
+    """An answer whose body is still to be read, once; `chunks` raises as `HttpSession.exchange`."""
+
+    status: int
+    content_type: str
+    chunks: Iterator[bytes]
 
 
 class Credentials(Protocol):
@@ -74,9 +86,7 @@ class HttpSession:
     ) -> None:
         self._deadline = Deadline(clock)
         self._allow_http = allow_http
-        self._timeout = httpx.Timeout(
-            ANSWER_SECONDS, connect=CONNECT_SECONDS, write=stall_seconds, pool=CONNECT_SECONDS
-        )
+        self._stall_seconds = stall_seconds
         transport = httpx.HTTPTransport(verify=context, trust_env=False)
         # The library takes a network backend only here; it is what bounds every call in time.
         transport._pool = httpcore.ConnectionPool(
@@ -86,9 +96,7 @@ class HttpSession:
             keepalive_expiry=30.0,
             network_backend=BoundedBackend(self._deadline),
         )
-        self._client = httpx.Client(
-            transport=transport, trust_env=False, follow_redirects=False, timeout=self._timeout
-        )
+        self._client = httpx.Client(transport=transport, trust_env=False, follow_redirects=False)
 
     def exchange(
         self,
@@ -123,6 +131,41 @@ class HttpSession:
         body: Body | None,
         max_bytes: int,
     ) -> tuple[HttpAnswer, str]:
+        with self._responding(method, url, headers, body) as response:
+            answer = _read(response, max_bytes)
+        return answer, response.headers.get("location", "")
+
+    @contextmanager
+    def stream(
+        self, url: str, headers: Mapping[str, str], *, seconds: float
+    ) -> Iterator[HttpStream]:
+        """GET whose answer is read as it comes, within `seconds` in all; raises as `exchange`.
+
+        A pause of the station's time-out ends it.
+        """
+        with self._deadline.within(seconds):
+            for _ in range(_REDIRECTS_AT_MOST):
+                with self._responding("GET", url, headers, None, self._stall_seconds) as response:
+                    moved = response.status_code in (307, 308)
+                    location = response.headers.get("location", "")
+                    target = _same_https_origin(url, location) if moved else None
+                    if target is None:
+                        content_type = response.headers.get("content-type", "")
+                        yield HttpStream(response.status_code, content_type, _raw(response))
+                        return
+                url = target
+            raise Rejected("it answers with one redirect after the other")
+
+    @contextmanager
+    def _responding(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None,
+        read_seconds: float = ANSWER_SECONDS,
+    ) -> Iterator[httpx.Response]:
+        """The answer while it comes; faults of the library, here and in the block, as our own."""
         if urlsplit(url).scheme != "https" and not self._allow_http:
             raise Rejected("the address is not https, and allow_insecure_http is not set")
         sent = {**headers, "Accept-Encoding": "identity", "User-Agent": "dicom-router"}
@@ -131,10 +174,18 @@ class HttpSession:
         try:
             # memoryviews pass through the library unharmed, though its annotation says bytes
             content = None if body is None else cast("Any", body.chunks())
-            request = self._client.build_request(method, url, headers=sent, content=content)
+            timeout = httpx.Timeout(
+                read_seconds,
+                connect=CONNECT_SECONDS,
+                write=self._stall_seconds,
+                pool=CONNECT_SECONDS,
+            )
+            request = self._client.build_request(
+                method, url, headers=sent, content=content, timeout=timeout
+            )
             response = self._client.send(request, stream=True)
             try:
-                answer = _read(response, max_bytes)
+                yield response
             finally:
                 response.close()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -145,7 +196,6 @@ class HttpSession:
             raise LostAnswer("no answer in time") from error
         except httpx.TransportError as error:
             raise LostAnswer(f"the connection was lost: {type(error).__name__}") from error
-        return answer, response.headers.get("location", "")
 
     def close(self) -> None:
         """Close every connection."""
@@ -168,6 +218,12 @@ def _read(response: httpx.Response, max_bytes: int) -> HttpAnswer:
         bytes(body),
         headers.get("retry-after", ""),
     )
+
+
+def _raw(response: httpx.Response) -> Iterator[bytes]:
+    if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise LostAnswer("the answer is compressed although we asked for none of that")
+    yield from response.iter_raw(STREAM_BYTES)
 
 
 def _same_https_origin(url: str, location: str) -> str | None:
@@ -236,6 +292,22 @@ class StowClient:
             ),
             seconds,
         )
+
+    @contextmanager
+    def stream(self, resource: str, accept: str, seconds: float) -> Iterator[HttpStream]:
+        """GET a resource below the station's address, read as it comes, within `seconds` in all."""
+        url = f"{self._url}/{resource}"
+        headers = {"Accept": accept}
+        if self._credentials is not None:
+            headers["Authorization"] = self._credentials.header(ANSWER_SECONDS)
+            with self._session.stream(url, headers, seconds=seconds) as answer:
+                used = headers["Authorization"]
+                if answer.status != 401 or not self._credentials.refused(used):
+                    yield answer
+                    return
+            headers["Authorization"] = self._credentials.header(ANSWER_SECONDS)
+        with self._session.stream(url, headers, seconds=seconds) as answer:
+            yield answer
 
     def _post(self, body: RelatedBody, *, quoted: bool) -> HttpAnswer:
         seconds = self._answer_seconds + body.length / _SLOWEST_BYTES_PER_SECOND

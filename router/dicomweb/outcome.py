@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from router.dicomweb.store_response import StoreResponse, parse
 from router.dicomweb.words import scrubbed
+from router.errors import Busy, DeliveryError, Rejected
 from router.model.delivery import Result
 from router.model.plug import Profile
 from router.model.status import describe
@@ -97,6 +98,15 @@ def _by_status(answer: HttpAnswer, count: int, now: float) -> Verdict:
     # 400 is also what some servers say of a connection they lost; 409 without a body says nothing
     bounded = status in (400, 409)
     return Verdict(Result.RETRY if bounded else Result.DEAD, message, status)
+
+
+def refusal(answer: HttpAnswer, words: str) -> DeliveryError:
+    """What an answer to a question says of us or the station, where it is none of success."""
+    if answer.status in (408, 424, 425, 429, 500, 502, 503, 504):
+        return Busy(words, answer.status)
+    if answer.status // 100 == 4:
+        return Rejected(words, answer.status)
+    return DeliveryError(words, answer.status)
 
 
 def answer_words(answer: HttpAnswer) -> str:

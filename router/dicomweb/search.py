@@ -18,8 +18,8 @@ from urllib.parse import quote
 from router.clock import Clock
 from router.dicom.json_model import from_json
 from router.dicom.matching import RANGE_VRS, WILDCARD_VRS, is_universal, matches
-from router.dicomweb.outcome import HttpAnswer, answer_words
-from router.errors import BadDataset, Busy, DeliveryError, Rejected, Unreachable
+from router.dicomweb.outcome import HttpAnswer, answer_words, refusal
+from router.errors import BadDataset, DeliveryError, Rejected, Unreachable
 from router.model.plug import Profile
 from router.model.query import (
     SERIES_INSTANCE_UID,
@@ -230,8 +230,4 @@ def _results(answer: HttpAnswer) -> list[dict[int, DataElement]]:
             return [from_json(one) for one in documents]
         except BadDataset as error:
             raise DeliveryError("QIDO-RS: the answer is no list of data sets") from error
-    if answer.status in (408, 424, 425, 429, 500, 502, 503, 504):
-        raise Busy(words, answer.status)
-    if answer.status // 100 == 4:
-        raise Rejected(words, answer.status)
-    raise DeliveryError(words, answer.status)
+    raise refusal(answer, words)

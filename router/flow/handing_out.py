@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Final
 
 from router.clock import Clock
-from router.dicom.identifier import encode_identifier
 from router.dicom.outgoing import OutgoingDataSet, can_convert
-from router.dimse.handlers import Exchange, OperationAnswer, OperationRequest, SubOperations
+from router.dimse.handlers import Exchange, OperationAnswer, OperationRequest
 from router.errors import Refused, RouterError, Undeliverable
 from router.flow.deliver import Courier
 from router.flow.held import received_by
+from router.flow.moving import PENDING_SECONDS, Moving, is_away, last_answer, told
+from router.flow.supply import Batch, Supply
 from router.model.delivery import Leased, Priority
 from router.model.plan import Plan
 from router.model.query import (
@@ -31,29 +31,17 @@ from router.model.query import (
     Query,
 )
 from router.model.recipe import Recipe
-from router.model.rule import Owed
 from router.model.station import Station
 from router.model.status import (
-    CANCELLED,
     MOVE_DESTINATION_UNKNOWN,
     PENDING,
-    SUB_OPERATIONS_FAILED,
-    SUCCESS,
     UNABLE_TO_PERFORM,
 )
 from router.peers.status import dimse_outcome
 from router.store.catalogue import Catalogue
 from router.store.journal import Journal
-from router.store.ledger import SEND_PREFIX, DeliveryCounts, HeldVersion, Ledger
+from router.store.ledger import DeliveryCounts, HeldVersion, Ledger
 from router.store.records import RecordDamaged
-
-PENDING_SECONDS: Final = 1.0
-LOOK_SECONDS: Final = (0.05, 0.5)
-DELIVERIES_A_LOOK_SECOND: Final = 20_000
-PATIENCE_SECONDS: Final = 60.0
-MAX_LISTED: Final = 900
-FAILED_SOP_INSTANCE_UID_LIST: Final = 0x00080058
-_AWAY: Final = frozenset({"offline", "inactive"})
 
 
 class HandingOut:
@@ -78,45 +66,54 @@ class HandingOut:
         self._clock = clock
 
     def move(
-        self, request: OperationRequest, station: Station, query: Query, exchange: Exchange
+        self,
+        request: OperationRequest,
+        station: Station,
+        destination: Station,
+        supply: Supply,
+        exchange: Exchange,
     ) -> Iterator[OperationAnswer]:
-        """C-MOVE: have what is asked for delivered to a station, and say how far it is.
+        """C-MOVE: have what is asked for delivered to a station, and say how far it is."""
+        if is_away(self._ledger, destination):
+            uids = tuple(one.sop_instance_uid for one in supply.more())
+            status = DeliveryCounts(0, 0, 0, len(uids))
+            comment = f"station {destination.name} is not online" if uids else ""
+            yield last_answer(request, status, uids, comment)
+            return
 
-        Raises Refused with 0xA801 for a destination we do not know, 0x0124 for one that is not
-        this station's to choose.
-        """
-        plan = self._plan()
-        destination = _destination(plan, station, request.move_destination)
-        versions = self._versions(query)
-        if not versions:
-            yield OperationAnswer(SUCCESS, counts=SubOperations(None, 0, 0))
-            return
-        status = self._ledger.station_statuses().get(destination.name)
-        if not destination.active or (status is not None and status.state in _AWAY):
-            uids = tuple(one.sop_instance_uid for one in versions)
-            counts = DeliveryCounts(0, 0, 0, len(versions))
-            comment = f"station {destination.name} is not online"
-            yield _last(request, counts, uids, comment)
-            return
-        moving = _Moving(self._ledger, request, station, destination, self._clock)
-        try:
+        def by_recipe(versions: Sequence[HeldVersion]) -> dict[Recipe, list[int]]:
             recipes = self._recipes(versions, destination)
-            by_recipe: dict[Recipe, list[int]] = {}
+            found: dict[Recipe, list[int]] = {}
             for one in versions:
-                by_recipe.setdefault(recipes[_origin(one)], []).append(one.instance_id)
-            moving.begin(by_recipe)
-            self._ring()
+                found.setdefault(recipes[_origin(one)], []).append(one.instance_id)
+            return found
+
+        moving = Moving(
+            self._ledger, request, station, destination, supply, by_recipe, self._ring, self._clock
+        )
+        try:
             yield from moving.watch(exchange)
         finally:
             moving.close()
 
+    def destination(self, station: Station, ae_title: str) -> Station:
+        """The station an AE title names; the one that asks, where several share the title.
+
+        Raises Refused with 0xA801 for one we do not know, 0x0124 for one that is not this
+        station's to choose.
+        """
+        return _destination(self._plan(), station, ae_title)
+
+    def is_away(self, destination: Station) -> bool:
+        """Whether nothing can be sent there now."""
+        return is_away(self._ledger, destination)
+
     def get(
-        self, request: OperationRequest, station: Station, query: Query, exchange: Exchange
+        self, request: OperationRequest, station: Station, supply: Supply, exchange: Exchange
     ) -> Iterator[OperationAnswer]:
         """C-GET: send what is asked for over the same association."""
-        versions = deque(self._versions(query))
-        recipes = self._recipes(versions, station)
-        self._ledger.remember_recipes(set(recipes.values()))
+        versions: deque[HeldVersion] = deque()
+        recipes: dict[tuple[str, str | None], Recipe] = {}
         ready: deque[_Ready] = deque()
         done = warnings = 0
         failed: list[str] = []
@@ -129,15 +126,23 @@ class HandingOut:
                 ready.append(self._made_ready(one, station, recipe, exchange))
 
         try:
-            while versions or ready:
-                left = len(versions) + len(ready)
-                counts = DeliveryCounts(left, done, warnings, len(failed))
+            while versions or ready or not supply.is_over:
+                left = len(versions) + len(ready) + supply.to_come
+                lost = len(failed) + len(supply.missing)
+                counts = DeliveryCounts(left, done, warnings, lost)
                 if exchange.is_cancelled():
-                    yield _last(request, counts, failed, cancelled=True)
+                    uids = (*supply.missing, *failed)
+                    yield last_answer(request, counts, uids, cancelled=True)
                     return
                 if self._clock.monotonic() - told_at >= PENDING_SECONDS:
                     told_at = self._clock.monotonic()
-                    yield OperationAnswer(PENDING, counts=_told(counts))
+                    yield OperationAnswer(PENDING, counts=told(counts))
+                if not versions and not ready:
+                    # Never while an answer is awaited: it looks for a C-CANCEL.
+                    versions.extend(supply.more())
+                    recipes.update(self._recipes(versions, station))
+                    self._ledger.remember_recipes(set(recipes.values()))
+                    continue
                 if not ready:
                     make_ready()
                 with ready.popleft() as one:
@@ -148,10 +153,15 @@ class HandingOut:
                     warnings += 1
                 else:
                     done += 1
-            yield _last(request, DeliveryCounts(0, done, warnings, len(failed)), failed)
+            uids = (*supply.missing, *failed)
+            yield last_answer(request, DeliveryCounts(0, done, warnings, len(uids)), uids)
         finally:
             for one in ready:
                 one.close()
+
+    def held(self, query: Query) -> Supply:
+        """What a query names of what is held."""
+        return Supply(iter([Batch(self._versions(query))]))
 
     def _versions(self, query: Query) -> tuple[HeldVersion, ...]:
         """What a query names of what is held."""
@@ -254,85 +264,6 @@ class _Ready(ExitStack):
             return UNABLE_TO_PERFORM
 
 
-class _Moving:
-    """The deliveries of one C-MOVE on their way."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        request: OperationRequest,
-        station: Station,
-        destination: Station,
-        clock: Clock,
-    ) -> None:
-        self._ledger = ledger
-        self._request = request
-        self._station = station
-        self._destination = destination
-        self._clock = clock
-        self._tasks: list[int] = []
-        self._deliveries: tuple[int, ...] = ()
-
-    def begin(self, by_recipe: dict[Recipe, list[int]]) -> None:
-        """Owe the instances to the destination. Raises Refused when some went away meanwhile."""
-        request, now = self._request, self._clock.now()
-        originator = request.source.calling_ae_title, request.message_id
-        rule = f"{SEND_PREFIX}{self._station.name}"
-        for recipe, instance_ids in by_recipe.items():
-            owed = Owed(self._destination.name, recipe, Priority.HIGH, rule)
-            try:
-                self._tasks.append(self._ledger.send(instance_ids, owed, now, originator))
-            except KeyError:
-                raise Refused("an instance was evicted meanwhile", UNABLE_TO_PERFORM) from None
-        wanted = [one for ids in by_recipe.values() for one in ids]
-        self._deliveries = self._ledger.latest_deliveries(wanted, self._destination.name)
-
-    def watch(self, exchange: Exchange) -> Iterator[OperationAnswer]:
-        """Pending answers once a second, and the last one."""
-        clock, ledger = self._clock, self._ledger
-        told_at = moved_at = clock.monotonic()
-        least, most = LOOK_SECONDS
-        # Counting costs as many look-ups as there are deliveries.
-        look_seconds = min(max(len(self._deliveries) / DELIVERIES_A_LOOK_SECOND, least), most)
-        patience = self._patience()
-        counts = before = ledger.delivery_counts(self._deliveries)
-        while counts.open:
-            if exchange.is_cancelled():
-                yield self._ended(cancelled=True)
-                return
-            now = clock.monotonic()
-            if counts != before:
-                before, moved_at = counts, now
-            if now - moved_at >= patience or self._is_away():
-                yield self._ended(comment=f"station {self._destination.name} does not take them")
-                return
-            if now - told_at >= PENDING_SECONDS:
-                told_at = now
-                yield OperationAnswer(PENDING, counts=_told(counts))
-            exchange.rest(look_seconds)
-            counts = ledger.delivery_counts(self._deliveries)
-        yield self._ended()
-
-    def close(self) -> None:
-        """What is still queued is not sent any more; harmless after the end."""
-        tasks, self._tasks = self._tasks, []
-        if tasks:
-            self._ledger.cancel(tasks, by=self._station.name)
-
-    def _patience(self) -> float:
-        return max(PATIENCE_SECONDS, 2 * self._destination.limits.timeout_seconds)
-
-    def _is_away(self) -> bool:
-        status = self._ledger.station_statuses().get(self._destination.name)
-        return status is not None and status.state in _AWAY
-
-    def _ended(self, comment: str = "", *, cancelled: bool = False) -> OperationAnswer:
-        counts = self._ledger.delivery_counts(self._deliveries)
-        uids = self._ledger.not_delivered(self._deliveries, MAX_LISTED)
-        self.close()
-        return _last(self._request, counts, uids, comment, cancelled=cancelled)
-
-
 def _destination(plan: Plan, station: Station, ae_title: str) -> Station:
     """The station an AE title names; the one that asks, where several share the title."""
     if ae_title == station.ae_title and station.send:
@@ -360,35 +291,3 @@ def _syntax(source_uid: str, accepted: Collection[str]) -> str | None:
 
 def _texts(element: DataElement | None) -> tuple[str, ...]:
     return tuple(str(value) for value in element.values) if element else ()
-
-
-def _told(counts: DeliveryCounts) -> SubOperations:
-    return SubOperations(counts.open, counts.delivered, counts.failed, counts.warnings)
-
-
-def _last(
-    request: OperationRequest,
-    counts: DeliveryCounts,
-    not_delivered: Sequence[str],
-    comment: str = "",
-    *,
-    cancelled: bool = False,
-) -> OperationAnswer:
-    """The last answer: what is open still has failed, unless the peer cancelled it."""
-    remaining = counts.open if cancelled else None
-    failed = counts.failed if cancelled else counts.failed + counts.open
-    delivered = counts.delivered + counts.warnings
-    status = SUCCESS
-    if cancelled:
-        status = CANCELLED
-    elif failed:
-        status = SUB_OPERATIONS_FAILED if delivered else UNABLE_TO_PERFORM
-    elif counts.warnings:
-        status = SUB_OPERATIONS_FAILED
-    identifier = None
-    if failed and not_delivered:
-        listed = DataElement("UI", tuple(not_delivered[:MAX_LISTED]))
-        keys = {FAILED_SOP_INSTANCE_UID_LIST: listed}
-        identifier = encode_identifier(keys, request.transfer_syntax_uid)
-    told = SubOperations(remaining, counts.delivered, failed, counts.warnings)
-    return OperationAnswer(status, comment, identifier=identifier, counts=told)

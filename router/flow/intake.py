@@ -42,12 +42,16 @@ ACCESSION_NUMBER = 0x00080050
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An instance that is about to arrive: what the request says of it, and who sends it."""
+    """An instance that is about to arrive: what the request says of it, and who sends it.
+
+    One that is not `is_routed` is kept to be handed out: no rule is asked, nothing is owed.
+    """
 
     source: Source
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
+    is_routed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,10 @@ class Intake:
             arrival = _with_real_instance_uid(arrival, reader)
             _check_uids(arrival, reader)
             instance = self._instance(arrival, reader, writer, character_set)
-            decision = self._decide(plan, reader, instance, tape)
+            if arrival.is_routed:
+                decision = self._decide(plan, reader, instance, tape)
+            else:
+                decision = self._undecided(plan, instance, Disposition.ROUTED)
             if decision.refusal is not None:
                 writer.abandon()
                 self._metrics.instances_received.add(arrival.source.station or "-", "refused")
@@ -193,8 +200,10 @@ class Intake:
             return self._quarantined(plan, instance)
 
     def _quarantined(self, plan: Plan, instance: Instance) -> Decision:
-        receive = receive_recipe(plan, instance.source)
-        return Decision(Disposition.QUARANTINED, (), (), receive=receive)
+        return self._undecided(plan, instance, Disposition.QUARANTINED)
+
+    def _undecided(self, plan: Plan, instance: Instance, disposition: Disposition) -> Decision:
+        return Decision(disposition, (), (), receive=receive_recipe(plan, instance.source))
 
     def _hooked(self, plan: Plan, instance: Instance, tape: Tape) -> Header:
         octets = tape.read, instance.header_length

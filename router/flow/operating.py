@@ -1,7 +1,7 @@
 """Operating: C-FIND, C-MOVE and C-GET of stations that may ask (`query_retrieve: true`).
 
 Who may not is told 0x0124. What is asked is checked, bounded in answers, time and number at once, and
-given to whoever knows: the catalogue, or the store. Patient data is in the answers alone.
+given to whoever knows: the catalogue and the store, or the DICOMweb station that is called. Patient data is in the answers alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from router.flow.asking import find_query, retrieve_query
 from router.flow.finding import Finder
 from router.flow.handing_out import HandingOut
 from router.flow.passing_on import PassingOn
+from router.flow.read_through import ReadThrough
+from router.flow.supply import Supply
 from router.model.plan import Plan
 from router.model.query import (
     QUERY_RETRIEVE_LEVEL,
@@ -28,6 +30,7 @@ from router.model.query import (
     SPECIFIC_CHARACTER_SET,
     DataElement,
     Identifier,
+    Query,
 )
 from router.model.station import Station
 from router.model.status import (
@@ -37,7 +40,7 @@ from router.model.status import (
     PENDING,
     PENDING_WITH_UNSUPPORTED_KEYS,
     SUCCESS,
-    UNABLE_TO_CALCULATE,
+    UNABLE_TO_PERFORM,
 )
 from router.peers.search import Search
 
@@ -55,11 +58,13 @@ class Operations:
         plan: Callable[[], Plan],
         finder: Finder,
         passing_on: PassingOn,
+        read_through: ReadThrough,
         handing_out: HandingOut,
     ) -> None:
         self._plan = plan
         self._finder = finder
         self._passing_on = passing_on
+        self._read_through = read_through
         self._handing_out = handing_out
         self._finds = threading.BoundedSemaphore(MAX_FINDS)
         self._retrievals = threading.BoundedSemaphore(MAX_RETRIEVALS)
@@ -97,11 +102,21 @@ class Operations:
         archive = self._archive(request)
         if request.field == C_FIND_RQ:
             return self._found(request, station, identifier, archive, exchange)
-        if archive is not None:
-            raise Refused("nothing is retrieved from this archive", UNABLE_TO_CALCULATE)
         query = retrieve_query(identifier, request.sop_class_uid)
-        serve = self._handing_out.move if request.field == C_MOVE_RQ else self._handing_out.get
-        return serve(request, station, query, exchange)
+        if request.field != C_MOVE_RQ:
+            supply = self._supply(archive, query, exchange)
+            return self._handing_out.get(request, station, supply, exchange)
+        destination = self._handing_out.destination(station, request.move_destination)
+        if archive is not None and self._handing_out.is_away(destination):
+            raise Refused(f"station {destination.name} is not online", UNABLE_TO_PERFORM)
+        supply = self._supply(archive, query, exchange)
+        return self._handing_out.move(request, station, destination, supply, exchange)
+
+    def _supply(self, archive: Station | None, query: Query, exchange: Exchange) -> Supply:
+        if archive is None:
+            return self._handing_out.held(query)
+        batches = self._read_through.supply(archive, query, lambda: not exchange.is_cancelled())
+        return Supply(batches)
 
     def _archive(self, request: OperationRequest) -> Station | None:
         """The DICOMweb station that is called; None: what is held here is asked for."""

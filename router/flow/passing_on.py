@@ -76,7 +76,7 @@ class PassingOn:
                     if was_over:
                         return search.result()
         except DeliveryError as error:
-            raise _told(error) from error
+            raise told_to_requester(error) from error
         finally:
             gone.set()
         return Ending(True, "stopped, more may exist")
@@ -119,7 +119,7 @@ def _of_query(query: Query, found: Identifier) -> Identifier:
     return {tag: found[tag] for tag in query.keys if tag in found}
 
 
-def _told(error: DeliveryError) -> RouterError:
+def told_to_requester(error: DeliveryError) -> RouterError:
     """What the requester hears (protocols 6.4); the station's own words stay here."""
     if isinstance(error, NothingToSearchBy) or error.status in _BAD_QUERIES:
         return BadDataset("the archive cannot search by these keys", DATA_SET_MISMATCH)

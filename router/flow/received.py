@@ -18,7 +18,7 @@ from router.dicom.inflate import InflatedAccess
 from router.dicom.splice import Piece
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
 from router.errors import BadDataset, MorphFailed
-from router.model.instance import Source
+from router.model.instance import RETRIEVED, Source
 from router.model.path import Path
 from router.model.plan import Plan
 from router.model.plug import Morph
@@ -33,7 +33,10 @@ _STRETCH_BYTES: Final = 256 * 1024
 def receive_recipe(plan: Plan, source: Source) -> Recipe:
     """What is done to everything that comes from this source, before the rules see it."""
     station = plan.stations.get(source.station) if source.station else None
-    return station.hooks.receive if station else NOTHING
+    if station is None:
+        return NOTHING
+    hooks = station.hooks
+    return hooks.retrieve_response if source.listener == RETRIEVED else hooks.receive
 
 
 class Tape:

@@ -18,7 +18,7 @@ from router.errors import BadDataset
 from router.flow.admission import admit
 from router.flow.explain import OwedTold, Subject, routed_as, tell_owed
 from router.flow.received import ReceiveHooks, assumed_character_set, context_of
-from router.model.instance import Source
+from router.model.instance import RETRIEVED, Source
 from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.rule import Owed
@@ -109,6 +109,8 @@ class Side:
         return Fate(decision.disposition.value, decision.owed)
 
     def _source(self, source: Source) -> Source | None:
+        if source.listener == RETRIEVED:
+            return source if source.station in self.plan.stations else None
         known = replace(source, station=None)
         if known not in self._callers:
             if len(self._callers) >= _MAX_CALLERS:

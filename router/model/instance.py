@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+# In the place of a listener's name: we fetched it from a station that cannot send.
+RETRIEVED: Final = "(retrieved)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,15 @@ class MoveProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectName:
+    """One object at its place in study and series."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retrieval:
     """What a station is asked to send to us, and how long the whole may take."""
 

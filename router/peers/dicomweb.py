@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from router.dicom.part10 import Part10Stream
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
 from router.dicomweb.authorization import FixedCredentials
 from router.dicomweb.client import HttpSession, StowClient
@@ -26,8 +28,9 @@ from router.dimse.tls import client_context
 from router.errors import ConfigError, Rejected, RouterError, Undeliverable
 from router.model.delivery import Outcome
 from router.model.plug import StationKind
-from router.model.query import Query
+from router.model.query import ObjectName, Query
 from router.model.station import OAuth, Secret, Station, TlsProfile
+from router.peers.dicomweb_retrieve import fetched, listed
 from router.peers.dicomweb_schema import EXAMPLE, SCHEMA
 from router.peers.peer import (
     Parcel,
@@ -89,6 +92,14 @@ class DicomwebPeer:
         """Search it by QIDO-RS, page by page."""
         get, clock = self._stow().get, self._context.clock
         return Search(search(get, self._profile, query, wish_to_cancel, clock))
+
+    def listed(self, query: Query, wish_to_cancel: Callable[[], bool]) -> tuple[ObjectName, ...]:
+        """The objects a query names, by QIDO-RS."""
+        return listed(self.find, query, wish_to_cancel)
+
+    def fetch(self, name: ObjectName, seconds: float) -> AbstractContextManager[Part10Stream]:
+        """One object, by WADO-RS."""
+        return fetched(self._stow(), name, seconds)
 
     def idle(self) -> None:
         """Nothing to do: the pool closes connections unused for 30 s by itself."""
@@ -234,7 +245,7 @@ def _guarded(read_secret: Callable[[Secret], str]) -> Callable[[Secret], str]:
 PLUGS = (
     StationKind(
         name="dicomweb",
-        summary="A DICOMweb server, reached over HTTPS with STOW-RS and QIDO-RS.",
+        summary="A DICOMweb server, reached over HTTPS with STOW-RS, QIDO-RS and WADO-RS.",
         schema=SCHEMA,
         example=EXAMPLE,
         make=DicomwebPeer,

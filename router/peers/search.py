@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
-from router.model.query import Ending, Identifier, MoveProgress, Query, Retrieval
+from router.dicom.part10 import Part10Stream
+from router.model.query import Ending, Identifier, MoveProgress, ObjectName, Query, Retrieval
 
 
 class Search:
@@ -33,6 +35,28 @@ class Searchable(Protocol):
     def close(self) -> None:
         """Let go of its connections."""
         ...
+
+
+@runtime_checkable
+class Fetchable(Protocol):
+    """A peer whose objects can be fetched one by one; any number of threads may."""
+
+    def listed(self, query: Query, wish_to_cancel: Callable[[], bool]) -> tuple[ObjectName, ...]:
+        """The objects that a query of any level names. Raises a DeliveryError."""
+        ...
+
+    def fetch(self, name: ObjectName, seconds: float) -> AbstractContextManager[Part10Stream]:
+        """One object as it comes; raises a DeliveryError, also in the block."""
+        ...
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        ...
+
+
+@runtime_checkable
+class Archive(Searchable, Fetchable, Protocol):
+    """A peer that others can search and retrieve from through us."""
 
 
 @runtime_checkable

@@ -11,16 +11,20 @@ from typing import Final
 
 from router.errors import StoreDown
 from router.flow.deliver import Courier, RouterNames
+from router.flow.fetching import Fetcher
 from router.flow.finding import Finder
 from router.flow.handing_out import HandingOut
 from router.flow.held import HeldHeaders
+from router.flow.intake import Intake
 from router.flow.operating import Operations
 from router.flow.passing_on import PassingOn
 from router.flow.querying import Change, identifier_hook
+from router.flow.read_through import ReadThrough
 from router.flow.received import ReceiveHooks, context_of
 from router.model.instance import Source
 from router.model.station import Station
-from router.peers.search import Searchable
+from router.morph.context import MorphContext
+from router.peers.search import Archive
 from router.plugs import morphs_by_name
 from router.serve.peers import peer_maker
 from router.serve.process import Role
@@ -40,6 +44,7 @@ class QueryServices:
         role: Role,
         journal: Journal,
         hooks: ReceiveHooks,
+        intake: Intake,
         mapping_key: bytes,
         ring: Callable[[], None],
     ) -> None:
@@ -60,16 +65,28 @@ class QueryServices:
             lambda: role.plan, self._ledger, self._catalogue, journal, courier, ring, role.clock
         )
 
-        def hooks_of(station: Station) -> tuple[Change, Change]:
+        def context_for(station: Station) -> MorphContext:
             source = Source("query", "", settings.ae_title, "", station.name)
-            context = context_of(role.plan, source, role.clock.now(), mapping_key)
+            return context_of(role.plan, source, role.clock.now(), mapping_key)
+
+        def hooks_of(station: Station) -> tuple[Change, Change]:
+            context = context_for(station)
             return (
                 identifier_hook(station.hooks.find_request, known, context),
                 identifier_hook(station.hooks.find_response, known, context),
             )
 
-        passing_on = PassingOn(_searcher(role), hooks_of)
-        self.operate = Operations(lambda: role.plan, finder, passing_on, handing_out).operate
+        def asked_for(station: Station) -> Change:
+            context = context_for(station)
+            return identifier_hook(station.hooks.retrieve_request, known, context)
+
+        archives = _archives(role)
+        fetcher = Fetcher(lambda: role.plan, intake, role.clock)
+        read_through = ReadThrough(archives, asked_for, fetcher, self._ledger, role.clock)
+        passing_on = PassingOn(archives, hooks_of)
+        self.operate = Operations(
+            lambda: role.plan, finder, passing_on, read_through, handing_out
+        ).operate
         if any(station.query_retrieve for station in role.plan.stations.values()):
             role.threads.start("catalogue", lambda: self._load(role))
 
@@ -90,12 +107,12 @@ class QueryServices:
         role.log.info("catalogue loaded", seconds=seconds, damaged_series=damaged)
 
 
-def _searcher(role: Role) -> Callable[[Station], Searchable]:
+def _archives(role: Role) -> Callable[[Station], Archive]:
     make_peer = peer_maker(role.plan, role.clock)
 
-    def make(station: Station) -> Searchable:
+    def make(station: Station) -> Archive:
         peer = make_peer(station)
-        assert isinstance(peer, Searchable), "the compiler passes queries on to those only"
+        assert isinstance(peer, Archive), "the compiler passes on to those only"
         return peer
 
     return make

@@ -56,7 +56,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     def observe(event: str, /, **facts: object) -> None:
         role.log.info(event, **facts)
 
-    queries = QueryServices(role, journal, hooks, key, ring)
+    queries = QueryServices(role, journal, hooks, intake, key, ring)
     handlers = Handlers(partial(_authorise, role), store, queries.operate)
     servers = {
         name: Server(

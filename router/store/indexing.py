@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from router.model.delivery import Disposition
-from router.model.instance import Instance
+from router.model.instance import RETRIEVED, Instance
 from router.model.recipe import Recipe
 from router.model.rule import Owed
 from router.store.counting import Counts
@@ -25,7 +25,7 @@ OPEN_AFTER_SECONDS: Final = 60.0
 _TWIN: Final = """
 SELECT coalesce(duplicate_of, instance_id) FROM instance
 WHERE sop_instance_uid = ? AND content_digest = ? AND coalesce(source_station, calling_ae_title) = ?
-  AND received_at BETWEEN ? AND ? ORDER BY instance_id LIMIT 1
+  AND received_at BETWEEN ? AND ? AND (segment IS NOT NULL OR ?) ORDER BY instance_id LIMIT 1
 """
 _INSERT_INSTANCE: Final = """
 INSERT INTO instance (record_id, segment, place, length, sop_class_uid, sop_instance_uid,
@@ -157,6 +157,8 @@ class _Booking:
                 instance.source.station or instance.source.calling_ae_title,
                 instance.received_at - DUPLICATE_SECONDS,
                 instance.received_at + DUPLICATE_SECONDS,
+                # What is fetched anew because its bytes were evicted is to be held again.
+                instance.source.listener != RETRIEVED,
             ),
         ).fetchone()
         return None if found is None else int(found[0])

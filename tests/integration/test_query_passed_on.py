@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from tests.support.orthanc import Orthanc
 from tests.support.process import free_port
 from tests.support.retrievers import Asker, as_options
 from tests.support.router_process import Router
+from tests.support.scripted_http import answering
 
 pytestmark = pytest.mark.peers
 
@@ -124,28 +124,6 @@ def test_a_whole_archive_is_not_listed_and_strangers_are_refused(both: Both) -> 
     assert "add a key" in told.comment
     stranger = Asker(both.passed_on.folder / "ct", both.edge.port, calling="CT1", called="CLOUD")
     assert stranger.find("PatientName=a*").code_of_status == "0124"
-
-
-@contextmanager
-def answering(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """A DICOMweb server on the loopback interface that does only what `handle` does."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            handle(self)
-
-        def log_message(self, *_words: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 @pytest.mark.parametrize(

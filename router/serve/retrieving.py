@@ -1,0 +1,110 @@
+"""Retrieving from a DICOMweb station on command: its objects into the journal beside a running router.
+
+They are routed by the rules of the plan as if the station had sent them; a running router sends them
+on within a second, without one they wait for its start.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from router.clock import Clock
+from router.flow.fetching import Fetched, Fetcher
+from router.flow.indexer import Indexer
+from router.flow.intake import Intake
+from router.flow.querying import asked, identifier_hook
+from router.flow.received import ReceiveHooks, context_of
+from router.model.instance import RETRIEVED, Source
+from router.model.plan import Plan
+from router.model.query import (
+    SERIES_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    DataElement,
+    Level,
+    MoveProgress,
+    Query,
+    Retrieval,
+)
+from router.model.station import Station
+from router.model.status import PENDING, SUB_OPERATIONS_FAILED, SUCCESS, UNABLE_TO_PERFORM
+from router.peers.search import Fetchable
+from router.plugs import morphs_by_name
+from router.serve.mapping import mapping_key
+from router.serve.places import Places
+from router.serve.stores import open_journal, open_ledger
+from router.telemetry.log import open_log
+from router.telemetry.metrics import Metrics
+from router.threads import Threads
+
+TELL_SECONDS: Final = 1.0
+
+
+def fetched_from(
+    plan: Plan,
+    station: Station,
+    peer: Fetchable,
+    wanted: Retrieval,
+    wish_to_cancel: Callable[[], bool],
+) -> Iterator[MoveProgress]:
+    """How far it is, in the words of C-MOVE, the end last. Raises a RouterError without a list."""
+    clock, key, morphs = Clock(), mapping_key(plan, make=False), morphs_by_name()
+    places = Places(plan.router.data_dir)
+    source = Source(RETRIEVED, "", plan.router.ae_title, "", station.name)
+    context = context_of(plan, source, clock.now(), key)
+    change = identifier_hook(station.hooks.retrieve_request, morphs, context)
+    names = peer.listed(asked(_query(wanted), change), wish_to_cancel)
+    log = open_log(sys.stderr, "text", {})
+    threads = Threads(lambda name, error: log.bug(f"thread {name} crashed", error))
+    ledger = open_ledger(places, clock, secrets.token_hex(8))
+    journal = open_journal(places, plan, clock)
+    try:
+        indexer = Indexer(ledger, lambda: None, threads.stop, clock)
+        hooks = ReceiveHooks(morphs, key)
+        intake = Intake(lambda: plan, journal, indexer, hooks, clock, log, Metrics())
+        indexing = threads.start("index", indexer.run)
+        fetcher = Fetcher(lambda: plan, intake, clock)
+        told = Fetched(0)
+        told_at = clock.monotonic()
+        try:
+            for told in fetcher.fetch(
+                station,
+                peer,
+                names,
+                lambda: not wish_to_cancel(),
+                is_routed=True,
+                deadline_seconds=wanted.deadline_seconds,
+            ):
+                if clock.monotonic() - told_at >= TELL_SECONDS:
+                    told_at = clock.monotonic()
+                    yield _progress(PENDING, told)
+        finally:
+            indexer.close()
+            indexing.join()
+        yield _progress(_status(told), told)
+    finally:
+        journal.close()
+        ledger.close()
+
+
+def _query(wanted: Retrieval) -> Query:
+    keys = {STUDY_INSTANCE_UID: DataElement("UI", (wanted.study_instance_uid,))}
+    if wanted.series_instance_uid:
+        keys[SERIES_INSTANCE_UID] = DataElement("UI", (wanted.series_instance_uid,))
+    level: Level = "SERIES" if wanted.series_instance_uid else "STUDY"
+    return Query(level, keys, 0, wanted.deadline_seconds)
+
+
+def _status(told: Fetched) -> int:
+    if not told.failed:
+        return SUCCESS
+    return SUB_OPERATIONS_FAILED if told.completed else UNABLE_TO_PERFORM
+
+
+def _progress(status: int, told: Fetched) -> MoveProgress:
+    failed = tuple(told.failed)
+    return MoveProgress(
+        status, told.reason, told.remaining, told.completed, len(failed), None, failed
+    )
