@@ -18,6 +18,7 @@ from router.errors import RouterError
 VERBS = {
     "account": "router.cli.watch:account",
     "apply": "router.cli.apply:apply",
+    "cert": "router.cli.cert:cert",
     "check": "router.cli.configuration:check",
     "demo": "router.cli.demo:demo",
     "docs": "router.cli.author:docs",
@@ -40,6 +41,7 @@ VERBS = {
 SUMMARIES = {
     "account": "The balance: every accepted instance, and where it is.",
     "apply": "Have the running router take the configuration as it is now.",
+    "cert": "Certificates: make a self-signed one, show those in use and when they end.",
     "check": "Name every problem of a configuration folder.",
     "docs": "Say what a key of the configuration, or the code of a problem, means.",
     "demo": "Watch images travel: a router, three pretend neighbours, nothing to set up.",

@@ -15,8 +15,8 @@ from router.model.station import TlsProfile
 
 # Services the language knows and this version does not offer yet, by kind of listener.
 _NOT_OFFERED: Final = {
-    "http": ("dicomweb", "cache", "ui", "api"),
-    "https": ("dicomweb", "cache", "ui", "api", "metrics"),
+    "http": ("dicomweb", "cache"),
+    "https": ("dicomweb", "cache"),
 }
 
 
@@ -84,6 +84,7 @@ def _listener(
         accept=data.get("accept", "known_stations"),
         tls=data.get("tls"),
         serve=tuple(data.get("serve", ())),
+        origins=tuple(data.get("origins", ())),
         limits=_association_limits(data.get("limits", {})),
     )
 

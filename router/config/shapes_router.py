@@ -62,6 +62,18 @@ _SERVE: Final[Fragment] = {
     "uniqueItems": True,
     "items": shapes.choice("A service.", SERVICES),
 }
+_ORIGINS: Final[Fragment] = {
+    "type": "array",
+    "title": "a list of origins",
+    "description": "Pages of these origins, such as a viewer's, may read answers; none when absent.",
+    "uniqueItems": True,
+    "items": shapes.text(
+        "Scheme, host and port, as a browser names them.",
+        title="an origin such as https://viewer.hospital-a.example",
+        pattern=r"^https?://[A-Za-z0-9.\[\]:-]+$",
+        examples=["https://viewer.hospital-a.example"],
+    ),
+}
 
 
 def _listener(kind: str, extra: dict[str, Fragment], required: tuple[str, ...]) -> Fragment:
@@ -108,7 +120,9 @@ LISTENERS: Final = {
         (),
     ),
     "http": _listener("http", {"serve": _SERVE}, ("serve",)),
-    "https": _listener("https", {"tls": _TLS_NAME, "serve": _SERVE}, ("tls", "serve")),
+    "https": _listener(
+        "https", {"tls": _TLS_NAME, "serve": _SERVE, "origins": _ORIGINS}, ("tls", "serve")
+    ),
 }
 
 TLS: Final = shapes.mapping(

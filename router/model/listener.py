@@ -27,7 +27,10 @@ class AssociationLimits:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One address we listen on; `ae_titles` are those we answer to."""
+    """One address we listen on; `ae_titles` are those we answer to.
+
+    Pages of `origins` may read what is answered here over HTTP.
+    """
 
     name: str
     kind: ListenerKind
@@ -37,4 +40,5 @@ class Listener:
     accept: Literal["known_stations", "any"] = "known_stations"
     tls: str | None = None
     serve: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     limits: AssociationLimits = AssociationLimits()

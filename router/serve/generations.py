@@ -66,7 +66,7 @@ class Generations:
         plan, bell = self._plan, self._bell
         kinds = {name: plan.listeners[name].kind for name in self._sockets}
         dimse = {name: sock for name, sock in self._sockets.items() if kinds[name] == "dimse"}
-        http = {name: sock for name, sock in self._sockets.items() if kinds[name] == "http"}
+        http = {name: sock for name, sock in self._sockets.items() if kinds[name] != "dimse"}
         work: dict[str, Callable[[Role], None]] = {"deliver": lambda role: deliver(role, bell)}
         if dimse:
             work["receive"] = lambda role: receive(role, dimse, bell)

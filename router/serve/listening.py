@@ -11,7 +11,7 @@ from router.model.listener import Listener
 from router.model.plan import Plan
 
 BACKLOG = 512
-SERVED_KINDS = frozenset({"dimse", "http"})
+SERVED_KINDS = frozenset({"dimse", "http", "https"})
 Sockets = dict[str, socket.socket]
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from router.dimse.certificates import read_certificate
+from router.dimse.tls import server_context
 from router.errors import StoreDown, StoreFull
+from router.model.listener import Listener
+from router.model.plan import Plan
 from router.serve.places import Places
 from router.serve.process import Role
 from router.serve.reload_state import read_state
@@ -44,14 +49,16 @@ def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[st
         return tuple(reasons)
 
     def metrics() -> bytes:
-        gauges = (*_ledger_gauges(ledger, role.places.data_dir), *_reload_gauges(role.places))
+        gauges = (
+            *_ledger_gauges(ledger, role.places.data_dir),
+            *_reload_gauges(role.places),
+            _certificate_gauges(role.plan),
+        )
         return merged(role.places.run, gauges)
 
+    readings = Readings(not_ready, metrics)
     servers = [
-        HttpServer(
-            make_app(Readings(not_ready, metrics), frozenset(role.plan.listeners[name].serve)),
-            listening,
-        )
+        _server(role.plan, role.plan.listeners[name], readings, listening)
         for name, listening in sockets.items()
     ]
     threads = [role.threads.start("http", server.run) for server in servers]
@@ -61,6 +68,35 @@ def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[st
     for thread in threads:
         thread.join(2.0)
     ledger.close()
+
+
+def _server(
+    plan: Plan, listener: Listener, readings: Readings, listening: socket.socket
+) -> HttpServer:
+    """The certificates are read here: what renews them comes as a new generation of this role."""
+    context = server_context(plan.tls[listener.tls]) if listener.tls else None
+    app = make_app(
+        readings,
+        frozenset(listener.serve),
+        is_tls=context is not None,
+        origins=listener.origins,
+    )
+    return HttpServer(app, listening, context)
+
+
+def _certificate_gauges(plan: Plan) -> Gauges:
+    """When our own certificates end; those that cannot be read now are left out."""
+    rows: list[tuple[tuple[str, ...], float]] = []
+    for profile in plan.tls.values():
+        with suppress(ValueError):
+            if profile.cert is not None:
+                rows.append(((profile.name,), read_certificate(profile.cert).not_after))
+    return Gauges(
+        "tls_certificate_expiry_timestamp_seconds",
+        "When the certificate of a TLS profile ends.",
+        ("profile",),
+        tuple(rows),
+    )
 
 
 def _reload_gauges(places: Places) -> tuple[Gauges, ...]:

@@ -6,15 +6,17 @@ body lists the reasons when it does not), `/metrics` in the Prometheus expositio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from router.telemetry.metrics import CONTENT_TYPE
+from router.web.bounds import BODY_BYTES, bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,9 @@ class Readings:
     metrics: Callable[[], bytes]
 
 
-def make_app(readings: Readings, serve: frozenset[str]) -> Starlette:
+def make_app(
+    readings: Readings, serve: frozenset[str], *, is_tls: bool = False, origins: Iterable[str] = ()
+) -> ASGIApp:
     """The application of one listener; `serve` holds the words of its YAML key."""
 
     def healthy(_request: Request) -> Response:
@@ -46,4 +50,9 @@ def make_app(readings: Readings, serve: frozenset[str]) -> Starlette:
     ]
     if "metrics" in serve:
         routes.append(Route("/metrics", metrics, methods=["GET"]))
-    return Starlette(routes=routes)
+    return bounded(
+        Starlette(routes=routes),
+        is_tls=is_tls,
+        body_bytes=lambda _path: BODY_BYTES,
+        origins=origins,
+    )

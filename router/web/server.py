@@ -1,25 +1,39 @@
-"""The HTTP server of one process: uvicorn over sockets that were bound before.
+"""The HTTP server of one process: uvicorn over sockets that were bound before, with or without TLS.
 
-Bounded: headers, connections, idle time. It runs in a thread of the web process until told to stop.
+Bounded in every direction, so that slow or silent peers cost a slot for seconds only: the TLS
+handshake, the time and size of a header, idle time, connections. `router.web.bounds` bounds bodies
+and answers. It runs in a thread of the web process until told to stop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from typing import Any
 
+import h11
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from router.web.bounds import HEADER_BYTES
 
 MAX_CONNECTIONS = 64
 IDLE_SECONDS = 30
-HEADER_BYTES = 32 * 1024
+HEADER_SECONDS = 5.0
+HANDSHAKE_SECONDS = 5.0
+# What is being answered when the server ends may go on so long.
+DRAIN_SECONDS = 5
 
 
 class HttpServer:
     """Serves one application on one listening socket."""
 
-    def __init__(self, app: Starlette, listening: socket.socket) -> None:
+    def __init__(
+        self, app: ASGIApp, listening: socket.socket, context: ssl.SSLContext | None = None
+    ) -> None:
+        """With `context` the listener speaks TLS only."""
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -27,13 +41,15 @@ class HttpServer:
             lifespan="off",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
             h11_max_incomplete_event_size=HEADER_BYTES,
             server_header=False,
-            http="h11",
+            proxy_headers=False,
+            http=_Bounded,
             ws="none",
             loop="asyncio",
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, context)
         self._listening = listening
 
     def run(self) -> None:
@@ -43,3 +59,60 @@ class HttpServer:
     def stop(self) -> None:
         """Ask the server to end; `run` returns soon after."""
         self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """As uvicorn's own, with a bound on the handshake: its own has the sixty seconds of asyncio."""
+
+    def __init__(self, config: uvicorn.Config, context: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._context = context
+        if context is not None:
+            context.set_alpn_protocols(["http/1.1"])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            return _Bounded(self.config, self.server_state, self.lifespan.state, loop)
+
+        limits: dict[str, Any] = {}
+        if self._context is not None:
+            limits = {"ssl": self._context, "ssl_handshake_timeout": HANDSHAKE_SECONDS}
+        self.servers = [
+            await loop.create_server(protocol, sock=one, backlog=self.config.backlog, **limits)
+            for one in sockets or ()
+        ]
+        self.started = True
+
+
+class _Bounded(H11Protocol):
+    """A connection that hangs up on whoever does not finish a header in time.
+
+    Also on whoever goes on sending a body after the answer to it was given.
+    """
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type] # a stream: it writes too
+        self._deadline = self.loop.call_later(HEADER_SECONDS, transport.abort)  # type: ignore[attr-defined]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._at_ease()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        theirs, ours = self.conn.their_state, self.conn.our_state
+        is_owed = theirs is h11.IDLE and bool(self.conn.trailing_data[0])
+        if not is_owed and not (theirs is h11.SEND_BODY and ours is h11.DONE):
+            self._at_ease()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+    def _at_ease(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

@@ -154,13 +154,10 @@ def test_two_listeners_on_one_port(tmp_path, one, other, collide):
 
 
 def test_services_and_what_is_not_offered(tmp_path):
-    text = 'listeners: {a: {type: http, bind: "127.0.0.1:1", serve: [metrics, ui, api]}}'
+    text = 'listeners: {a: {type: http, bind: "127.0.0.1:1", serve: [metrics, ui, api, cache]}}'
     result = loaded(tmp_path, text)
-    assert result.plan.listeners["a"].serve == ("metrics", "ui", "api")
-    assert [problem.path for problem in result.problems] == [
-        "listeners.a.serve[1]",
-        "listeners.a.serve[2]",
-    ]
+    assert result.plan.listeners["a"].serve == ("metrics", "ui", "api", "cache")
+    assert [problem.path for problem in result.problems] == ["listeners.a.serve[3]"]
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_p14_silent_connections_are_bounded_and_a_probe_still_hears_something(si
 def test_stopping_ends_although_a_connection_is_open():
     site = Site()
     with socket.create_connection(("127.0.0.1", site.port)) as peer:
-        peer.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert peer.recv(100).startswith(b"HTTP/1.1 200")
         began = time.monotonic()
         assert site.end()
