@@ -9,18 +9,16 @@ versions only; one object is open at a time, and the next is made ready while an
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 
 from router.clock import Clock
 from router.dicom.outgoing import OutgoingDataSet, can_convert
 from router.dimse.handlers import Exchange, OperationAnswer, OperationRequest
 from router.errors import Refused, RouterError, Undeliverable
-from router.flow.deliver import Courier
-from router.flow.held import received_by
+from router.flow.giving import Giving, Origin, origin
 from router.flow.moving import PENDING_SECONDS, Moving, is_away, last_answer, told
 from router.flow.supply import Batch, Supply
-from router.model.delivery import Leased, Priority
 from router.model.plan import Plan
 from router.model.query import (
     PATIENT_ID,
@@ -39,9 +37,7 @@ from router.model.status import (
 )
 from router.peers.status import dimse_outcome
 from router.store.catalogue import Catalogue
-from router.store.journal import Journal
 from router.store.ledger import DeliveryCounts, HeldVersion, Ledger
-from router.store.records import RecordDamaged
 
 
 class HandingOut:
@@ -52,16 +48,14 @@ class HandingOut:
         plan: Callable[[], Plan],
         ledger: Ledger,
         catalogue: Catalogue,
-        journal: Journal,
-        courier: Courier,
+        giving: Giving,
         ring: Callable[[], None],
         clock: Clock,
     ) -> None:
         self._plan = plan
         self._ledger = ledger
         self._catalogue = catalogue
-        self._journal = journal
-        self._courier = courier
+        self._giving = giving
         self._ring = ring
         self._clock = clock
 
@@ -82,10 +76,10 @@ class HandingOut:
             return
 
         def by_recipe(versions: Sequence[HeldVersion]) -> dict[Recipe, list[int]]:
-            recipes = self._recipes(versions, destination)
+            recipes = self._giving.recipes(versions, destination.hooks.send)
             found: dict[Recipe, list[int]] = {}
             for one in versions:
-                found.setdefault(recipes[_origin(one)], []).append(one.instance_id)
+                found.setdefault(recipes[origin(one)], []).append(one.instance_id)
             return found
 
         moving = Moving(
@@ -113,7 +107,7 @@ class HandingOut:
     ) -> Iterator[OperationAnswer]:
         """C-GET: send what is asked for over the same association."""
         versions: deque[HeldVersion] = deque()
-        recipes: dict[tuple[str, str | None], Recipe] = {}
+        recipes: dict[Origin, Recipe] = {}
         ready: deque[_Ready] = deque()
         done = warnings = 0
         failed: list[str] = []
@@ -122,7 +116,7 @@ class HandingOut:
         def make_ready() -> None:
             if versions:
                 one = versions.popleft()
-                recipe = recipes[_origin(one)]
+                recipe = recipes[origin(one)]
                 ready.append(self._made_ready(one, station, recipe, exchange))
 
         try:
@@ -140,8 +134,7 @@ class HandingOut:
                 if not versions and not ready:
                     # Never while an answer is awaited: it looks for a C-CANCEL.
                     versions.extend(supply.more())
-                    recipes.update(self._recipes(versions, station))
-                    self._ledger.remember_recipes(set(recipes.values()))
+                    recipes.update(self._giving.recipes(versions, station.hooks.send))
                     continue
                 if not ready:
                     make_ready()
@@ -187,59 +180,18 @@ class HandingOut:
             if named is None or version.sop_instance_uid in named
         )
 
-    def _recipes(
-        self, versions: Iterable[HeldVersion], destination: Station
-    ) -> dict[tuple[str, str | None], Recipe]:
-        """By origin: the pinned receive hook, then the send hook of who gets them.
-
-        Raises Refused where no record of an origin can be read: what its hook did is not known.
-        """
-        found: dict[tuple[str, str | None], Recipe] = {}
-        missing: set[tuple[str, str | None]] = set()
-        for one in versions:
-            origin = _origin(one)
-            if origin in found:
-                continue
-            held = self._ledger.instance(one.instance_id)
-            try:
-                if held is not None:
-                    found[origin] = received_by(self._journal, held).then(destination.hooks.send)
-                    continue
-            except RecordDamaged:
-                pass
-            missing.add(origin)
-        if not missing <= found.keys():
-            raise Refused("an instance cannot be read", UNABLE_TO_PERFORM)
-        return found
-
     def _made_ready(
         self, version: HeldVersion, station: Station, recipe: Recipe, exchange: Exchange
     ) -> _Ready:
-        held = self._ledger.instance(version.instance_id)
         ready = _Ready(version.sop_instance_uid)
-        if held is None or held.record is None:
+        opened = self._giving.opened(version, recipe, station.name, ready)
+        if opened is None:
             return ready
-        instance = held.instance
-        leased = Leased(
-            0,
-            held.instance_id,
-            station.name,
-            recipe.digest,
-            Priority.HIGH,
-            0,
-            self._clock.now(),
-            held.record,
-            instance.sop_class_uid,
-            instance.sop_instance_uid,
-            instance.study_instance_uid,
-            instance.transfer_syntax_uid,
-            instance.data_set_length,
-        )
+        instance, parcel = opened
         syntax = _syntax(instance.transfer_syntax_uid, exchange.accepted(instance.sop_class_uid))
         if syntax is None:
             return ready
         try:
-            parcel = ready.enter_context(self._courier.parcels([leased]))[0]
             ready.outgoing = parcel.outgoing(syntax)
         except RouterError:
             ready.outgoing = None
@@ -275,11 +227,6 @@ def _destination(plan: Plan, station: Station, ae_title: str) -> Station:
         if one.name in station.move_destinations:
             return one
     raise Refused(f"station {station.name} may not move to that destination")
-
-
-def _origin(version: HeldVersion) -> tuple[str, str | None]:
-    """What decides the receive hook that was pinned to an instance."""
-    return version.plan_digest, version.source_station
 
 
 def _syntax(source_uid: str, accepted: Collection[str]) -> str | None:

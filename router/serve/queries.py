@@ -13,6 +13,7 @@ from router.errors import StoreDown
 from router.flow.deliver import Courier, RouterNames
 from router.flow.fetching import Fetcher
 from router.flow.finding import Finder
+from router.flow.giving import Giving
 from router.flow.handing_out import HandingOut
 from router.flow.held import HeldHeaders
 from router.flow.intake import Intake
@@ -61,8 +62,9 @@ class QueryServices:
 
         headers = HeldHeaders(lambda: role.plan, journal, hooks)
         finder = Finder(self._catalogue, self._ledger, headers, role.clock)
+        giving = Giving(self._ledger, journal, courier, role.clock)
         handing_out = HandingOut(
-            lambda: role.plan, self._ledger, self._catalogue, journal, courier, ring, role.clock
+            lambda: role.plan, self._ledger, self._catalogue, giving, ring, role.clock
         )
 
         def context_for(station: Station) -> MorphContext:
