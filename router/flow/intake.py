@@ -44,7 +44,8 @@ ACCESSION_NUMBER = 0x00080050
 class Arrival:
     """An instance that is about to arrive: what the request says of it, and who sends it.
 
-    One that is not `is_routed` is kept to be handed out: no rule is asked, nothing is owed.
+    One that is not `is_routed` is kept to be handed out: no rule is asked, nothing is owed. Where
+    `study_instance_uid` is known beforehand, it must be of that study.
     """
 
     source: Source
@@ -52,6 +53,7 @@ class Arrival:
     sop_instance_uid: str
     transfer_syntax_uid: str
     is_routed: bool = True
+    study_instance_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,3 +242,6 @@ def _check_uids(arrival: Arrival, reader: HeaderReader) -> None:
             raise BadDataset(f"the data set has no {what}", DATA_SET_MISMATCH, (tag,))
         if held != said:
             raise BadDataset(f"{what} of command and data set differ", DATA_SET_MISMATCH, (tag,))
+    study = arrival.study_instance_uid
+    if study and reader.text(STUDY_INSTANCE_UID) != study:
+        raise BadDataset("it is of another study", DATA_SET_MISMATCH, (STUDY_INSTANCE_UID,))

@@ -15,34 +15,24 @@ from router.dimse.server import Server
 from router.dimse.tls import server_context
 from router.errors import StoreDown
 from router.flow.admission import admit
-from router.flow.indexer import Indexer
-from router.flow.intake import Arrival, Intake
-from router.flow.received import ReceiveHooks
+from router.flow.intake import Arrival
 from router.model.instance import Source
-from router.plugs import morphs_by_name
-from router.serve.mapping import key_or_nothing
+from router.serve.holdings import Holdings
+from router.serve.intaking import open_receiving
 from router.serve.process import DRAIN_SECONDS, Role, accepting_mark
-from router.serve.queries import QueryServices
-from router.serve.stores import open_journal, open_ledger
-from router.store.recovery import recover
+from router.serve.queries import query_services
 
 
 def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None:
     """Serve every DIMSE listener until told to stop, then drain."""
-    ledger = open_ledger(role.places, role.clock, role.boot_id, rows_in_journal=True)
-    journal = open_journal(role.places, role.plan, role.clock)
-    # A predecessor that crashed may have left records that are durable and not indexed.
-    if not role.when_there_is_room(lambda: recover(journal, ledger)):
-        return
     ring = partial(os.eventfd_write, bell, 1)
-    indexer = Indexer(ledger, ring, role.threads.stop, role.clock)
-    key = key_or_nothing(role.plan, role.log)
-    hooks = ReceiveHooks(morphs_by_name(), key)
-    intake = Intake(lambda: role.plan, journal, indexer, hooks, role.clock, role.log, role.metrics)
-    writer = role.threads.start("index", indexer.run)
+    receiving = open_receiving(role, ring)
+    if receiving is None:
+        return
+    journal, indexer = receiving.journal, receiving.indexer
 
     def store(request: StoreRequest, chunks: Iterator[memoryview]) -> StoreAnswer:
-        answer = intake.take(
+        answer = receiving.intake.take(
             Arrival(
                 request.source,
                 request.sop_class_uid,
@@ -56,8 +46,9 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     def observe(event: str, /, **facts: object) -> None:
         role.log.info(event, **facts)
 
-    queries = QueryServices(role, journal, hooks, intake, key, ring)
-    handlers = Handlers(partial(_authorise, role), store, queries.operate)
+    holdings = Holdings(role, receiving)
+    operate = query_services(role, receiving, holdings, ring)
+    handlers = Handlers(partial(_authorise, role), store, operate)
     servers = {
         name: Server(
             role.plan.listeners[name],
@@ -102,11 +93,8 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     for server in servers.values():
         server.drain(DRAIN_SECONDS if role.notices.stopping else 0.0)
         server.close()
-    indexer.close()
-    writer.join(DRAIN_SECONDS)
-    queries.close()
-    journal.close()
-    ledger.close()
+    holdings.close()
+    receiving.close()
 
 
 def _authorise(role: Role, calling: Calling) -> Source | Rejection:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.store.instances import COLUMNS, stored
-from router.store.ledger import CatalogueRow, HeldCounts, HeldVersion, Unlisted
+from router.store.ledger import CatalogueRow, Change, HeldCounts, HeldVersion, Unlisted
 
 _HELD: Final = "i.segment IS NOT NULL AND i.disposition IN ('routed', 'unmatched')"
 _UPPER_MARK: Final = """
@@ -62,12 +62,34 @@ GROUP BY i.sop_instance_uid ORDER BY 1
 """  # noqa: S608 - a constant
 
 
+_CHANGES: Final = """
+SELECT i.instance_id, i.study_instance_uid, i.series_instance_uid, i.sop_instance_uid,
+  i.received_at, CASE WHEN EXISTS (
+    SELECT 1 FROM instance n WHERE n.sop_instance_uid = i.sop_instance_uid
+    AND n.instance_id > i.instance_id AND n.disposition IN ('routed', 'unmatched')
+  ) THEN 'replaced' WHEN i.segment IS NULL THEN 'deleted' ELSE 'current' END
+FROM instance i WHERE i.instance_id > ? AND i.disposition IN ('routed', 'unmatched')
+"""
+
+
 @dataclass(slots=True)
 class _Pick:
     """The instance that a series is to be described from."""
 
     instance_id: int
     sop_instance_uid: str
+
+
+def changes(connection: sqlite3.Connection, after: int, limit: int) -> tuple[Change, ...]:
+    """What was booked behind that sequence and may be given, in order."""
+    rows = connection.execute(f"{_CHANGES} ORDER BY i.instance_id LIMIT ?", (after, limit))
+    return tuple(Change(*row) for row in rows)
+
+
+def latest_change(connection: sqlite3.Connection) -> Change | None:
+    """The last of them."""
+    row = connection.execute(f"{_CHANGES} ORDER BY i.instance_id DESC LIMIT 1", (0,)).fetchone()
+    return None if row is None else Change(*row)
 
 
 def unlisted(connection: sqlite3.Connection, limit: int) -> Unlisted | None:

@@ -152,6 +152,18 @@ class HeldVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """An instance that was booked. `state`: current, replaced by a newer version, or deleted."""
+
+    sequence: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    received_at: float
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryCounts:
     """How many of some deliveries are done: `warnings` were delivered, with a warning."""
 
@@ -326,6 +338,12 @@ class Ledger(Protocol):
 
     def held_counts(self, study_instance_uids: Collection[str]) -> tuple[HeldCounts, ...]:
         """How many instances are held of these studies, by series and SOP class."""
+
+    def changes(self, after: int, limit: int) -> tuple[Change, ...]:
+        """What was booked behind that sequence and may be given, in order."""
+
+    def latest_change(self) -> Change | None:
+        """The last of them."""
 
     def unlisted(self, limit: int) -> Unlisted | None:
         """One instance of each series that the catalogue lacks, among the next `limit`."""

@@ -31,6 +31,7 @@ from router.store.database import Database
 from router.store.ledger import (
     Account,
     CatalogueRow,
+    Change,
     Delivery,
     DeliveryCounts,
     Event,
@@ -294,6 +295,16 @@ class SqliteLedger:
         """How many instances are held of these studies, by series and SOP class."""
         with self._database.read() as connection:
             return cataloguing.held_counts(connection, study_instance_uids)
+
+    def changes(self, after: int, limit: int) -> tuple[Change, ...]:
+        """What was booked behind that sequence and may be given, in order."""
+        with self._database.read() as connection:
+            return cataloguing.changes(connection, after, limit)
+
+    def latest_change(self) -> Change | None:
+        """The last of them."""
+        with self._database.read() as connection:
+            return cataloguing.latest_change(connection)
 
     def unlisted(self, limit: int) -> Unlisted | None:
         """One instance of each series that the catalogue lacks, among the next `limit`."""

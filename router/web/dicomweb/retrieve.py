@@ -1,0 +1,173 @@
+"""WADO-RS: studies, series and instances as files, streamed from their records (PS3.18 10.4).
+
+Uncompressed objects leave in the transfer syntax that is asked for, Explicit VR Little Endian without
+one; compressed ones as they are stored, never recoded. What leaves is what the hooks make of it; an
+object that a hook fails on, or that cannot be had as asked, is left out and the answer is 206.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from router.dicom.outgoing import OutgoingDataSet, can_convert
+from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
+from router.dicomweb.multipart import Chunk, gathered
+from router.errors import RouterError
+from router.model.instance import Instance
+from router.model.recipe import Recipe
+from router.peers.peer import Parcel, file_header
+from router.store.ledger import HeldVersion
+from router.web.dicomweb.accepting import ANY_SYNTAX, DICOM, first_that
+from router.web.dicomweb.services import DicomwebServices, send_hook
+from router.web.problems import problem
+
+NOT_HERE: Final = "nothing of that is held here"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One instance that may be given: its version, and what is done to it."""
+
+    version: HeldVersion
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The facts of an instance, its parcel, and the outgoing data set."""
+
+    instance: Instance
+    parcel: Parcel
+    outgoing: OutgoingDataSet
+
+
+def given(request: Request, services: DicomwebServices) -> list[Given]:
+    """What the path names of what is held here. Raises Refused where no hook can be known."""
+    path = request.path_params
+    versions = [
+        one
+        for one in services.ledger.held_versions(path["study"], path.get("series"))
+        if path.get("instance", one.sop_instance_uid) == one.sop_instance_uid
+    ]
+    recipes = services.giving.recipes(versions, send_hook(request, services))
+    return [Given(one, recipes[one.plan_digest, one.source_station]) for one in versions]
+
+
+def opened(
+    one: Given, services: DicomwebServices, syntax_uid: str | None, records: ExitStack
+) -> Opened:
+    """Open it in a transfer syntax: '' for the default, `*` or None as it is stored.
+
+    Raises a RouterError when it cannot be given that way.
+    """
+    found = services.giving.opened(one.version, one.recipe, "web", records)
+    if found is None:
+        raise LookupError(one.version.sop_instance_uid)
+    instance, parcel = found
+    outgoing = parcel.outgoing(_wanted(instance.transfer_syntax_uid, syntax_uid))
+    return Opened(instance, parcel, outgoing)
+
+
+def _wanted(stored_uid: str, asked_uid: str | None) -> str | None:
+    if asked_uid in (None, ANY_SYNTAX):
+        return None
+    if asked_uid:
+        return asked_uid
+    is_plain = can_convert(stored_uid, EXPLICIT_VR_LITTLE_ENDIAN)
+    return EXPLICIT_VR_LITTLE_ENDIAN if is_plain else None
+
+
+def retrieve(request: Request, services: DicomwebServices) -> Response:
+    """The answer to GET of a study, series or instance."""
+    is_one = "instance" in request.path_params
+    accept = request.headers.get("accept")
+    wanted = first_that(accept, (DICOM,), multipart=(True, False) if is_one else (True,))
+    if wanted is None:
+        return problem(406, f'accept multipart/related; type="{DICOM}"')
+    found = given(request, services)
+    if not found:
+        return problem(404, NOT_HERE)
+    syntax = wanted.transfer_syntax_uid
+    good = [one for one in found if _can_be_given(one, services, syntax)]
+    if not good:
+        return problem(406, "nothing of it can be given in that transfer syntax, or at all")
+    tag = etag(found[0], syntax) if is_one else ""
+    if tag and tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={"etag": tag})
+    headers = {"etag": tag} if tag else {}
+    if is_one and not wanted.is_multipart and wanted.media_type == DICOM:
+        media_type = f"{DICOM}; transfer-syntax={_syntax_of(good[0], services, syntax)}"
+        body = _file(good[0], services, syntax)
+        return StreamingResponse(body, headers=headers, media_type=media_type)
+    status = 200 if len(good) == len(found) else 206
+    return related(((DICOM, _file(one, services, syntax)) for one in good), DICOM, status, headers)
+
+
+def related(
+    bodies: Iterable[tuple[str, Iterator[Chunk]]],
+    kind: str,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> StreamingResponse:
+    """A multipart/related answer: each body with the media type of its part."""
+    boundary = hashlib.blake2s(str(id(bodies)).encode(), digest_size=16).hexdigest()
+
+    def whole() -> Iterator[Chunk]:
+        for media_type, chunks in bodies:
+            yield f"--{boundary}\r\nContent-Type: {media_type}\r\n\r\n".encode()
+            yield from chunks
+            yield b"\r\n"
+        yield f"--{boundary}--\r\n".encode()
+
+    media_type = f'multipart/related; type="{kind}"; boundary={boundary}'
+    return StreamingResponse(_bytes(gathered(whole())), status, headers, media_type)
+
+
+def _bytes(chunks: Iterable[Chunk]) -> Iterator[bytes]:
+    for chunk in chunks:
+        yield bytes(chunk)
+
+
+def _file(one: Given, services: DicomwebServices, syntax: str) -> Iterator[bytes]:
+    """The file. What fails in the middle ends the connection: the closing boundary is missing."""
+    with ExitStack() as records:
+        outgoing = opened(one, services, syntax, records).outgoing
+        yield file_header(outgoing)
+        yield from _bytes(outgoing.chunks())
+
+
+def _can_be_given(one: Given, services: DicomwebServices, syntax: str) -> bool:
+    with ExitStack() as records:
+        try:
+            file_header(opened(one, services, syntax, records).outgoing)
+        except (RouterError, LookupError) as error:
+            services.log.warning(
+                "an instance was not given",
+                sop_instance_uid=one.version.sop_instance_uid,
+                reason=str(error),
+            )
+            return False
+    return True
+
+
+def _syntax_of(one: Given, services: DicomwebServices, syntax: str) -> str:
+    with ExitStack() as records:
+        return opened(one, services, syntax, records).outgoing.transfer_syntax_uid
+
+
+def etag(one: Given, syntax: str) -> str:
+    """Of one instance: it changes with its bytes, with what is done to them, and with the form."""
+    parts: Sequence[str] = (str(one.version.instance_id), one.recipe.digest, syntax)
+    return f'"{hashlib.blake2s("|".join(parts).encode(), digest_size=16).hexdigest()}"'
+
+
+def is_deflated(transfer_syntax_uid: str) -> bool:
+    """Whether offsets into a data set of this syntax mean nothing before it is inflated."""
+    return layout_of(transfer_syntax_uid).deflated

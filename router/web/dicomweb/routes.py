@@ -1,0 +1,106 @@
+"""The URL map of the DICOMweb server, and which scope each resource asks for.
+
+What shows patients needs the scope `phi`, storing needs `operate`; the state of the cache is open to
+whoever may `read`. Every answer names the version of the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from router import __version__
+from router.errors import BadDataset, Refused, StoreDown, StoreFull
+from router.model.query import Level
+from router.web.access import Authenticate, guarded
+from router.web.dicomweb import feed, pixels, retrieve, search
+from router.web.dicomweb.services import PREFIX, DicomwebServices
+from router.web.dicomweb.store import Storing
+from router.web.problems import problem
+
+_STUDY = "/studies/{study:uid}"
+_SERIES = "/series/{series:uid}"
+_INSTANCE = "/instances/{instance:uid}"
+_SEARCHES: tuple[tuple[str, Level], ...] = (
+    ("/studies", "STUDY"),
+    ("/series", "SERIES"),
+    ("/instances", "IMAGE"),
+    (f"{_STUDY}/series", "SERIES"),
+    (f"{_STUDY}/instances", "IMAGE"),
+    (f"{_STUDY}{_SERIES}/instances", "IMAGE"),
+)
+_LEVELS = (_STUDY, f"{_STUDY}{_SERIES}", f"{_STUDY}{_SERIES}{_INSTANCE}")
+Handler = Callable[[Request], Response]
+
+
+def routes(
+    services: DicomwebServices, authenticate: Authenticate, listener: str
+) -> list[BaseRoute]:
+    """The routes below `/dicomweb/v1`, for the listener of that name."""
+    storing = Storing(services)
+
+    async def store(request: Request) -> Response:
+        return _versioned(await storing.store(request, listener))
+
+    def reading(path: str, handler: Handler, scope: str = "phi") -> Route:
+        endpoint = guarded(_answering(handler), scope, authenticate)
+        return Route(PREFIX + path, endpoint, methods=["GET"])
+
+    found: list[BaseRoute] = [
+        Route(PREFIX + path, guarded(store, "operate", authenticate), methods=["POST"])
+        for path in ("/studies", _STUDY)
+    ]
+    for path, level in _SEARCHES:
+        found.append(reading(path, partial(search.search, level=level, services=services)))
+    for path in _LEVELS:
+        found.append(reading(path, partial(retrieve.retrieve, services=services)))
+        found.append(reading(f"{path}/metadata", partial(pixels.metadata, services=services)))
+    below = f"{PREFIX and ''}{_LEVELS[2]}"
+    found += [
+        reading(f"{below}/frames/{{frames}}", partial(pixels.frames, services=services)),
+        reading(f"{below}/bulkdata/{{path:path}}", partial(pixels.bulk_data, services=services)),
+        reading("/changefeed", partial(feed.change_feed, services=services)),
+        reading("/changefeed/latest", partial(feed.latest, services=services)),
+    ]
+    return found
+
+
+def cache_routes(services: DicomwebServices, authenticate: Authenticate) -> list[BaseRoute]:
+    """`GET /DICOMcache`: a text that tells clients of images where they are, and its state."""
+
+    def cache(_request: Request) -> Response:
+        counts = services.ledger.account().instances
+        held = counts["received"] - counts["duplicate"]
+        text = f"Get Image blob API\nversion {__version__}\ninstances {held}\n"
+        return PlainTextResponse(text)
+
+    return [Route("/DICOMcache", guarded(cache, "read", authenticate), methods=["GET"])]
+
+
+def _answering(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """The handler in a thread, with what our own parts raise as an answer."""
+
+    def answer(request: Request) -> Response:
+        try:
+            return _versioned(handler(request))
+        except BadDataset as error:
+            return problem(400, str(error))
+        except Refused as error:
+            return problem(409, str(error))
+        except (StoreDown, StoreFull) as error:
+            return problem(503, str(error), headers={"retry-after": "10"})
+
+    async def answering(request: Request) -> Response:
+        return await run_in_threadpool(answer, request)
+
+    return answering
+
+
+def _versioned(answer: Response) -> Response:
+    answer.headers["api-supported-versions"] = "1"
+    return answer

@@ -1,0 +1,63 @@
+"""What the DICOMweb resources are given: the same parts that answer by DIMSE."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from router.flow.finding import Finder
+from router.flow.giving import Giving
+from router.flow.intake import Intake
+from router.model.instance import Source
+from router.model.plan import Plan
+from router.model.recipe import NOTHING, Recipe
+from router.store.catalogue import Catalogue
+from router.store.journal import Journal
+from router.store.ledger import Ledger
+from router.telemetry.log import Log
+from router.web.access import Identity
+
+PREFIX = "/dicomweb/v1"
+
+
+@dataclass(frozen=True)
+class DicomwebServices:
+    """Parts of one process; `listener` is the name of the listener that is asked."""
+
+    plan: Callable[[], Plan]
+    intake: Intake
+    journal: Journal
+    ledger: Ledger
+    catalogue: Catalogue
+    finder: Finder
+    giving: Giving
+    log: Log
+    stop: threading.Event
+
+
+def source_of(request: Request, services: DicomwebServices, listener: str) -> Source:
+    """Who stores: a token that is named as a station speaks for that station."""
+    identity: Identity = request.state.identity
+    station = services.plan().stations.get(identity.name)
+    address = request.client.host if request.client else ""
+    return Source(
+        listener=listener,
+        calling_ae_title=station.ae_title if station else "",
+        called_ae_title="",
+        address=address,
+        station=station.name if station else None,
+    )
+
+
+def send_hook(request: Request, services: DicomwebServices) -> Recipe:
+    """What is done to what leaves for whoever asks: the send hook of the station it speaks for."""
+    station = services.plan().stations.get(request.state.identity.name)
+    return station.hooks.send if station else NOTHING
+
+
+def address_of(request: Request) -> str:
+    """The address of the service as the client wrote it."""
+    return f"{request.url.scheme}://{request.url.netloc}{PREFIX}"
