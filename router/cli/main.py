@@ -37,6 +37,7 @@ VERBS = {
     "status": "router.cli.watch:status",
     "tasks": "router.cli.tasks:tasks",
     "test": "router.cli.rule_tests:test",
+    "token": "router.cli.token:token",
 }
 SUMMARIES = {
     "account": "The balance: every accepted instance, and where it is.",
@@ -60,6 +61,7 @@ SUMMARIES = {
     "status": "How the router and its stations are.",
     "tasks": "What is being sent: list, show, retry.",
     "test": "Run the tests beside the rules: JUnit, coverage, mutation.",
+    "token": "Tokens for pages and API: make, list, revoke.",
 }
 
 

@@ -35,6 +35,7 @@ from router.store.ledger import (
     DeliveryCounts,
     Event,
     HeldCounts,
+    HeldStudy,
     HeldVersion,
     Indexed,
     Settlement,
@@ -294,6 +295,17 @@ class SqliteLedger:
         """How many instances are held of these studies, by series and SOP class."""
         with self._database.read() as connection:
             return cataloguing.held_counts(connection, study_instance_uids)
+
+    def held_studies(self, study_instance_uids: Collection[str]) -> tuple[HeldStudy, ...]:
+        """See `Ledger`."""
+        with self._database.read() as connection:
+            return cataloguing.held_studies(connection, study_instance_uids)
+
+    def version(self) -> int:
+        """See `Ledger`."""
+        with self._database.read() as connection:
+            connection.execute("SELECT 1 FROM catalogue_mark")  # the pragma alone reads nothing
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def unlisted(self, limit: int) -> Unlisted | None:
         """One instance of each series that the catalogue lacks, among the next `limit`."""
