@@ -6,6 +6,7 @@ back-off, so that a clock step neither fires nor starves a retry.
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import threading
 import time
@@ -29,3 +30,11 @@ class Clock:
     def wait(self, event: threading.Event, timeout_seconds: float) -> bool:
         """Wait for the event; true when it was set."""
         return event.wait(timeout_seconds)
+
+
+def iso_time(seconds: float | None) -> str | None:
+    """Seconds since the epoch as `2026-11-22T04:58:11Z`."""
+    if seconds is None:
+        return None
+    when = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -17,9 +16,7 @@ from router.cli.common import (
 )
 from router.cli.plan import plan_or_exit
 from router.serve.places import Places, is_running
-from router.serve.reload_state import ReloadState, ask, read_state
-
-_STEP_SECONDS = 0.05
+from router.serve.reload_state import answer_of
 
 
 @click.command()
@@ -50,15 +47,3 @@ def apply(config: Path | None, form: str, timeout_seconds: float) -> int:
     else:
         click.echo(f"{told.state}: plan {told.digest[:12]}")
     return EXIT_FAILED if told.state == "refused" else 0
-
-
-def answer_of(places: Places, timeout_seconds: float) -> ReloadState | None:
-    """Ask the running router to take its folder; what came of it, None when it does not say."""
-    request = ask(places)
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        told = read_state(places)
-        if told is not None and told.request == request:
-            return told
-        time.sleep(_STEP_SECONDS)
-    return None

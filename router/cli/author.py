@@ -9,7 +9,6 @@ import click
 
 from router.cli.common import EXIT_FAILED, config_folder, config_option
 from router.cli.plan import plan_or_exit
-from router.cli.writing import replace_file
 from router.config.compile import digest
 from router.config.folder import Source, read_folder
 from router.config.graph import dot, edges_of, json_graph, mermaid
@@ -18,6 +17,7 @@ from router.config.problems import render_all
 from router.config.reference import explain
 from router.config.report import Report
 from router.config.tree import merge
+from router.config.writing import replace_file
 from router.plugs import all_plugs
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import signal
@@ -16,6 +15,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import click
+
+from router.clock import iso_time as iso_time
 
 EXIT_FAILED = 1
 EXIT_PENDING = 2
@@ -75,14 +76,6 @@ def emit_json(data: Any) -> None:
 def fail_text(message: str) -> None:
     """An error for people, on standard error."""
     print(f"dicom-router: {message}", file=sys.stderr)
-
-
-def iso_time(seconds: float | None) -> str | None:
-    """Seconds since the epoch as `2026-11-22T04:58:11Z`."""
-    if seconds is None:
-        return None
-    when = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
-    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def table(rows: list[list[str]]) -> str:

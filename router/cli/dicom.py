@@ -16,17 +16,15 @@ from router.cli.common import (
     emit_json,
     format_option,
 )
-from router.cli.plan import plan_or_exit, read_ledger, write_ledger
+from router.cli.plan import plan_or_exit, write_ledger
 from router.clock import Clock
 from router.errors import BadDataset
 from router.flow.hand_in import Errand, hand_in
-from router.flow.held import received_by
+from router.flow.send_held import send_held
 from router.model.delivery import Priority
 from router.model.plan import Plan
-from router.model.recipe import Recipe
 from router.serve.places import Places
 from router.serve.stores import open_journal
-from router.store.records import RecordDamaged
 
 
 @click.command()
@@ -98,31 +96,17 @@ def send(
 def _send_study(
     plan: Plan, study_instance_uid: str, errand: Errand
 ) -> tuple[int, list[tuple[str, str]]]:
-    """How many were queued; what was not, and why.
-
-    Each is changed first as its own station's hook said when it came.
-    """
-    held = read_ledger(plan).instances_of_study(study_instance_uid)
-    if not held:
-        raise click.ClickException(f"no instance of study {study_instance_uid} is held here")
-    by_recipe: dict[Recipe, list[int]] = {}
-    failed: list[tuple[str, str]] = []
+    """How many were queued; what was not, and why."""
+    ledger = write_ledger(plan)
     journal = open_journal(Places(plan.router.data_dir), plan, Clock())
     try:
-        for stored in held:
-            try:
-                recipe = received_by(journal, stored)
-            except RecordDamaged as error:
-                failed.append((stored.instance.sop_instance_uid, str(error)))
-            else:
-                by_recipe.setdefault(recipe, []).append(stored.instance_id)
+        sent = send_held(study_instance_uid, errand, journal, ledger, Clock())
+    except KeyError as error:
+        raise click.ClickException(str(error.args[0])) from None
     finally:
         journal.close()
-    ledger = write_ledger(plan)
-    for recipe, instance_ids in by_recipe.items():
-        ledger.send(instance_ids, errand.owed(recipe), Clock().now())
-    ledger.close()
-    return len(held) - len(failed), failed
+        ledger.close()
+    return sent.queued, list(sent.failed)
 
 
 def _send_files(

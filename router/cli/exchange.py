@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from router.cli.apply import answer_of
 from router.cli.asking import station_or_exit
 from router.cli.common import (
     EXIT_FAILED,
@@ -22,17 +21,18 @@ from router.cli.common import (
     format_option,
 )
 from router.cli.plan import load_folder, plan_or_exit, read_ledger
-from router.cli.station_states import states
-from router.cli.writing import is_release, patch, write_texts
 from router.config.exchange import MAX_BYTES, Wanted, document, read_document, station_json
 from router.config.folder import read_folder
 from router.config.load import Loaded
 from router.config.report import Report
 from router.config.station_changes import Changed, change_stations
+from router.config.writing import is_release, patch, write_texts
 from router.errors import ConfigError
+from router.flow.told import station_states
 from router.model.plan import Plan
 from router.plugs import all_plugs
 from router.serve.places import Places, is_running
+from router.serve.reload_state import answer_of
 
 _ANSWER_SECONDS = 60.0
 
@@ -62,7 +62,7 @@ def _add_status(plan: Plan, found: list[dict[str, Any]]) -> None:
     """The status of each station, where somebody looked already."""
     if not Places(plan.router.data_dir).ledger.exists():
         return
-    known = {each["name"]: each for each in states(read_ledger(plan), plan.stations)}
+    known = {each["name"]: each for each in station_states(read_ledger(plan), plan.stations)}
     for station in found:
         state = known[station["name"]]
         if state["checked"] is not None:

@@ -10,12 +10,13 @@ import click
 
 from router.cli.common import config_folder, config_option, emit_json, format_option
 from router.cli.explain_held import explain_instance, explain_task
-from router.cli.explain_shown import explanation_json, explanation_text
+from router.cli.explain_shown import explanation_text
 from router.cli.plan import plan_or_exit, shown_mapping_key
 from router.dicom.part10 import open_part10
 from router.errors import BadDataset
 from router.flow.explain import Explanation, Subject
 from router.flow.explain import explain as explain_subject
+from router.flow.told import explanation_json
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.plugs import morphs_by_name

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from router.cli.common import iso_time, table
-from router.cli.explain_shown import change_lines, explanation_json, explanation_text
+from router.cli.explain_shown import change_lines, explanation_text
 from router.cli.plan import read_ledger, shown_mapping_key
-from router.cli.tasks import task_json
 from router.clock import Clock
 from router.flow.kept import DeliveryTold, InstanceTold, Kept
+from router.flow.told import explanation_json, task_json
 from router.model.plan import Plan
 from router.plugs import morphs_by_name
 from router.serve.places import Places

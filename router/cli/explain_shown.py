@@ -1,58 +1,12 @@
-"""How an explanation is shown, as JSON and as text."""
+"""How an explanation is shown as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from router.flow.explain import Explanation
-from router.model.rule import Decision
+from router.flow.told import outcome
 from router.morph.apply import Change
-
-
-def outcome(decision: Decision) -> str:
-    """The decision in one word: routed, unmatched, discarded, quarantined or refused."""
-    return "refused" if decision.refusal else decision.disposition.value
-
-
-def explanation_json(told: Explanation) -> dict[str, Any]:
-    """Rules with each predicate and the value it saw, deliveries with each change."""
-    return {
-        "outcome": outcome(told.decision),
-        "failure": told.failure or None,
-        "received": [_change(change) for change in told.received],
-        "rules": [
-            {
-                "name": rule.name,
-                "matched": rule.matched,
-                "predicates": [
-                    {"asked": asked, "seen": seen, "held": held}
-                    for asked, seen, held in rule.predicates
-                ],
-            }
-            for rule in told.rules
-        ],
-        "deliveries": [
-            {
-                "station": one.owed.station,
-                "rule": one.owed.rule,
-                "priority": one.owed.priority.word,
-                "recipe": one.owed.recipe.digest,
-                "failure": one.failure or None,
-                "changes": [_change(change) for change in one.changes],
-            }
-            for one in told.owed
-        ],
-    }
-
-
-def _change(change: Change) -> dict[str, str]:
-    return {
-        "tag": change.tag,
-        "keyword": change.keyword,
-        "before": change.before,
-        "after": change.after,
-    }
 
 
 def explanation_text(told: Explanation) -> str:

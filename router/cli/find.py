@@ -23,14 +23,11 @@ from router.dicom.json_model import to_json
 from router.dicom.keys import name_of, parse_keys, text_of
 from router.dicom.tags import PathError
 from router.errors import RouterError
-from router.flow.querying import Change, asked, identifier_hook
-from router.flow.received import context_of
-from router.model.instance import Source
+from router.flow.querying import asked, search_hooks
 from router.model.plan import Plan
 from router.model.query import UNIQUE_KEYS, DataElement, Ending, Identifier, Level, Query
 from router.model.station import Station
 from router.peers.search import Searchable
-from router.plugs import morphs_by_name
 from router.serve.mapping import mapping_key
 
 _LEVELS: Final[dict[str, Level]] = {"study": "STUDY", "series": "SERIES", "image": "IMAGE"}
@@ -86,7 +83,7 @@ def find(
     wanted: Level = _LEVELS[level.lower()]
     shown = _parsed(_COLUMNS[wanted])
     query = Query(wanted, {**shown, **named}, limit, timeout)
-    ask, told = _hooks(plan, known)
+    ask, told = search_hooks(plan, known, mapping_key(plan, make=False), time.time())
     failure = ""
     found: list[Identifier] = []
     with interrupt() as interrupted:
@@ -123,17 +120,6 @@ def _parsed(keys: tuple[str, ...]) -> dict[int, DataElement]:
     except PathError as error:
         hint = f"; did you mean {error.hint}?" if error.hint else ""
         raise click.UsageError(f"{error}{hint}") from error
-
-
-def _hooks(plan: Plan, station: Station) -> tuple[Change, Change]:
-    """What is done to the keys we send, and to the answers that come."""
-    source = Source("find", "", plan.router.ae_title, station.host, station.name)
-    context = context_of(plan, source, time.time(), mapping_key(plan, make=False))
-    known = morphs_by_name()
-    return (
-        identifier_hook(station.hooks.find_request, known, context),
-        identifier_hook(station.hooks.find_response, known, context),
-    )
 
 
 def _searchable(station: Station, plan: Plan) -> Searchable:

@@ -18,6 +18,7 @@ from router.errors import RouterError
 VERBS = {
     "account": "router.cli.watch:account",
     "apply": "router.cli.apply:apply",
+    "cache": "router.cli.cache:cache",
     "cert": "router.cli.cert:cert",
     "check": "router.cli.configuration:check",
     "demo": "router.cli.demo:demo",
@@ -37,10 +38,12 @@ VERBS = {
     "status": "router.cli.watch:status",
     "tasks": "router.cli.tasks:tasks",
     "test": "router.cli.rule_tests:test",
+    "token": "router.cli.token:token",
 }
 SUMMARIES = {
     "account": "The balance: every accepted instance, and where it is.",
     "apply": "Have the running router take the configuration as it is now.",
+    "cache": "What is held for viewers: the host name they look for, and its state.",
     "cert": "Certificates: make a self-signed one, show those in use and when they end.",
     "check": "Name every problem of a configuration folder.",
     "docs": "Say what a key of the configuration, or the code of a problem, means.",
@@ -60,6 +63,7 @@ SUMMARIES = {
     "status": "How the router and its stations are.",
     "tasks": "What is being sent: list, show, retry.",
     "test": "Run the tests beside the rules: JUnit, coverage, mutation.",
+    "token": "Tokens for pages and API: make, list, revoke.",
 }
 
 

@@ -20,10 +20,10 @@ from router.cli.common import (
 )
 from router.cli.plan import plan_or_exit
 from router.errors import RouterError
+from router.flow.retrieving import counts, verdict
 from router.model.plan import Plan
 from router.model.query import MoveProgress, Retrieval
 from router.model.station import Station
-from router.model.status import describe
 from router.peers.peer import Peer
 from router.peers.search import Fetchable, Retrievable
 from router.serve.retrieving import fetched_from
@@ -66,7 +66,7 @@ def retrieve(
             failure = str(error)
         finally:
             peer.close()
-    ok, message = _verdict(last, failure)
+    ok, message = verdict(last, failure)
     if form == "json":
         emit_json(
             {
@@ -109,33 +109,5 @@ def _followed(answers: Iterator[MoveProgress], *, quiet: bool) -> MoveProgress |
     last: MoveProgress | None = None
     for last in answers:
         if not quiet and last.status == 0xFF00:
-            click.echo(f"  {_counts(last)}", err=True)
+            click.echo(f"  {counts(last)}", err=True)
     return last
-
-
-def _verdict(last: MoveProgress | None, failure: str) -> tuple[bool, str]:
-    if failure:
-        return False, failure
-    if last is None or last.status == 0xFF00:
-        return False, "cancelled; the station did not stop, we hung up"
-    said = "0xB000 not all could be sent" if last.status == 0xB000 else describe(last.status)
-    message = f"{said}; {_counts(last)}"
-    if last.comment:
-        message = f"{message}; {last.comment}"
-    if last.status != 0 or last.failed:
-        return False, message
-    if last.completed == 0 and not last.warnings:
-        return False, f"{message}: it holds no such study"
-    return True, message
-
-
-def _counts(progress: MoveProgress) -> str:
-    """The counts the station gave, in words."""
-    named = (
-        ("sent", progress.completed),
-        ("sent with warnings", progress.warnings),
-        ("failed", progress.failed),
-        ("to come", progress.remaining),
-    )
-    words = [f"{count} {name}" for name, count in named if count is not None]
-    return ", ".join(words) or "the station gives no counts"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,9 +18,8 @@ from router.cli.common import (
 )
 from router.cli.exchange import disable, enable, export_stations, import_stations
 from router.cli.plan import plan_or_exit, read_ledger
-from router.cli.station_states import states
+from router.flow.told import described_stations
 from router.model.plan import Plan
-from router.model.station import Station
 from router.serve.places import Places
 from router.store.ledger import Ledger
 
@@ -45,7 +43,7 @@ for _verb in (export_stations, import_stations, enable, disable):
 def list_stations(config: Path | None, form: str) -> int:
     """Every station: how it is, since when, what it answered last, what waits for it."""
     plan = plan_or_exit(config_folder(config))
-    found = _described(plan, _ledger(plan))
+    found = described_stations(plan, _ledger(plan))
     if form == "json":
         emit_json({"stations": found})
         return 0
@@ -80,7 +78,7 @@ def show_station(config: Path | None, form: str, name: str, limit: int) -> int:
     plan = plan_or_exit(config_folder(config))
     station_or_exit(plan, name)
     ledger = _ledger(plan)
-    known = next(each for each in _described(plan, ledger) if each["name"] == name)
+    known = next(each for each in described_stations(plan, ledger) if each["name"] == name)
     events = ledger.station_events(name, limit) if ledger else ()
     if form == "json":
         changes = [
@@ -110,33 +108,6 @@ def test_station(config: Path | None, form: str, name: str) -> int:
 def _ledger(plan: Plan) -> Ledger | None:
     """The ledger, None before the first start."""
     return read_ledger(plan) if Places(plan.router.data_dir).ledger.exists() else None
-
-
-def _described(plan: Plan, ledger: Ledger | None) -> list[dict[str, Any]]:
-    """Each station as it is configured and as it is; what is gone from the plan has no kind."""
-    found: list[dict[str, Any]] = []
-    for state in states(ledger, plan.stations):
-        station = plan.stations.get(state["name"])
-        found.append({"name": state["name"], **_configured(station), **state})
-    return found
-
-
-def _configured(station: Station | None) -> dict[str, Any]:
-    if station is None:
-        return dict.fromkeys(("kind", "ae_title", "address", "active", "send"))
-    port = f":{station.port}" if station.port else ""
-    folder = str(station.path) if station.path else ""
-    place = station.place
-    return {
-        "kind": station.kind,
-        "ae_title": station.ae_title,
-        "address": station.url or folder or f"{station.host}{port}",
-        "active": station.active,
-        "send": station.send,
-        "heartbeat": station.heartbeat.enabled,
-        "heartbeat_seconds": station.heartbeat.every_seconds,
-        "written_in": f"{place.file}:{place.line}" if place else None,
-    }
 
 
 def _milliseconds(seconds: float | None) -> str:

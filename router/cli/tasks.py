@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,7 +18,8 @@ from router.cli.common import (
     table,
 )
 from router.cli.plan import plan_or_exit, read_ledger, write_ledger
-from router.model.task import Task, TaskStatus
+from router.flow.told import task_detail_json, task_json
+from router.model.task import TaskStatus
 
 STATUSES: tuple[TaskStatus, ...] = (
     "Ready",
@@ -87,16 +86,7 @@ def show_task(config: Path | None, form: str, task_id: int) -> int:
     deliveries = ledger.deliveries_of(task_id)
     events = ledger.events_of(task_id)
     if form == "json":
-        emit_json(
-            {
-                "task": task_json(task),
-                "deliveries": [
-                    {**asdict(one), "priority": one.priority.word, "state": one.state.value}
-                    for one in deliveries
-                ],
-                "events": [{**asdict(event), "at": iso_time(event.at)} for event in events],
-            }
-        )
+        emit_json(task_detail_json(task, deliveries, events))
         return 0
     for name, value in task_json(task).items():
         click.echo(f"{name:24} {value if value is not None else '-'}")
@@ -133,11 +123,3 @@ def retry_tasks(
     else:
         click.echo(f"{count} deliveries queued again")
     return 0 if count else EXIT_FAILED
-
-
-def task_json(task: Task) -> dict[str, Any]:
-    """A task as `tasks --format json` prints it."""
-    data = asdict(task)
-    for name in ("created_at", "started_at", "ended_at", "last_modified_at"):
-        data[name] = iso_time(data[name])
-    return data

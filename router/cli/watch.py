@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,31 +19,11 @@ from router.cli.common import (
     table,
 )
 from router.cli.plan import plan_or_exit, read_ledger
-from router.cli.station_states import states
+from router.flow.told import account_json, station_states
 from router.serve.places import Places, is_running
 from router.serve.reload_state import read_state
 from router.store.ledger import Account
 from router.telemetry.metrics import published_ages
-
-
-def account_json(balance: Account) -> dict[str, Any]:
-    """The balance as `account --format json` prints it."""
-    return {
-        "received": balance.instances["received"],
-        "delivered": balance.deliveries["delivered"],
-        "queued": balance.deliveries["queued"],
-        "sending": balance.deliveries["sending"],
-        "held": balance.deliveries["held"],
-        "dead": balance.deliveries["dead"],
-        "unmatched": balance.instances["unmatched"],
-        "discarded": balance.instances["discarded"],
-        "quarantined": balance.instances["quarantined"] + balance.deliveries["quarantined"],
-        "balanced": balance.balanced,
-        "differences": list(balance.differences),
-        "instances": dict(balance.instances),
-        "deliveries": dict(balance.deliveries),
-        "stations": {name: dict(states) for name, states in balance.stations.items()},
-    }
 
 
 @click.command()
@@ -99,7 +78,7 @@ def status(config: Path | None, form: str) -> int:
     places = Places(plan.router.data_dir)
     ledger = read_ledger(plan)
     running = is_running(places)
-    stations = states(ledger, plan.stations)
+    stations = station_states(ledger, plan.stations)
     roles = published_ages(places.run) if running else {}
     reloaded = read_state(places) if running else None
     if form == "json":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from router.config import shapes_router, units
 from router.config.context import Context
@@ -14,10 +14,6 @@ from router.model.plan import RouterSettings
 from router.model.station import TlsProfile
 
 # Services the language knows and this version does not offer yet, by kind of listener.
-_NOT_OFFERED: Final = {
-    "http": ("dicomweb", "cache"),
-    "https": ("dicomweb", "cache"),
-}
 
 
 def listeners(
@@ -73,7 +69,6 @@ def _listener(
         message = f"an http listener may only bind to loopback, not to {host}"
         hint = "use 127.0.0.1, or type: https with a TLS profile"
         context.error("DR403", message, node, (*path, "bind"), hint)
-    _warn_of_services(kind, data.get("serve", []), entry, path, context)
     titles = data.get("ae_titles", router.ae_title if router else "")
     return Listener(
         name=name,
@@ -92,16 +87,6 @@ def _listener(
 def _titles(written: str | list[str]) -> tuple[str, ...]:
     titles = [written] if isinstance(written, str) else written
     return tuple(normalise_ae_title(title) for title in titles if title.strip(" "))
-
-
-def _warn_of_services(
-    kind: str, serve: list[str], entry: Entry, path: tuple[PathPart, ...], context: Context
-) -> None:
-    for index, service in enumerate(serve):
-        if service in _NOT_OFFERED.get(kind, ()):
-            node = node_at(entry.value, ("serve", index)) or entry.value
-            message = f"'{service}' is not served over {kind} by this version"
-            context.warn("DR390", message, node, (*path, "serve", index))
 
 
 def _association_limits(data: dict[str, Any]) -> AssociationLimits:

@@ -68,9 +68,7 @@ def image_type_of(transfer_syntax_uid: str) -> str:
     """The media type of a frame in this transfer syntax (PS3.18 table 8.7.3-5)."""
     if not layout_of(transfer_syntax_uid).encapsulated:
         return "application/octet-stream"
-    return _IMAGE_TYPES.get(
-        transfer_syntax_uid.removeprefix(_SYNTAXES), "application/octet-stream"
-    )
+    return _IMAGE_TYPES.get(transfer_syntax_uid.removeprefix(_SYNTAXES), "application/octet-stream")
 
 
 def frame_stretches(

@@ -44,7 +44,7 @@ ACCESSION_NUMBER = 0x00080050
 class Arrival:
     """An instance that is about to arrive: what the request says of it, and who sends it.
 
-    One that is not `is_routed` is kept to be handed out: no rule is asked, nothing is owed. Where
+    UIDs are empty where only the data set says them. One that is not `is_routed` is kept to be handed out: no rule is asked, nothing is owed. Where
     `study_instance_uid` is known beforehand, it must be of that study.
     """
 
@@ -58,11 +58,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the sender hears. `comment` is at most 64 characters and without patient data."""
+    """What the sender hears. `comment` is at most 64 characters and without patient data.
+
+    The UIDs are those of what was taken, as its data set says them.
+    """
 
     status: int
     comment: str = ""
     offending_tags: tuple[int, ...] = ()
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
 
 
 class Intake:
@@ -129,7 +134,7 @@ class Intake:
                 reader.feed(view)
                 writer.append(view)
             reader.finish()
-            arrival = _with_real_instance_uid(arrival, reader)
+            arrival = _with_real_uids(arrival, reader)
             _check_uids(arrival, reader)
             instance = self._instance(arrival, reader, writer, character_set)
             if arrival.is_routed:
@@ -146,7 +151,7 @@ class Intake:
             raise
         self._indexer.put(Indexed(ref, instance, decision, plan.digest))
         self._count(instance, decision)
-        return Answer(SUCCESS)
+        return Answer(SUCCESS, "", (), arrival.sop_class_uid, arrival.sop_instance_uid)
 
     def _instance(
         self, arrival: Arrival, reader: HeaderReader, writer: Writer, character_set: str
@@ -221,14 +226,20 @@ class Intake:
             self._metrics.rule_matches.add(rule)
 
 
-def _with_real_instance_uid(arrival: Arrival, reader: HeaderReader) -> Arrival:
-    """Where the request names no UID but a bare number, the data set's UID is the one.
+def _with_real_uids(arrival: Arrival, reader: HeaderReader) -> Arrival:
+    """Where the request names no UID, or a bare number for one, the data set's UID is the one.
 
-    Senders that read a UID stored with VR UN as hexadecimal do this; they name nothing else by it.
+    Senders that read a UID stored with VR UN as hexadecimal give a number; they name nothing else
+    by it.
     """
-    if not arrival.sop_instance_uid.isdigit():
+    named = arrival.sop_instance_uid
+    if arrival.sop_class_uid and named and not named.isdigit():
         return arrival
-    return replace(arrival, sop_instance_uid=reader.text(SOP_INSTANCE_UID))
+    return replace(
+        arrival,
+        sop_class_uid=arrival.sop_class_uid or reader.text(SOP_CLASS_UID),
+        sop_instance_uid=reader.text(SOP_INSTANCE_UID),
+    )
 
 
 def _check_uids(arrival: Arrival, reader: HeaderReader) -> None:

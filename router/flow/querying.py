@@ -16,11 +16,16 @@ from router.dicom.streams import stream
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from router.dicom.values import ValueProblem
 from router.errors import MorphFailed
+from router.flow.received import context_of
+from router.model.instance import Source
+from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.query import Identifier, Query
 from router.model.recipe import Recipe
+from router.model.station import Station
 from router.morph.apply import compile_recipe
 from router.morph.context import MorphContext
+from router.plugs import morphs_by_name
 
 Change = Callable[[Identifier], Identifier]
 
@@ -53,3 +58,16 @@ def identifier_hook(recipe: Recipe, morphs: Mapping[str, Morph], context: MorphC
 def asked(query: Query, change: Change) -> Query:
     """The query as it goes to the station."""
     return replace(query, keys=change(query.keys))
+
+
+def search_hooks(
+    plan: Plan, station: Station, mapping_key: bytes, at: float
+) -> tuple[Change, Change]:
+    """What is done to the keys we send to a station, and to the answers that come."""
+    source = Source("find", "", plan.router.ae_title, station.host, station.name)
+    context = context_of(plan, source, at, mapping_key)
+    known = morphs_by_name()
+    return (
+        identifier_hook(station.hooks.find_request, known, context),
+        identifier_hook(station.hooks.find_response, known, context),
+    )

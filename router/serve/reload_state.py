@@ -18,6 +18,7 @@ from router.telemetry.log import Log
 State = Literal["applied", "refused", "unchanged"]
 _NAME: Final = "reload.json"
 _REQUEST: Final = "apply.request"
+_STEP_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +71,15 @@ def take_request(places: Places) -> str | None:
     except (OSError, ValueError):
         return None
     return name
+
+
+def answer_of(places: Places, timeout_seconds: float) -> ReloadState | None:
+    """Ask the running router to take its folder; what came of it, None when it does not say."""
+    request = ask(places)
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        told = read_state(places)
+        if told is not None and told.request == request:
+            return told
+        time.sleep(_STEP_SECONDS)
+    return None

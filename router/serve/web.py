@@ -1,4 +1,4 @@
-"""Role `web`: health, readiness and metrics over HTTP."""
+"""Role `web`: health, readiness, metrics, API and pages over HTTP."""
 
 from __future__ import annotations
 
@@ -11,42 +11,29 @@ from pathlib import Path
 from router.dimse.certificates import read_certificate
 from router.dimse.tls import server_context
 from router.errors import StoreDown, StoreFull
-from router.model.listener import Listener
 from router.model.plan import Plan
+from router.serve.dicomweb import SERVICES, open_dicomweb
 from router.serve.places import Places
 from router.serve.process import Role
 from router.serve.reload_state import read_state
-from router.serve.stores import open_ledger
+from router.serve.site import open_site
 from router.store.ledger import Ledger
 from router.store.room import Room
 from router.telemetry.metrics import Gauges, merged, published_ages
-from router.web.app import Readings, make_app
-from router.web.server import HttpServer
+from router.web.app import Readings, Site, make_app
+from router.web.dicomweb.routes import Routes
+from router.web.server import DRAIN_SECONDS, HttpServer
 
 SILENT_AFTER_SECONDS = 5.0
 
 
-def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[str]) -> None:
+def web(
+    role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[str], bell: int
+) -> None:
     """Serve every HTTP listener until told to stop. `expected` are the roles that must be alive."""
-    ledger = open_ledger(role.places, role.clock, role.boot_id, read_only=True)
     room = Room(role.places.data_dir, role.clock)
-
-    def not_ready() -> tuple[str, ...]:
-        ages = published_ages(role.places.run)
-        reasons = [
-            f"role {name} is silent"
-            for name in sorted(expected)
-            if ages.get(name, SILENT_AFTER_SECONDS) >= SILENT_AFTER_SECONDS
-        ]
-        try:
-            room.check()
-        except StoreFull as error:
-            reasons.append(str(error))
-        try:
-            ledger.marks()
-        except StoreDown as error:
-            reasons.append(f"ledger: {error}")
-        return tuple(reasons)
+    site, not_ready = open_site(role, lambda ledger: _reasons(role, ledger, room, expected))
+    ledger = site.services.ledger
 
     def metrics() -> bytes:
         gauges = (
@@ -57,29 +44,66 @@ def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[st
         return merged(role.places.run, gauges)
 
     readings = Readings(not_ready, metrics)
-    servers = [
-        _server(role.plan, role.plan.listeners[name], readings, listening)
-        for name, listening in sockets.items()
-    ]
+    dicomweb = None
+    if any(SERVICES.intersection(role.plan.listeners[name].serve) for name in sockets):
+        dicomweb = open_dicomweb(role, site.gate.authenticate, bell)
+        if dicomweb is None:
+            return
+    servers = []
+    for name, listening in sockets.items():
+        more = dicomweb.routes(name) if dicomweb else []
+        servers.append(_server(role.plan, name, readings, site, listening, more))
     threads = [role.threads.start("http", server.run) for server in servers]
     role.wait()
     for server in servers:
         server.stop()
     for thread in threads:
-        thread.join(2.0)
+        thread.join(DRAIN_SECONDS + 1.0)
+    role.finish(lambda: not site.services.retrievals.is_busy())
+    site.services.retrievals.stop()
+    if dicomweb is not None:
+        dicomweb.close()
+    site.services.book.close()
     ledger.close()
 
 
+def _reasons(role: Role, ledger: Ledger, room: Room, expected: frozenset[str]) -> tuple[str, ...]:
+    """Why the router is not ready; empty when it is."""
+    ages = published_ages(role.places.run)
+    reasons = [
+        f"role {name} is silent"
+        for name in sorted(expected)
+        if ages.get(name, SILENT_AFTER_SECONDS) >= SILENT_AFTER_SECONDS
+    ]
+    try:
+        room.check()
+    except StoreFull as error:
+        reasons.append(str(error))
+    try:
+        ledger.marks()
+    except StoreDown as error:
+        reasons.append(f"ledger: {error}")
+    return tuple(reasons)
+
+
 def _server(
-    plan: Plan, listener: Listener, readings: Readings, listening: socket.socket
+    plan: Plan,
+    name: str,
+    readings: Readings,
+    site: Site,
+    listening: socket.socket,
+    more: Routes,
 ) -> HttpServer:
     """The certificates are read here: what renews them comes as a new generation of this role."""
+    listener = plan.listeners[name]
     context = server_context(plan.tls[listener.tls]) if listener.tls else None
     app = make_app(
         readings,
         frozenset(listener.serve),
+        site,
         is_tls=context is not None,
         origins=listener.origins,
+        more=more,
     )
     return HttpServer(app, listening, context)
 

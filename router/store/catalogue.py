@@ -22,6 +22,7 @@ from router.store.narrowing import COLUMNS, column_values, conditions
 from router.store.records import RecordDamaged
 
 PAGE: Final = 100
+LATEST: Final = 1 << 62
 FOLLOW_ROWS: Final = 500
 _ABOVE_SERIES: Final = PATIENT_TAGS | STUDY_TAGS
 _SCHEMA: Final = f"""
@@ -115,17 +116,31 @@ class Catalogue:
 
         `goes_on` is asked before each page; the search ends when it says no.
         """
-        where, parameters = conditions(keys)
-        statement = _STUDIES.format(where)
-        before = 1 << 62
+        before = LATEST
         while goes_on():
-            rows = self._rows(statement, (before, *parameters))
+            rows = self.page(keys, before)
             for entry, study, attributes, modalities in rows:
                 before = entry
-                found = tuple(sorted(filter(None, (modalities or "").split(","))))
-                yield study, _read(attributes), found
+                yield study, attributes, modalities
             if len(rows) < PAGE:
                 return
+
+    def page(
+        self, keys: Identifier, before: int
+    ) -> list[tuple[int, str, Attributes, tuple[str, ...]]]:
+        """The next PAGE as `studies` gives them, each with its entry, of entries below `before`."""
+        where, parameters = conditions(keys)
+        return [
+            (
+                entry,
+                study,
+                _read(attributes),
+                tuple(sorted(filter(None, (modalities or "").split(",")))),
+            )
+            for entry, study, attributes, modalities in self._rows(
+                _STUDIES.format(where), (before, *parameters)
+            )
+        ]
 
     def series(self, study_instance_uid: str) -> Iterator[tuple[str, Attributes]]:
         """(series UID, attributes of the series alone) of a study, in the order they came."""

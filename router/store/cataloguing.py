@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.store.instances import COLUMNS, stored
-from router.store.ledger import CatalogueRow, Change, HeldCounts, HeldVersion, Unlisted
+from router.store.ledger import CatalogueRow, Change, HeldCounts, HeldStudy, HeldVersion, Unlisted
 
 _HELD: Final = "i.segment IS NOT NULL AND i.disposition IN ('routed', 'unmatched')"
 _UPPER_MARK: Final = """
@@ -53,6 +53,13 @@ SELECT i.study_instance_uid, i.series_instance_uid, i.sop_class_uid,
   count(DISTINCT i.sop_instance_uid)
 FROM json_each(?) wanted CROSS JOIN instance i ON i.study_instance_uid = wanted.value
 WHERE {_HELD} GROUP BY 1, 2, 3
+"""  # noqa: S608 - a constant
+_STUDIES: Final = f"""
+SELECT i.study_instance_uid, count(DISTINCT i.series_instance_uid),
+  count(DISTINCT i.sop_instance_uid), sum(i.data_set_length), max(i.received_at),
+  group_concat(DISTINCT coalesce(i.source_station, i.calling_ae_title))
+FROM json_each(?) wanted CROSS JOIN instance i ON i.study_instance_uid = wanted.value
+WHERE {_HELD} GROUP BY 1
 """  # noqa: S608 - a constant
 _NEWEST: Final = f"""
 SELECT max(i.instance_id), i.sop_instance_uid, i.plan_digest, i.source_station
@@ -141,6 +148,18 @@ def held_counts(
     """How many instances are held of these studies, by series and SOP class."""
     wanted = json.dumps(list(study_instance_uids))
     return tuple(HeldCounts(*row) for row in connection.execute(_COUNTS, (wanted,)))
+
+
+def held_studies(
+    connection: sqlite3.Connection, study_instance_uids: Collection[str]
+) -> tuple[HeldStudy, ...]:
+    """What is held of these studies, summed up."""
+    wanted = json.dumps(list(study_instance_uids))
+    rows = connection.execute(_STUDIES, (wanted,))
+    return tuple(
+        HeldStudy(study, series, instances, octets, at, tuple(sources.split(",")))
+        for study, series, instances, octets, at, sources in rows
+    )
 
 
 def held_versions(

@@ -142,6 +142,18 @@ class HeldCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldStudy:
+    """What is held of one study; `sources` are stations, or AE titles of callers that are none."""
+
+    study_instance_uid: str
+    series: int
+    instances: int
+    data_set_bytes: int
+    received_at: float
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HeldVersion:
     """The newest version of an instance that is held, and the station it came from, if known."""
 
@@ -344,6 +356,12 @@ class Ledger(Protocol):
 
     def latest_change(self) -> Change | None:
         """The last of them."""
+
+    def held_studies(self, study_instance_uids: Collection[str]) -> tuple[HeldStudy, ...]:
+        """What is held of these studies, summed up."""
+
+    def version(self) -> int:
+        """A number that is another one once any process has changed something."""
 
     def unlisted(self, limit: int) -> Unlisted | None:
         """One instance of each series that the catalogue lacks, among the next `limit`."""

@@ -36,6 +36,7 @@ from router.store.ledger import (
     DeliveryCounts,
     Event,
     HeldCounts,
+    HeldStudy,
     HeldVersion,
     Indexed,
     Settlement,
@@ -305,6 +306,17 @@ class SqliteLedger:
         """The last of them."""
         with self._database.read() as connection:
             return cataloguing.latest_change(connection)
+
+    def held_studies(self, study_instance_uids: Collection[str]) -> tuple[HeldStudy, ...]:
+        """See `Ledger`."""
+        with self._database.read() as connection:
+            return cataloguing.held_studies(connection, study_instance_uids)
+
+    def version(self) -> int:
+        """See `Ledger`."""
+        with self._database.read() as connection:
+            connection.execute("SELECT 1 FROM catalogue_mark")  # the pragma alone reads nothing
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def unlisted(self, limit: int) -> Unlisted | None:
         """One instance of each series that the catalogue lacks, among the next `limit`."""

@@ -84,6 +84,9 @@ class Metrics:
             "station",
             "state",
         )
+        self.web_refused = self._counter(
+            "web_refused", "HTTP requests refused before they were looked at, by reason.", "reason"
+        )
         self.index_queue = Gauge(
             f"{_PREFIX}_index_queue",
             "Accepted records the ledger has not indexed yet.",
@@ -171,6 +174,16 @@ def merged(folder: Path, own: Iterable[Gauges] = ()) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Merged(families.values()))
     return generate_latest(registry)
+
+
+def counted(folder: Path) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    """The samples of all processes added up: value by labels by name."""
+    found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+    for family in _summed(sorted(folder.glob("*.prom"))):
+        for sample in family.samples:
+            labels = tuple(sorted(sample.labels.items()))
+            found.setdefault(sample.name, {})[labels] = float(sample.value)
+    return found
 
 
 def _summed(paths: Iterable[Path]) -> list[Metric]:

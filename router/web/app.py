@@ -1,22 +1,32 @@
-"""The URL map: health, readiness and metrics. Nothing here names a patient or a UID.
+"""The URL map: health, readiness and metrics, the API, the pages.
 
 `/-/healthy` answers while the process lives, `/-/ready` when everything that must run runs (its
-body lists the reasons when it does not), `/metrics` in the Prometheus exposition format.
+body lists the reasons when it does not): neither names a patient or a UID. `/metrics`, in the
+Prometheus exposition format, is open on the loopback and asks for the scope `read` elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from router.telemetry.metrics import CONTENT_TYPE
-from router.web.bounds import BODY_BYTES, bounded
+from router.web.access import guarded
+from router.web.api.dispatch import PREFIX
+from router.web.api.endpoints import api_routes, body_bytes
+from router.web.api.events import Events
+from router.web.bounds import bounded
+from router.web.dicomweb.services import PREFIX as DICOMWEB
+from router.web.gate import Gate
+from router.web.problems import problem
+from router.web.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +37,28 @@ class Readings:
     metrics: Callable[[], bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is behind the pages and the API: shared by every listener that serves them."""
+
+    services: Services
+    gate: Gate
+    events: Events
+
+
 def make_app(
-    readings: Readings, serve: frozenset[str], *, is_tls: bool = False, origins: Iterable[str] = ()
+    readings: Readings,
+    serve: frozenset[str],
+    site: Site | None = None,
+    *,
+    is_tls: bool = False,
+    origins: Iterable[str] = (),
+    more: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """The application of one listener; `serve` holds the words of its YAML key."""
+    """The application of one listener; `serve` holds the words of its YAML key.
+
+    `more` are the resources of the DICOMweb server, where it is served here.
+    """
 
     def healthy(_request: Request) -> Response:
         return PlainTextResponse("healthy\n")
@@ -48,11 +76,26 @@ def make_app(
         Route("/-/healthy", healthy, methods=["GET"]),
         Route("/-/ready", ready, methods=["GET"]),
     ]
-    if "metrics" in serve:
+    if "metrics" in serve and (site is None or not is_tls):
         routes.append(Route("/metrics", metrics, methods=["GET"]))
-    return bounded(
-        Starlette(routes=routes),
-        is_tls=is_tls,
-        body_bytes=lambda _path: BODY_BYTES,
-        origins=origins,
-    )
+    elif site is not None and "metrics" in serve:
+        endpoint = guarded(metrics, "read", site.gate.authenticate)
+        routes.append(Route("/metrics", endpoint, methods=["GET"]))
+    if site is not None and "api" in serve:
+        routes += api_routes(site.services, site.gate.authenticate, site.events)
+    routes += more
+    handlers = {HTTPException: _told, 404: _told, 405: _told}
+    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    return bounded(app, is_tls=is_tls, body_bytes=_body_bytes, origins=origins)
+
+
+def _body_bytes(path: str) -> int | None:
+    """What is stored comes as a stream, of any length."""
+    return None if path.startswith(f"{DICOMWEB}/studies") else body_bytes(path)
+
+
+def _told(request: Request, error: HTTPException) -> Response:
+    """What Starlette refuses, in the words of problem details where programs ask."""
+    if request.url.path.startswith((PREFIX, DICOMWEB)):
+        return problem(error.status_code, error.detail, headers=error.headers)
+    return PlainTextResponse(f"{error.detail}\n", error.status_code, headers=error.headers)

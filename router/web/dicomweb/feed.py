@@ -23,14 +23,14 @@ DEFAULT_ENTRIES: Final = 100
 
 def change_feed(request: Request, services: DicomwebServices) -> Response:
     """GET of changefeed: entries after sequence `offset`, at most `limit`."""
-    numbers: dict[str, int] = {"offset": 0, "limit": DEFAULT_ENTRIES}
-    for name in numbers:
-        text = request.query_params.get(name, "")
-        if text and not (text.isascii() and text.isdigit() and len(text) < 18):
-            return problem(400, f"{name} must be a whole number")
-        numbers[name] = int(text) if text else numbers[name]
-    limit = min(numbers["limit"], MAX_ENTRIES)
-    entries = services.ledger.changes(numbers["offset"], limit)
+    texts = [
+        request.query_params.get("offset", "0"),
+        request.query_params.get("limit", str(DEFAULT_ENTRIES)),
+    ]
+    if not all(text.isascii() and text.isdigit() and len(text) < 18 for text in texts):
+        return problem(400, "offset and limit must be whole numbers")
+    offset, limit = map(int, texts)
+    entries = services.ledger.changes(offset, min(limit, MAX_ENTRIES))
     return JSONResponse([_entry(one) for one in entries])
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from router.dicom.elements import RandomAccess
 from router.dicom.frames import PixelFacts, Stretch, frame_stretches, image_type_of
 from router.dicom.header import HeaderReader
 from router.dicom.metadata import bulk_value, metadata_of
@@ -236,7 +234,11 @@ def _stretches(
         facts.append(int(text) if text.isdigit() else default)
     length = instance.data_set_length
     return frame_stretches(
-        record.read, instance.header_length, length, instance.transfer_syntax_uid, PixelFacts(*facts)
+        record.read,
+        instance.header_length,
+        length,
+        instance.transfer_syntax_uid,
+        PixelFacts(*facts),
     )
 
 

@@ -23,9 +23,9 @@ from router.web.dicomweb.services import PREFIX, DicomwebServices
 from router.web.dicomweb.store import Storing
 from router.web.problems import problem
 
-_STUDY = "/studies/{study:uid}"
-_SERIES = "/series/{series:uid}"
-_INSTANCE = "/instances/{instance:uid}"
+_STUDY = "/studies/{study}"
+_SERIES = "/series/{series}"
+_INSTANCE = "/instances/{instance}"
 _SEARCHES: tuple[tuple[str, Level], ...] = (
     ("/studies", "STUDY"),
     ("/series", "SERIES"),
@@ -36,11 +36,10 @@ _SEARCHES: tuple[tuple[str, Level], ...] = (
 )
 _LEVELS = (_STUDY, f"{_STUDY}{_SERIES}", f"{_STUDY}{_SERIES}{_INSTANCE}")
 Handler = Callable[[Request], Response]
+Routes = list[BaseRoute]
 
 
-def routes(
-    services: DicomwebServices, authenticate: Authenticate, listener: str
-) -> list[BaseRoute]:
+def routes(services: DicomwebServices, authenticate: Authenticate, listener: str) -> Routes:
     """The routes below `/dicomweb/v1`, for the listener of that name."""
     storing = Storing(services)
 
@@ -51,7 +50,7 @@ def routes(
         endpoint = guarded(_answering(handler), scope, authenticate)
         return Route(PREFIX + path, endpoint, methods=["GET"])
 
-    found: list[BaseRoute] = [
+    found: Routes = [
         Route(PREFIX + path, guarded(store, "operate", authenticate), methods=["POST"])
         for path in ("/studies", _STUDY)
     ]
@@ -60,7 +59,7 @@ def routes(
     for path in _LEVELS:
         found.append(reading(path, partial(retrieve.retrieve, services=services)))
         found.append(reading(f"{path}/metadata", partial(pixels.metadata, services=services)))
-    below = f"{PREFIX and ''}{_LEVELS[2]}"
+    below = _LEVELS[2]
     found += [
         reading(f"{below}/frames/{{frames}}", partial(pixels.frames, services=services)),
         reading(f"{below}/bulkdata/{{path:path}}", partial(pixels.bulk_data, services=services)),
@@ -70,7 +69,7 @@ def routes(
     return found
 
 
-def cache_routes(services: DicomwebServices, authenticate: Authenticate) -> list[BaseRoute]:
+def cache_routes(services: DicomwebServices, authenticate: Authenticate) -> Routes:
     """`GET /DICOMcache`: a text that tells clients of images where they are, and its state."""
 
     def cache(_request: Request) -> Response:

@@ -252,4 +252,3 @@ def _address(base: str, level: Level, document: Mapping[str, Any]) -> str:
     if level == "IMAGE":
         address += f"/instances/{uid(SOP_INSTANCE_UID)}"
     return address
-

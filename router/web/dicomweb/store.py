@@ -98,29 +98,17 @@ class Storing:
             stored.bad.append(_reference("", "", error.status))
             return
         meta = coming.meta
-        if not meta.sop_instance_uid or not meta.sop_class_uid:
-            stored.bad.append(
-                _reference(meta.sop_class_uid, meta.sop_instance_uid, _CANNOT_UNDERSTAND)
-            )
-            return
-        arrival = Arrival(
-            source,
-            meta.sop_class_uid,
-            meta.sop_instance_uid,
-            meta.transfer_syntax_uid,
-            study_instance_uid=study,
-        )
+        # The data set says which object it is: file meta information is often left as it was.
+        arrival = Arrival(source, "", "", meta.transfer_syntax_uid, study_instance_uid=study)
         answer = self._services.intake.take(arrival, coming.chunks)
         if answer.status:
             stored.lacks_room |= answer.status == OUT_OF_RESOURCES
             stored.bad.append(_reference(meta.sop_class_uid, meta.sop_instance_uid, answer.status))
             return
-        stored.good.append(_reference(meta.sop_class_uid, meta.sop_instance_uid))
+        stored.good.append(_reference(answer.sop_class_uid, answer.sop_instance_uid))
 
 
-def _pulled(
-    stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop
-) -> Iterator[bytes]:
+def _pulled(stream: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> Iterator[bytes]:
     """The body for a thread: each chunk is asked of the event loop when the last was used."""
 
     async def following() -> bytes | None:

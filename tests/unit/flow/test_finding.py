@@ -189,7 +189,7 @@ class Never:
 
 def test_who_may_not_and_who_comes_when_too_many_ask(found):
     edge = found.edge
-    operations = Operations(lambda: edge.plan, found.finder, None, None)
+    operations = Operations(lambda: edge.plan, found.finder, None, None, None)
     identifier = bytes.fromhex("0800520043530600") + b"STUDY " + bytes.fromhex("10001000504E0000")
 
     def ask(station):

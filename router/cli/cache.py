@@ -1,0 +1,89 @@
+"""`cache host|stat`: the name viewers look for on the local network, and what is held."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import click
+
+from router.cli.common import (
+    config_folder,
+    config_option,
+    count_for_verbs,
+    emit_json,
+    format_option,
+)
+from router.cli.plan import plan_or_exit, read_ledger
+
+DOMAIN: Final = "omegaailink.com"
+_PREFIX: Final = "OMEGAAILINK"
+_OTHER: Final = re.compile(r"[^A-Za-z0-9]")
+_LABEL_CHARACTERS: Final = 63
+
+
+@click.group(name="cache")
+@config_option
+@format_option
+@click.pass_context
+def cache(ctx: click.Context, config: Path | None, form: str) -> None:
+    """What is held here for viewers: the host name they look for, and its state."""
+    count_for_verbs(ctx, config, form)
+
+
+def host_name(link_id: int, organization: str, domain: str) -> str:
+    """The name: every character of the organization that no host name has becomes `-`.
+
+    Raises ValueError where it would be longer than a label of DNS may be (RFC 1035 2.3.4).
+    """
+    label = f"{_PREFIX}-{link_id}-{_OTHER.sub('-', organization)}"
+    if len(label) > _LABEL_CHARACTERS:
+        raise ValueError(f"{label} has {len(label)} characters, a host name may have 63")
+    return f"{label}.{domain}"
+
+
+@cache.command(name="host")
+@config_option
+@format_option
+@click.option("--domain", default=DOMAIN, show_default=True)
+@click.option("--address", default="127.0.0.1", show_default=True, help="For the hosts-file line.")
+def host(config: Path | None, form: str, domain: str, address: str) -> int:
+    """Print the host name of this cache, and the line for a hosts file that points to it."""
+    settings = plan_or_exit(config_folder(config)).router
+    if settings.id is None or not settings.organization:
+        raise click.ClickException(
+            "set router.id and router.organization: the name is made of both"
+        )
+    try:
+        name = host_name(settings.id, settings.organization, domain)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    if form == "json":
+        emit_json({"host": name, "hosts_line": f"{address} {name}"})
+    else:
+        click.echo(name)
+        click.echo(f"{address} {name}")
+    return 0
+
+
+@cache.command(name="stat")
+@config_option
+@format_option
+def stat(config: Path | None, form: str) -> int:
+    """How many instances are held, and how many bytes the cache may have."""
+    plan = plan_or_exit(config_folder(config))
+    counts = read_ledger(plan).account().instances
+    held = {
+        "received": counts["received"],
+        "routed": counts["routed"],
+        "unmatched": counts["unmatched"],
+        "max_bytes": plan.store.max_bytes,
+        "keep_seconds": plan.store.keep_seconds,
+    }
+    if form == "json":
+        emit_json(held)
+    else:
+        for name, value in held.items():
+            click.echo(f"{name}: {'no bound' if value is None else value}")
+    return 0

@@ -1,0 +1,152 @@
+"""What is told of stations, tasks, the balance and rules, as commands and API print it in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from router.clock import iso_time
+from router.flow.explain import Explanation
+from router.model.plan import Plan
+from router.model.rule import Decision
+from router.model.station import Station
+from router.model.task import Task
+from router.morph.apply import Change
+from router.store.ledger import Account, Delivery, Event, Ledger
+
+
+def station_states(ledger: Ledger | None, names: Iterable[str]) -> list[dict[str, Any]]:
+    """One object a station, by name; those that are gone too, while something waits for them."""
+    statuses = ledger.station_statuses() if ledger else {}
+    waiting = ledger.waiting_stations() if ledger else {}
+    found: list[dict[str, Any]] = []
+    for name in sorted({*names, *waiting}):
+        known = statuses.get(name)
+        found.append(
+            {
+                "name": name,
+                "status": known.state if known else "unknown",
+                "since": iso_time(known.since) if known else None,
+                "reason": known.reason if known else "",
+                "queued": waiting.get(name, 0),
+                "checked": iso_time(known.checked_at) if known else None,
+                "seconds": known.seconds if known else None,
+                "answer": known.answer if known else "",
+            }
+        )
+    return found
+
+
+def described_stations(plan: Plan, ledger: Ledger | None) -> list[dict[str, Any]]:
+    """Each station as it is configured and as it is; what is gone from the plan has no kind."""
+    found: list[dict[str, Any]] = []
+    for state in station_states(ledger, plan.stations):
+        station = plan.stations.get(state["name"])
+        found.append({"name": state["name"], **_configured(station), **state})
+    return found
+
+
+def _configured(station: Station | None) -> dict[str, Any]:
+    if station is None:
+        return dict.fromkeys(("kind", "ae_title", "address", "active", "send"))
+    port = f":{station.port}" if station.port else ""
+    folder = str(station.path) if station.path else ""
+    place = station.place
+    return {
+        "kind": station.kind,
+        "ae_title": station.ae_title,
+        "address": station.url or folder or f"{station.host}{port}",
+        "active": station.active,
+        "send": station.send,
+        "heartbeat": station.heartbeat.enabled,
+        "heartbeat_seconds": station.heartbeat.every_seconds,
+        "written_in": f"{place.file}:{place.line}" if place else None,
+    }
+
+
+def account_json(balance: Account) -> dict[str, Any]:
+    """The balance as `account --format json` prints it."""
+    return {
+        "received": balance.instances["received"],
+        "delivered": balance.deliveries["delivered"],
+        "queued": balance.deliveries["queued"],
+        "sending": balance.deliveries["sending"],
+        "held": balance.deliveries["held"],
+        "dead": balance.deliveries["dead"],
+        "unmatched": balance.instances["unmatched"],
+        "discarded": balance.instances["discarded"],
+        "quarantined": balance.instances["quarantined"] + balance.deliveries["quarantined"],
+        "balanced": balance.balanced,
+        "differences": list(balance.differences),
+        "instances": dict(balance.instances),
+        "deliveries": dict(balance.deliveries),
+        "stations": {name: dict(states) for name, states in balance.stations.items()},
+    }
+
+
+def task_json(task: Task) -> dict[str, Any]:
+    """A task as `tasks --format json` prints it."""
+    data = asdict(task)
+    for name in ("created_at", "started_at", "ended_at", "last_modified_at"):
+        data[name] = iso_time(data[name])
+    return data
+
+
+def task_detail_json(
+    task: Task, deliveries: Sequence[Delivery], events: Sequence[Event]
+) -> dict[str, Any]:
+    """A task with its deliveries and its log."""
+    return {
+        "task": task_json(task),
+        "deliveries": [
+            {**asdict(one), "priority": one.priority.word, "state": one.state.value}
+            for one in deliveries
+        ],
+        "events": [{**asdict(event), "at": iso_time(event.at)} for event in events],
+    }
+
+
+def outcome(decision: Decision) -> str:
+    """The decision in one word: routed, unmatched, discarded, quarantined or refused."""
+    return "refused" if decision.refusal else decision.disposition.value
+
+
+def explanation_json(told: Explanation) -> dict[str, Any]:
+    """Rules with each predicate and the value it saw, deliveries with each change."""
+    return {
+        "outcome": outcome(told.decision),
+        "failure": told.failure or None,
+        "received": [_change(change) for change in told.received],
+        "rules": [
+            {
+                "name": rule.name,
+                "matched": rule.matched,
+                "predicates": [
+                    {"asked": asked, "seen": seen, "held": held}
+                    for asked, seen, held in rule.predicates
+                ],
+            }
+            for rule in told.rules
+        ],
+        "deliveries": [
+            {
+                "station": one.owed.station,
+                "rule": one.owed.rule,
+                "priority": one.owed.priority.word,
+                "recipe": one.owed.recipe.digest,
+                "failure": one.failure or None,
+                "changes": [_change(change) for change in one.changes],
+            }
+            for one in told.owed
+        ],
+    }
+
+
+def _change(change: Change) -> dict[str, str]:
+    return {
+        "tag": change.tag,
+        "keyword": change.keyword,
+        "before": change.before,
+        "after": change.after,
+    }

@@ -1,0 +1,59 @@
+"""The DICOMweb server of role `web`: an intake of its own, and the holdings it answers from.
+
+Opened only where a listener serves it: what is stored goes into segments of this process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from router.serve.holdings import Holdings
+from router.serve.intaking import open_receiving
+from router.serve.process import Role
+from router.web.access import Authenticate
+from router.web.dicomweb.routes import Routes, cache_routes, routes
+from router.web.dicomweb.services import DicomwebServices
+
+SERVICES = frozenset({"dicomweb", "cache"})
+
+
+@dataclass(frozen=True)
+class Dicomweb:
+    """The routes of a listener by its name, and an end that indexes what was stored."""
+
+    routes: Callable[[str], Routes]
+    close: Callable[[], None]
+
+
+def open_dicomweb(role: Role, authenticate: Authenticate, bell: int) -> Dicomweb | None:
+    """Open it; None when the role was told to stop while it waited for room."""
+    receiving = open_receiving(role, partial(os.eventfd_write, bell, 1))
+    if receiving is None:
+        return None
+    holdings = Holdings(role, receiving)
+    holdings.load()
+    services = DicomwebServices(
+        plan=lambda: role.plan,
+        intake=receiving.intake,
+        journal=receiving.journal,
+        ledger=holdings.ledger,
+        catalogue=holdings.catalogue,
+        finder=holdings.finder,
+        giving=holdings.giving,
+        log=role.log,
+        stop=role.threads.stop,
+    )
+
+    def of_listener(name: str) -> Routes:
+        serve = role.plan.listeners[name].serve
+        found = routes(services, authenticate, name) if "dicomweb" in serve else []
+        return found + (cache_routes(services, authenticate) if "cache" in serve else [])
+
+    def close() -> None:
+        holdings.close()
+        receiving.close()
+
+    return Dicomweb(of_listener, close)

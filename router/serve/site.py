@@ -1,0 +1,102 @@
+"""What the pages and the API of role `web` stand on: opened once, shared by every listener."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from router.model.delivery import Disposition, Result
+from router.serve.mapping import key_or_nothing
+from router.serve.peers import peer_maker
+from router.serve.process import Role
+from router.serve.reload_state import ReloadState, answer_of, read_state
+from router.serve.stores import open_journal, open_ledger
+from router.store.access import AccessBook
+from router.store.catalogue import Catalogue
+from router.store.ledger import Ledger
+from router.telemetry.metrics import counted, published_ages
+from router.web.api.events import Events
+from router.web.app import Site
+from router.web.gate import Gate
+from router.web.rates import Rates
+from router.web.retrievals import Retrievals
+from router.web.services import Running, Services
+
+APPLY_SECONDS: Final = 30.0
+_COUNTED: Final = {
+    "received": (
+        "dicom_router_instances_received_total",
+        {("outcome", one.value) for one in Disposition},
+    ),
+    "sent": ("dicom_router_send_attempts_total", {("result", Result.DELIVERED.value)}),
+}
+
+
+def open_site(
+    role: Role, reasons: Callable[[Ledger], tuple[str, ...]]
+) -> tuple[Site, Callable[[], tuple[str, ...]]]:
+    """Open ledger, journal and book; the site, and its answer to the question of readiness."""
+    ledger = open_ledger(role.places, role.clock, f"web-{role.boot_id}")
+    journal = open_journal(role.places, role.plan, role.clock)
+    book = AccessBook.open(role.places.ledger, role.clock)
+    rates = Rates(lambda: _totals(role), role.clock, role.places.run)
+    events = Events(ledger, role.clock)
+
+    def not_ready() -> tuple[str, ...]:
+        return reasons(ledger)
+
+    services = Services(
+        plan=role.plan,
+        clock=role.clock,
+        ledger=ledger,
+        catalogue=Catalogue(ledger, journal.keys),
+        journal=journal,
+        book=book,
+        mapping_key=key_or_nothing(role.plan, role.log),
+        make_peer=peer_maker(role.plan, role.clock),
+        running=_running(role, not_ready),
+        rates=rates,
+        retrievals=Retrievals(role.places.run, role.clock, role.threads.start),
+        started_at=role.clock.now(),
+    )
+    role.threads.start("rates", lambda: rates.run(role.threads.stop))
+    role.threads.start("events", lambda: events.run(role.threads.stop))
+
+    def refused(reason: str, address: str) -> None:
+        role.metrics.web_refused.add(reason)
+        role.log.warning("request refused", reason=reason, address=address)
+
+    return Site(services, Gate(book, role.clock, refused), events), not_ready
+
+
+def _running(role: Role, not_ready: Callable[[], tuple[str, ...]]) -> Running:
+    def free_bytes() -> tuple[int, int]:
+        usage = shutil.disk_usage(role.places.data_dir)
+        return usage.free, usage.total
+
+    return Running(
+        not_ready=not_ready,
+        roles=lambda: published_ages(role.places.run),
+        reload=lambda: _told(read_state(role.places)),
+        apply=lambda: _told(answer_of(role.places, APPLY_SECONDS)),
+        counters=lambda: counted(role.places.run),
+        free_bytes=free_bytes,
+    )
+
+
+def _told(state: ReloadState | None) -> Mapping[str, Any] | None:
+    return None if state is None else asdict(state)
+
+
+def _totals(role: Role) -> Mapping[str, float]:
+    series = counted(role.places.run)
+    return {
+        name: sum(
+            value
+            for labels, value in series.get(counter, {}).items()
+            if not wanted.isdisjoint(labels)
+        )
+        for name, (counter, wanted) in _COUNTED.items()
+    }

@@ -1,0 +1,75 @@
+"""Who asks, and may they: identities, scopes, and the one guard in front of every handler.
+
+`read` sees the state of the router, `operate` acts on tasks and stations, `configure` changes the
+configuration, `phi` sees patients. Nobody is anonymous: without an identity the answer is 401,
+without the scope 403, and nothing of the handler has run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from router.web.problems import problem
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whoever asks, by the name of their token, and what they may."""
+
+    name: str
+    scopes: frozenset[str]
+    token_id: int = 0
+
+
+class Throttled(Exception):
+    """Too many failed attempts came from there: nothing is even checked for so many seconds."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("too many failed attempts")
+        self.retry_after_seconds = retry_after_seconds
+
+
+Authenticate = Callable[[Request], Identity | None]
+Handler = Callable[[Request], Any]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def guarded(handler: Handler, scope: str, authenticate: Authenticate) -> Endpoint:
+    """The handler behind identity and scope; `request.state.identity` tells it who asks.
+
+    A handler that is no coroutine runs in a thread, as `authenticate` does.
+    """
+    is_async = inspect.iscoroutinefunction(handler)
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            identity = await run_in_threadpool(authenticate, request)
+        except Throttled as error:
+            return too_many(error)
+        if identity is None:
+            return problem(
+                401,
+                "give a valid token: Authorization: Bearer …",
+                headers={"www-authenticate": 'Bearer realm="dicom-router"'},
+            )
+        if scope not in identity.scopes:
+            return problem(403, f"this needs the scope {scope}, which {identity.name} has not")
+        request.state.identity = identity
+        answer = await (handler(request) if is_async else run_in_threadpool(handler, request))
+        assert isinstance(answer, Response)
+        return answer
+
+    return endpoint
+
+
+def too_many(error: Throttled) -> Response:
+    """What is answered while an address is throttled."""
+    wait = str(error.retry_after_seconds)
+    return problem(429, f"{error}: wait {wait} s", headers={"retry-after": wait})

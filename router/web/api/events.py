@@ -1,0 +1,106 @@
+"""Server-sent events (WHATWG HTML 9.2): tasks and stations that changed, as they change.
+
+One thread looks for all who listen, once a second, and only when the ledger changed. An event says
+what changed and how it is now, without patients; who needs more asks the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from router.clock import Clock
+from router.errors import StoreDown
+from router.flow.told import task_json
+from router.store.ledger import Ledger
+
+LOOK_SECONDS: Final = 1.0
+SIGN_OF_LIFE_SECONDS: Final = 15.0
+LIFE_SECONDS: Final = 600.0
+MOST_LISTENERS: Final = 32
+_TASKS: Final = 200
+
+
+class Events:
+    """Tells whoever listens. `run` is the body of a thread."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._listeners: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
+        self._seen: dict[str, str] | None = None
+        self._version = -1
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop."""
+        while not self._clock.wait(stop, LOOK_SECONDS):
+            with self._lock:
+                is_heard = bool(self._listeners)
+            if not is_heard:
+                self._seen = None
+                continue
+            with suppress(StoreDown):
+                self._look()
+
+    def _look(self) -> None:
+        version = self._ledger.version()
+        if self._seen is not None and version == self._version:
+            return
+        now: dict[str, str] = {}
+        for task in self._ledger.tasks(limit=_TASKS):
+            now[f"task {task.task_id}"] = _event("task", task_json(task))
+        for name, one in self._ledger.station_statuses().items():
+            told = {"name": name, "status": one.state, "reason": one.reason}
+            now[f"station {name}"] = _event("station", told)
+        before, self._seen, self._version = self._seen, now, version
+        if before is not None:
+            self._tell([text for key, text in now.items() if before.get(key) != text])
+
+    def _tell(self, texts: list[str]) -> None:
+        with self._lock:
+            listeners = list(self._listeners.items())
+        for queue, loop in listeners:
+            for text in texts:
+                with suppress(RuntimeError):  # its loop has ended
+                    loop.call_soon_threadsafe(_put, queue, text)
+
+    async def stream(self, _request: Request) -> Response:
+        """The endpoint: a stream of `task` and `station` events."""
+        queue: asyncio.Queue[str] = asyncio.Queue(maxsize=_TASKS * 4)
+        with self._lock:
+            if len(self._listeners) >= MOST_LISTENERS:
+                return Response(status_code=503, headers={"retry-after": "10"})
+            self._listeners[queue] = asyncio.get_running_loop()
+        return StreamingResponse(self._texts(queue), media_type="text/event-stream")
+
+    async def _texts(self, queue: asyncio.Queue[str]) -> AsyncIterator[str]:
+        until = asyncio.get_running_loop().time() + LIFE_SECONDS
+        try:
+            yield "retry: 3000\n\n"
+            # It ends by itself so that a revoked token is asked for again.
+            while asyncio.get_running_loop().time() < until:
+                try:
+                    async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
+                        yield await queue.get()
+                except TimeoutError:
+                    yield ": here\n\n"
+        finally:
+            with self._lock:
+                self._listeners.pop(queue, None)
+
+
+def _put(queue: asyncio.Queue[str], text: str) -> None:
+    with suppress(asyncio.QueueFull):  # who reads so slowly asks again when it is through
+        queue.put_nowait(text)
+
+
+def _event(kind: str, data: dict[str, Any]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

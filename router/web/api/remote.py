@@ -1,0 +1,157 @@
+"""Query and retrieve: search a station, have it send studies here."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import asdict
+from typing import Any, Final
+
+from router.clock import iso_time
+from router.dicom.json_model import to_json
+from router.dicom.keys import name_of, parse_keys
+from router.dicom.tags import PathError
+from router.errors import RouterError
+from router.flow.querying import asked, search_hooks
+from router.model.plan import Plan
+from router.model.query import Ending, Identifier, Query
+from router.model.station import Station
+from router.peers.search import Retrievable, Searchable
+from router.web.api.call import Body, Call, Endpoint, Reply, Wrong, flag, many, record, text
+from router.web.api.stations import known
+from router.web.retrievals import RetrievalTold
+from router.web.services import Services
+
+MOST_ANSWERS: Final = 1000
+DEFAULT_ANSWERS: Final = 100
+DEADLINE_SECONDS: Final = 30.0
+COLUMNS: Final = (
+    "PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyTime", "ModalitiesInStudy",
+    "StudyDescription", "AccessionNumber", "NumberOfStudyRelatedInstances", "StudyInstanceUID",
+)  # fmt: skip
+_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
+
+
+def organization(plan: Plan) -> str:
+    """Whose stations these are: the organization, or the router where none is named."""
+    return plan.router.organization or plan.router.name
+
+
+def query(services: Services, call: Call) -> dict[str, Any]:
+    """Search one station for studies; `truncated` says when there may be more."""
+    wanted: dict[str, Any] = call.body
+    if wanted["organization"] != organization(services.plan):
+        raise Wrong(422, f"organization: there is only {organization(services.plan)!r}")
+    station = _askable(services, wanted["station"])
+    limit = wanted.get("limit", DEFAULT_ANSWERS)
+    if not 1 <= limit <= MOST_ANSWERS:
+        raise Wrong(422, f"limit is a number from 1 to {MOST_ANSWERS}")
+    named = _parsed(wanted.get("keys", []))
+    keys = {**_parsed(list(COLUMNS)), **named}
+    found, ending, failure = _search(
+        services, station, Query("STUDY", keys, limit, DEADLINE_SECONDS)
+    )
+    return {
+        "station": station.name,
+        "ok": not failure,
+        "message": failure or ending.words,
+        "truncated": ending.is_truncated,
+        "unsupported": [name_of(tag) for tag in sorted(ending.unsupported) if tag in named],
+        "answers": [to_json(one) for one in found],
+    }
+
+
+def _search(
+    services: Services, station: Station, wanted: Query
+) -> tuple[list[Identifier], Ending, str]:
+    ask, told = search_hooks(services.plan, station, services.mapping_key, time.time())
+    peer = services.make_peer(station)
+    found: list[Identifier] = []
+    try:
+        if not isinstance(peer, Searchable):
+            raise Wrong(409, f"station {station.name} is a {station.kind}: it has no search")
+        search = peer.find(asked(wanted, ask), lambda: False)
+        try:
+            found.extend(map(told, search))
+        except RouterError as error:
+            return found, search.ending, str(error)
+        return found, search.ending, ""
+    finally:
+        peer.close()
+
+
+def _askable(services: Services, name: str) -> Station:
+    station = known(services, name)
+    if not station.active:
+        raise Wrong(409, f"station {name} is not active: nothing was asked")
+    if not station.query_retrieve:
+        raise Wrong(409, f"station {name} may not be asked: set query_retrieve: true on it")
+    return station
+
+
+def _parsed(texts: list[Any]) -> Identifier:
+    if len(texts) > 64 or not all(isinstance(one, str) and len(one) <= 256 for one in texts):
+        raise Wrong(422, "keys: at most 64 texts such as PatientName=YAMADA*")
+    try:
+        return parse_keys(texts)
+    except PathError as error:
+        hint = f"; did you mean {error.hint}?" if error.hint else ""
+        raise Wrong(422, f"keys: {error}{hint}") from None
+
+
+def retrieve(services: Services, call: Call) -> Reply:
+    """Have a station send studies here; answered at once, followed under `/retrievals`."""
+    station = _askable(services, call.body["station"])
+    studies: list[Any] = call.body["studies"]
+    if not 1 <= len(studies) <= 4:
+        raise Wrong(422, "studies: 1 to 4 Study Instance UIDs")
+    for uid in studies:
+        if not isinstance(uid, str) or not _UID.match(uid) or len(uid) > 64:
+            raise Wrong(422, f"studies: {uid!r} is no UID")
+    begun: list[dict[str, Any]] = []
+    for uid in studies:
+        peer = services.make_peer(station)
+        if not isinstance(peer, Retrievable):
+            peer.close()
+            raise Wrong(409, f"station {station.name} is a {station.kind}: retrieving is by C-MOVE")
+        told = services.retrievals.begin(peer, station.name, uid, call.identity.name)
+        begun.append(_told(told))
+    return Reply({"retrievals": begun}, status=202)
+
+
+def list_retrievals(services: Services, _call: Call) -> dict[str, Any]:
+    """The last retrievals, with the counts of their stations."""
+    return {"retrievals": [_told(one) for one in services.retrievals.told()]}
+
+
+def _told(one: RetrievalTold) -> dict[str, Any]:
+    times = {"started_at": iso_time(one.started_at), "ended_at": iso_time(one.ended_at)}
+    return {**asdict(one), **times}
+
+
+_QUERY: Final = record(
+    {
+        "organization": text("Whose station."),
+        "station": text("Which one."),
+        "keys": {**many(text("KEY=VALUE, or KEY to see it.")), "description": "What to match."},
+        "limit": {"type": "integer", "description": f"Most answers; {DEFAULT_ANSWERS}."},
+    },
+    optional=("keys", "limit"),
+)
+_RETRIEVE: Final = record(
+    {"station": text("Which one."), "studies": many(text("Study Instance UID."))}
+)
+_LISTED: Final = record({"retrievals": many(record({}, open_ended=True))})
+ENDPOINTS: Final = (
+    Endpoint(
+        "POST", "/query", "phi", "Search a station for studies.", query,
+        record({"station": text("Which one."), "ok": flag("It answered to its end."),
+                "message": text("Its own words."), "truncated": flag("There may be more."),
+                "unsupported": many(text("A key it does not search by.")),
+                "answers": many(record({}, open_ended=True))}),
+        body=Body("What is searched for where.", schema=_QUERY),
+    ),
+    Endpoint("POST", "/retrievals", "operate", "Have a station send studies here.", retrieve,
+             _LISTED, body=Body("Which studies of which station.", schema=_RETRIEVE), acts=True),
+    Endpoint("GET", "/retrievals", "read", "The last retrievals.", list_retrievals, _LISTED),
+)  # fmt: skip

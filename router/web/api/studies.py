@@ -1,0 +1,185 @@
+"""Studies held here: UIDs, counts and times; patients only with the scope `phi`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, Final
+
+from router.clock import iso_time
+from router.dicom.identifier import element_of
+from router.dicom.keys import parse_keys
+from router.dicom.matching import matches
+from router.dicom.tags import PathError
+from router.dicom.uid_names import uid_name
+from router.model.catalogue import MODALITY, Attributes
+from router.model.query import Identifier
+from router.store.catalogue import LATEST, PAGE
+from router.web.api.call import (
+    CURSOR,
+    LIMIT,
+    Call,
+    Endpoint,
+    Parameter,
+    Wrong,
+    many,
+    maybe,
+    record,
+    text,
+)
+from router.web.api.patients import SERIES, told
+from router.web.services import Services
+
+_FILTERS: Final = {
+    "patient_name": "PatientName",
+    "patient_id": "PatientID",
+    "accession_number": "AccessionNumber",
+    "study_date": "StudyDate",
+    "study_description": "StudyDescription",
+}
+_INSTANCES: Final = 5000
+
+
+def list_studies(services: Services, call: Call) -> dict[str, Any]:
+    """Studies, the latest first. Filters match as C-FIND keys do, with wildcards and ranges."""
+    keys = _keys(call)
+    cursor, limit = call.query["cursor"], call.query["limit"]
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise Wrong(400, "cursor is not one of ours")
+    services.catalogue.follow()
+    found: list[tuple[int, str, Attributes, tuple[str, ...]]] = []
+    before = int(cursor) if cursor else LATEST
+    modality = call.query["modality"]
+    while len(found) <= limit:
+        page = services.catalogue.page(keys, before)
+        found += [
+            one for one in page if _fits(keys, one[2]) and (not modality or modality in one[3])
+        ]
+        if len(page) < PAGE:
+            break
+        before = page[-1][0]
+    following = str(found[limit - 1][0]) if len(found) > limit else None
+    return {"studies": _told(services, call, found[:limit]), "next": following}
+
+
+def _keys(call: Call) -> Identifier:
+    wanted = {name: call.query[name] for name in _FILTERS if call.query[name]}
+    if wanted and not call.sees_patients:
+        raise Wrong(403, f"searching by {', '.join(wanted)} needs the scope phi")
+    try:
+        return parse_keys(f"{_FILTERS[name]}={value}" for name, value in wanted.items())
+    except PathError as error:
+        raise Wrong(400, str(error)) from None
+
+
+def _fits(keys: Identifier, attributes: Attributes) -> bool:
+    return matches(keys, {tag: element_of(tag, text) for tag, text in attributes.items()})
+
+
+def _told(
+    services: Services, call: Call, found: list[tuple[int, str, Attributes, tuple[str, ...]]]
+) -> list[dict[str, Any]]:
+    uids = [study for _, study, _, _ in found]
+    held = {one.study_instance_uid: one for one in services.ledger.held_studies(uids)}
+    listed: list[dict[str, Any]] = []
+    for _, study, attributes, modalities in found:
+        one = held.get(study)
+        if one is None:  # evicted since it was listed
+            continue
+        listed.append(
+            {
+                "study_instance_uid": study,
+                "modalities": list(modalities),
+                "series": one.series,
+                "instances": one.instances,
+                "bytes": one.data_set_bytes,
+                "received": iso_time(one.received_at),
+                "sources": list(one.sources),
+                **({"patient": told(attributes)} if call.sees_patients else {}),
+            }
+        )
+    return listed
+
+
+def show_study(services: Services, call: Call) -> dict[str, Any]:
+    """One study with its series."""
+    uid = call.path["uid"]
+    services.catalogue.follow()
+    attributes = services.catalogue.study(uid)
+    counts: defaultdict[str, int] = defaultdict(int)
+    classes: defaultdict[str, set[str]] = defaultdict(set)
+    for one in services.ledger.held_counts([uid]):
+        counts[one.series_instance_uid] += one.instances
+        classes[one.series_instance_uid].add(uid_name(one.sop_class_uid))
+    if attributes is None or not counts:
+        raise Wrong(404, f"no instance of study {uid} is held here")
+    described = dict(services.catalogue.series(uid))
+    (study,) = _told(services, call, [(0, uid, attributes, ())])
+    study["modalities"] = sorted(
+        {texts[MODALITY] for texts in described.values() if texts.get(MODALITY)}
+    )
+    series = [
+        {
+            "series_instance_uid": name,
+            "modality": described.get(name, {}).get(MODALITY, ""),
+            "sop_classes": sorted(classes[name]),
+            "instances": number,
+            **(told(described.get(name, {}), SERIES) if call.sees_patients else {}),
+        }
+        for name, number in sorted(counts.items())
+    ]
+    return {"study": study, "series": series}
+
+
+def list_instances(services: Services, call: Call) -> dict[str, Any]:
+    """The instances of a study: UIDs, sizes, where they came from, what was decided."""
+    uid = call.path["uid"]
+    held = services.ledger.instances_of_study(uid)
+    if not held:
+        raise Wrong(404, f"no instance of study {uid} is held here")
+    return {
+        "instances": [
+            {
+                "sop_instance_uid": one.instance.sop_instance_uid,
+                "series_instance_uid": one.instance.series_instance_uid,
+                "sop_class_uid": one.instance.sop_class_uid,
+                "transfer_syntax_uid": one.instance.transfer_syntax_uid,
+                "bytes": one.instance.data_set_length,
+                "received": iso_time(one.instance.received_at),
+                "source": one.instance.source.station or one.instance.source.calling_ae_title,
+                "disposition": one.disposition.value,
+                "rules": list(one.rules),
+            }
+            for one in held[:_INSTANCES]
+        ],
+        "beyond": max(0, len(held) - _INSTANCES),
+    }
+
+
+STUDY_SCHEMA: Final = record(
+    {"study_instance_uid": text("Its UID."), "modalities": many(text("One of them."))},
+    open_ended=True,
+)
+_PARAMETERS: Final = (
+    *(
+        Parameter(name, {"type": "string"}, f"Matches {keyword}; needs the scope phi.")
+        for name, keyword in _FILTERS.items()
+    ),
+    Parameter("modality", {"type": "string"}, "Only studies with this modality."),
+    LIMIT,
+    CURSOR,
+)
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET", "/studies", "read", "Studies held here, the latest first.", list_studies,
+        record({"studies": many(STUDY_SCHEMA), "next": maybe(text("Cursor of the next page."))}),
+        parameters=_PARAMETERS,
+    ),
+    Endpoint(
+        "GET", "/studies/{uid}", "read", "One study and its series.", show_study,
+        record({"study": STUDY_SCHEMA, "series": many(record({}, open_ended=True))}),
+    ),
+    Endpoint(
+        "GET", "/studies/{uid}/instances", "read", "The instances of a study.", list_instances,
+        record({"instances": many(record({}, open_ended=True)), "beyond": {"type": "integer"}}),
+    ),
+)  # fmt: skip

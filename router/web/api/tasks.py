@@ -1,0 +1,153 @@
+"""The Task Log: list, show, retry, cancel, and sending a study that is held."""
+
+from __future__ import annotations
+
+from typing import Any, Final, get_args
+
+from router.clock import Clock
+from router.flow.hand_in import Errand
+from router.flow.send_held import send_held
+from router.flow.told import task_detail_json, task_json
+from router.model.delivery import Priority
+from router.model.task import Task, TaskStatus
+from router.web.api.call import (
+    CURSOR,
+    LIMIT,
+    Body,
+    Call,
+    Endpoint,
+    Parameter,
+    Reply,
+    Wrong,
+    many,
+    maybe,
+    record,
+    text,
+    whole,
+)
+from router.web.api.patients import patient_of
+from router.web.api.stations import known
+from router.web.services import Services
+
+STATUSES: Final[tuple[TaskStatus, ...]] = get_args(TaskStatus)
+PRIORITIES: Final = ("high", "medium", "low")
+
+
+def list_tasks(services: Services, call: Call) -> dict[str, Any]:
+    """Tasks, newest first, a page at a time."""
+    cursor, limit = call.query["cursor"], call.query["limit"]
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise Wrong(400, "cursor is not one of ours")
+    found = services.ledger.tasks(
+        status=call.query["status"],
+        station=call.query["station"] or None,
+        limit=limit + 1,
+        before=int(cursor) if cursor else None,
+    )
+    page = found[:limit]
+    following = str(page[-1].task_id) if len(found) > limit else None
+    return {"tasks": [_told(services, call, one) for one in page], "next": following}
+
+
+def _told(services: Services, call: Call, task: Task) -> dict[str, Any]:
+    data = task_json(task)
+    data["progress"] = round(task.delivered / task.objects, 4) if task.objects else 0.0
+    if call.sees_patients:
+        data["patient"] = patient_of(services, task.study_instance_uid)
+    return data
+
+
+def show_task(services: Services, call: Call) -> dict[str, Any]:
+    """A task with its deliveries and what each attempt was answered."""
+    task = _task(services, call)
+    deliveries = services.ledger.deliveries_of(task.task_id)
+    events = services.ledger.events_of(task.task_id)
+    return {**task_detail_json(task, deliveries, events), "task": _told(services, call, task)}
+
+
+def _task(services: Services, call: Call) -> Task:
+    number = call.path["id"]
+    is_number = number.isascii() and number.isdigit() and len(number) < 19
+    task = services.ledger.task(int(number)) if is_number else None
+    if task is None:
+        raise Wrong(404, f"there is no task {number}")
+    return task
+
+
+def retry(services: Services, call: Call) -> dict[str, Any]:
+    """Queue what is dead or quarantined again."""
+    task = _task(services, call)
+    count = services.ledger.retry([task.task_id], by=call.identity.name)
+    if not count:
+        raise Wrong(409, f"nothing of task {task.task_id} failed: it is {task.status}")
+    return {"task": task.task_id, "deliveries": count}
+
+
+def cancel(services: Services, call: Call) -> dict[str, Any]:
+    """Cancel what still waits."""
+    task = _task(services, call)
+    count = services.ledger.cancel([task.task_id], by=call.identity.name)
+    if not count:
+        raise Wrong(409, f"nothing of task {task.task_id} waits: it is {task.status}")
+    return {"task": task.task_id, "deliveries": count}
+
+
+def send(services: Services, call: Call) -> Reply:
+    """Queue a study held here for exactly one station; queued is not sent."""
+    station = known(services, call.body["station"])
+    if not station.send:
+        raise Wrong(409, f"station {station.name} has send: false; nothing was queued")
+    plan = services.plan
+    errand = Errand(
+        call.identity.name,
+        station.name,
+        station.hooks.send,
+        Priority.of(call.body.get("priority", "medium")),
+        plan.router.ae_title,
+        plan.digest,
+    )
+    study = call.body["study"]
+    try:
+        sent = send_held(study, errand, services.journal, services.ledger, Clock())
+    except KeyError as error:
+        raise Wrong(404, str(error.args[0])) from None
+    failed = [{"instance": uid, "reason": reason} for uid, reason in sent.failed]
+    data = {"tasks": list(sent.tasks), "queued": sent.queued, "failed": failed}
+    return Reply(data, status=202)
+
+
+TASK: Final = record({"task_id": whole("Its number."), "status": text("How it is.")},
+                     open_ended=True)  # fmt: skip
+_DONE: Final = record({"task": whole("Its number."), "deliveries": whole("How many.")})
+_STATUS: Final = Parameter("status", {"type": "string", "enum": list(STATUSES)}, "Only these.")
+_STATION: Final = Parameter("station", {"type": "string"}, "Only those of this station.")
+_SEND: Final = record(
+    {
+        "station": text("Exactly one."),
+        "study": text("Study Instance UID."),
+        "priority": text("Medium when left out.", enum=list(PRIORITIES)),
+    },
+    optional=("priority",),
+)
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET", "/tasks", "read", "The Task Log, newest first.", list_tasks,
+        record({"tasks": many(TASK), "next": maybe(text("Cursor of the next page."))}),
+        parameters=(_STATUS, _STATION, LIMIT, CURSOR),
+    ),
+    Endpoint(
+        "POST", "/tasks", "operate", "Queue a held study for a station.", send,
+        record({"tasks": many(whole("Their numbers.")), "queued": whole("How many instances."),
+                "failed": many(record({}, open_ended=True))}),
+        body=Body("What is sent where.", schema=_SEND), acts=True,
+    ),
+    Endpoint(
+        "GET", "/tasks/{id}", "read", "One task, its deliveries, its log.", show_task,
+        record({"task": TASK, "deliveries": many(record({}, open_ended=True)),
+                "events": many(record({}, open_ended=True))}),
+    ),
+    Endpoint("POST", "/tasks/{id}/retry", "operate", "Queue what failed again.", retry, _DONE,
+             acts=True),
+    Endpoint("POST", "/tasks/{id}/cancel", "operate", "Cancel what still waits.", cancel, _DONE,
+             acts=True),
+)  # fmt: skip

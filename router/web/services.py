@@ -1,0 +1,55 @@
+"""What pages and API stand on, handed in by whoever starts the web role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from router.clock import Clock
+from router.model.plan import Plan
+from router.model.station import Station
+from router.peers.peer import Peer
+from router.store.access import AccessBook
+from router.store.catalogue import Catalogue
+from router.store.journal import Journal
+from router.store.ledger import Ledger
+from router.web.rates import Rates
+from router.web.retrievals import Retrievals
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the running router says of itself.
+
+    `reload` is the outcome of the last change of the configuration, None when there was none;
+    `apply` has the folder taken into use and waits for the outcome; `counters` are the counted
+    series of all processes: value by labels by name.
+    """
+
+    not_ready: Callable[[], tuple[str, ...]]
+    roles: Callable[[], Mapping[str, float]]
+    reload: Callable[[], Mapping[str, Any] | None]
+    apply: Callable[[], Mapping[str, Any] | None]
+    counters: Callable[[], Mapping[str, Mapping[Labels, float]]]
+    free_bytes: Callable[[], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Shared by the threads that answer. `make_peer` gives a station's working side, to be closed."""
+
+    plan: Plan
+    clock: Clock
+    ledger: Ledger
+    catalogue: Catalogue
+    journal: Journal
+    book: AccessBook
+    mapping_key: bytes
+    make_peer: Callable[[Station], Peer]
+    running: Running
+    rates: Rates
+    retrievals: Retrievals
+    started_at: float
