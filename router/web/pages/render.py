@@ -38,7 +38,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(bytes=shown_bytes, time=shown_time, count=shown_count, span=shown_span)
+    made.filters.update(
+        bytes=shown_bytes, time=shown_time, person=shown_person, count=shown_count, span=shown_span
+    )
     made.globals.update(charts=charts, languages=LANGUAGES, marks=fingerprints())
     return made
 
@@ -87,6 +89,13 @@ def shown_span(begin: str | None, end: str | None) -> str:
         return "–"
     seconds = dt.datetime.fromisoformat(end) - dt.datetime.fromisoformat(begin)
     return str(dt.timedelta(seconds=int(seconds.total_seconds())))
+
+
+def shown_person(name: str) -> str:
+    """`Yamada^Tarou=山田^太郎` as people read it: a group in brackets behind the other (PS3.5 6.2.1)."""
+    groups = [" ".join(group.replace("^", " ").split()) for group in name.split("=")]
+    first, *others = [group for group in groups if group] or [""]
+    return f"{first} ({', '.join(others)})" if others else first
 
 
 def shown_count(number: float) -> str:

@@ -189,10 +189,7 @@ class _Pages:
             return render("login.html", language, context)
         if not _is_from_here(request):
             return render("login.html", language, {**context, "problem": "cross_site"}, 403)
-        try:
-            text = (await _form(request)).text("token")
-        except ValueError:
-            text = ""
+        text = (await _form_or_none(request)).text("token")
         answer = RedirectResponse(onward, 303)
         try:
             if await run_in_threadpool(self._gate.log_in, request, text, answer):
@@ -206,7 +203,7 @@ class _Pages:
     async def log_out(self, request: Request) -> Response:
         """End the session."""
         visit = await run_in_threadpool(self._gate.visit, request)
-        form = await _form(request)
+        form = await _form_or_none(request)
         if visit is None or not self._gate.is_own_form(request, visit, form.text("csrf")):
             return _to_login(request)
         answer = RedirectResponse("/login", 303)
@@ -238,6 +235,14 @@ async def _form(request: Request) -> Form:
     if request.method != "POST":
         return Form()
     return parse_form(request.headers.get("content-type", ""), await request.body())
+
+
+async def _form_or_none(request: Request) -> Form:
+    """The form; an empty one for what is none."""
+    try:
+        return await _form(request)
+    except ValueError:
+        return Form()
 
 
 def _is_from_here(request: Request) -> bool:

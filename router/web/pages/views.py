@@ -156,6 +156,7 @@ def _searched(services: Services, call: Call, form: Form) -> dict[str, Any]:
         "organization": form.text("organization"),
         "station": form.text("station"),
         "keys": keys,
+        "limit": _ROWS,
     }
     found = asked(services, call, "POST", "/query", body=body).data
     return {**found, "rows": [_row(one) for one in found["answers"]]}
