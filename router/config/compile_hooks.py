@@ -1,8 +1,8 @@
 """Meaning of a station's `morph`, `issuer_of_patient_id` and `original_patient_id`: its hooks.
 
-Filling in the issuer is the first step of what happens on receive (of a DICOMweb station: to what is
-retrieved from it), and giving Patient ID and issuer
-back as they came the last step of what happens on send, so both are pinned like any other change.
+Filling in the issuer is the first step of what happens on receive (of a DICOMweb station also to what
+is retrieved from it), and giving Patient ID and issuer back as they came the last step of what happens
+on send, so both are pinned like any other change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from router.config.compile_morphs import Morphs, Step
 from router.config.context import Context
-from router.config.nodes import Entry, PathPart, node_at, place_at, show_path
+from router.config.nodes import Entry, PathPart, node_at
 from router.config.shapes_stations import HOOKS
 from router.model.plug import PlugError
 from router.model.recipe import NOTHING, Recipe
@@ -44,10 +44,8 @@ def hooks(
             steps[name] = morphs.steps(node, (*path, "morph", name))
     if data.get("issuer_of_patient_id"):
         fill = _fill_issuer(data["issuer_of_patient_id"], entry, path, context)
-        hook = "receive" if kind == "dicom" else "retrieve_response"
-        steps[hook] = (*fill, *steps.get(hook, ()))
-    if kind == "dicomweb":
-        _warn_of_later_keys(data, entry, path, context)
+        for hook in ("receive", "retrieve_response") if kind == "dicomweb" else ("receive",):
+            steps[hook] = (*fill, *steps.get(hook, ()))
     recipes = {name: Recipe.of(found) for name, found in steps.items()}
     if data.get("original_patient_id"):
         last = Recipe.of([("restore", list(_IDENTITY))])
@@ -69,13 +67,3 @@ def _fill_issuer(
                 context.error(error.code, str(error), node, (*path, key), error.hint)
                 return ()
     return (("default", parameters),)
-
-
-def _warn_of_later_keys(
-    data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
-) -> None:
-    if "receive" in data.get("morph", {}):
-        below = ("morph", "receive")
-        message = "'receive' is not acted upon: this version receives nothing by DICOMweb"
-        place = place_at(entry.value, below, at_key=True)
-        context.report.warn("DR390", message, place, path=show_path((*path, *below)))

@@ -16,7 +16,7 @@ router:
 
 listeners:
   lan:   {{type: dimse, bind: "127.0.0.1:{dicom_port}", accept: known_stations}}
-  admin: {{type: http, bind: "127.0.0.1:{http_port}", serve: [metrics]}}
+  admin: {{type: http, bind: "127.0.0.1:{http_port}", serve: [ui, api, metrics]}}
 
 defaults:
   retry: {{first: 1s, factor: 2, max: 10s, give_up: 7d}}

@@ -75,6 +75,8 @@ class Story:
         """Leave the router up until it ends or the reader interrupts."""
         assert self._router is not None
         self._say("  The router stays up. Ctrl-C ends it and removes the folder.")
+        token = self._ask("token", "new", "you", "--scope", "all", "--once")["token"]
+        self._say(f"  Pages: http://127.0.0.1:{self._neighbours.http_port}/   log in with {token}")
         self._say(f"  Try: dicom-router status --config {self.config}")
         self._router.wait()
 

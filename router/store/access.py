@@ -148,8 +148,11 @@ class AccessBook:
             )
         return token, cookie
 
-    def session(self, cookie: str) -> Token | None:
-        """The token whose session this cookie is, while it is used and not too old."""
+    def session(self, cookie: str, *, is_used: bool = True) -> Token | None:
+        """The token whose session this cookie is, while it is used and not too old.
+
+        `is_used` is false where a page asks by itself, without the person in front of it.
+        """
         if not cookie or len(cookie) > _LONGEST:
             return None
         now, digest = self._clock.now(), _digest(cookie)
@@ -158,7 +161,7 @@ class AccessBook:
             row = connection.execute(_SESSION, (digest, *limits)).fetchone()
         if row is None:
             return None
-        if now - row[8] > _TOUCH_SECONDS:
+        if is_used and now - row[8] > _TOUCH_SECONDS:
             with self._database.write() as connection:
                 connection.execute(
                     "UPDATE web_session SET seen_at = ? WHERE digest = ?", (now, digest)

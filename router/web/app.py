@@ -25,6 +25,7 @@ from router.web.api.events import Events
 from router.web.bounds import bounded
 from router.web.dicomweb.services import PREFIX as DICOMWEB
 from router.web.gate import Gate
+from router.web.pages.routes import page_body_bytes, page_routes
 from router.web.problems import problem
 from router.web.services import Services
 
@@ -84,14 +85,17 @@ def make_app(
     if site is not None and "api" in serve:
         routes += api_routes(site.services, site.gate.authenticate, site.events)
     routes += more
+    if site is not None and "ui" in serve:
+        routes += page_routes(site.services, site.gate, site.events)
     handlers = {HTTPException: _told, 404: _told, 405: _told}
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
     return bounded(app, is_tls=is_tls, body_bytes=_body_bytes, origins=origins)
 
 
 def _body_bytes(path: str) -> int | None:
-    """What is stored comes as a stream, of any length."""
-    return None if path.startswith(f"{DICOMWEB}/studies") else body_bytes(path)
+    if path.startswith(f"{DICOMWEB}/studies"):
+        return None  # what is stored comes as a stream, of any length
+    return page_body_bytes(path) or body_bytes(path)
 
 
 def _told(request: Request, error: HTTPException) -> Response:

@@ -72,7 +72,8 @@ class Gate:
         if request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
             self._on_refused("cross-site", _address(request))
             return None
-        token = self._book.session(cookie)
+        is_used = "x-refresh" not in request.headers
+        token = self._book.session(cookie, is_used=is_used)
         return None if token is None else Visit(_identity(token), _csrf(cookie))
 
     def is_own_form(self, request: Request, visit: Visit, csrf: str) -> bool:

@@ -95,7 +95,7 @@ def test_answers_carry_the_headers_that_browsers_obey(site: Site) -> None:
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["strict-transport-security"].startswith("max-age=")
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert headers["cache-control"] == "no-store"
     assert "server" not in headers
 

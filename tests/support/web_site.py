@@ -46,6 +46,7 @@ class WebSite:
     """Starts at once; three images of planted patients have been through it."""
 
     def __init__(self, folder: Path) -> None:
+        self._clients: list[httpx.Client] = []
         self.pacs = ScriptedScp(Script(max_pdu_bytes=0))
         self.http, self.https = free_port(), free_port()
         ports = {"http": self.http, "https": self.https, "pacs": self.pacs.port}
@@ -75,9 +76,11 @@ class WebSite:
         certificate = self.router.folder / "tls" / "web.pem"
         context = ssl.create_default_context(cafile=str(certificate))
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(
+        made = httpx.Client(
             base_url=base or self.url, verify=context, headers=headers, trust_env=False, timeout=30
         )
+        self._clients.append(made)
+        return made
 
     def raw(self, request: str) -> str:
         """What is answered first to bytes of which no client would be capable."""
@@ -94,5 +97,7 @@ class WebSite:
         return list(json.loads(output)["tokens"])
 
     def close(self) -> None:
+        for client in self._clients:
+            client.close()
         self.router.kill()
         self.pacs.close()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from router.clock import iso_time
 from router.dicom.json_model import to_json
 from router.dicom.keys import name_of, parse_keys
-from router.dicom.tags import PathError
+from router.dicom.tags import PathError, tag_for
 from router.errors import RouterError
 from router.flow.querying import asked, search_hooks
 from router.model.plan import Plan
@@ -29,6 +29,7 @@ COLUMNS: Final = (
     "PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyTime", "ModalitiesInStudy",
     "StudyDescription", "AccessionNumber", "NumberOfStudyRelatedInstances", "StudyInstanceUID",
 )  # fmt: skip
+COLUMN_TAGS: Final = tuple(f"{tag_for(name) or 0:08X}" for name in COLUMNS)
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, Final
 
 from router.clock import iso_time
@@ -17,6 +18,7 @@ from router.store.catalogue import LATEST, PAGE
 from router.web.api.call import (
     CURSOR,
     LIMIT,
+    Body,
     Call,
     Endpoint,
     Parameter,
@@ -37,18 +39,45 @@ _FILTERS: Final = {
     "study_description": "StudyDescription",
 }
 _INSTANCES: Final = 5000
+_DEFAULT: Final = 100
+_MOST: Final = 500
 
 
 def list_studies(services: Services, call: Call) -> dict[str, Any]:
-    """Studies, the latest first. Filters match as C-FIND keys do, with wildcards and ranges."""
-    keys = _keys(call)
-    cursor, limit = call.query["cursor"], call.query["limit"]
-    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+    """Studies, the latest first."""
+    return _listed(services, call, {}, call.query)
+
+
+def search(services: Services, call: Call) -> dict[str, Any]:
+    """The same, of patients. Values match as C-FIND keys do, with wildcards and ranges.
+
+    A body and no parameters: addresses are kept in histories and logs.
+    """
+    wanted = {name: call.body[name] for name in _FILTERS if call.body.get(name)}
+    try:
+        keys = parse_keys(f"{_FILTERS[name]}={value}" for name, value in wanted.items())
+    except PathError as error:
+        raise Wrong(422, str(error)) from None
+    limit = call.body.get("limit", _DEFAULT)
+    if not 1 <= limit <= _MOST:
+        raise Wrong(422, f"limit is a number from 1 to {_MOST}")
+    options = {
+        "limit": limit,
+        "cursor": call.body.get("cursor"),
+        "modality": call.body.get("modality"),
+    }
+    return _listed(services, call, keys, options)
+
+
+def _listed(
+    services: Services, call: Call, keys: Identifier, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    cursor, limit, modality = options["cursor"], options["limit"], options["modality"]
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise Wrong(400, "cursor is not one of ours")
     services.catalogue.follow()
     found: list[tuple[int, str, Attributes, tuple[str, ...]]] = []
     before = int(cursor) if cursor else LATEST
-    modality = call.query["modality"]
     while len(found) <= limit:
         page = services.catalogue.page(keys, before)
         found += [
@@ -59,16 +88,6 @@ def list_studies(services: Services, call: Call) -> dict[str, Any]:
         before = page[-1][0]
     following = str(found[limit - 1][0]) if len(found) > limit else None
     return {"studies": _told(services, call, found[:limit]), "next": following}
-
-
-def _keys(call: Call) -> Identifier:
-    wanted = {name: call.query[name] for name in _FILTERS if call.query[name]}
-    if wanted and not call.sees_patients:
-        raise Wrong(403, f"searching by {', '.join(wanted)} needs the scope phi")
-    try:
-        return parse_keys(f"{_FILTERS[name]}={value}" for name, value in wanted.items())
-    except PathError as error:
-        raise Wrong(400, str(error)) from None
 
 
 def _fits(keys: Identifier, attributes: Attributes) -> bool:
@@ -159,20 +178,27 @@ STUDY_SCHEMA: Final = record(
     {"study_instance_uid": text("Its UID."), "modalities": many(text("One of them."))},
     open_ended=True,
 )
-_PARAMETERS: Final = (
-    *(
-        Parameter(name, {"type": "string"}, f"Matches {keyword}; needs the scope phi.")
-        for name, keyword in _FILTERS.items()
-    ),
-    Parameter("modality", {"type": "string"}, "Only studies with this modality."),
-    LIMIT,
-    CURSOR,
+_MODALITY: Final = Parameter("modality", {"type": "string"}, "Only studies with this modality.")
+_SEARCH: Final = record(
+    {
+        **{name: text(f"Matches {keyword}.") for name, keyword in _FILTERS.items()},
+        "modality": text("Only studies with this modality."),
+        "limit": {"type": "integer", "description": f"Most of a page; {_DEFAULT}."},
+        "cursor": text("`next` of the page before."),
+    },
+    optional=(*_FILTERS, "modality", "limit", "cursor"),
+)
+_LISTED: Final = record(
+    {"studies": many(STUDY_SCHEMA), "next": maybe(text("Cursor of the next page."))}
 )
 ENDPOINTS: Final = (
     Endpoint(
-        "GET", "/studies", "read", "Studies held here, the latest first.", list_studies,
-        record({"studies": many(STUDY_SCHEMA), "next": maybe(text("Cursor of the next page."))}),
-        parameters=_PARAMETERS,
+        "GET", "/studies", "read", "Studies held here, the latest first.", list_studies, _LISTED,
+        parameters=(_MODALITY, LIMIT, CURSOR),
+    ),
+    Endpoint(
+        "POST", "/studies/search", "phi", "Studies of patients.", search, _LISTED,
+        body=Body("What to match.", schema=_SEARCH),
     ),
     Endpoint(
         "GET", "/studies/{uid}", "read", "One study and its series.", show_study,

@@ -49,6 +49,7 @@ def test_what_is_not_written_has_its_default(tmp_path, kind):
     assert seen.limits == Limits(2, 8, 16, 64 * 2**20, None, None, 60.0, 262_144)
 
 
+FILLED = Recipe.of([("default", {"IssuerOfPatientID": "HOSPA"})])
 COMMON = {
     "description: Main archive": {"description": "Main archive"},
     "active: false": {"active": False},
@@ -65,10 +66,6 @@ REMOTE = {
     "iocm: true": {"iocm": True},
     "original_patient_id: false": {"original_patient_id": False},
     "character_set: ISO_IR 100": {"character_set": "ISO_IR 100"},
-    "issuer_of_patient_id: HOSPA": {
-        "issuer_of_patient_id": "HOSPA",
-        "hooks": Hooks(receive=Recipe.of([("default", {"IssuerOfPatientID": "HOSPA"})])),
-    },
     "morph: {send: [{blank: StudyID}], find_response: [{remove: PatientID}]}": {
         "hooks": Hooks(
             send=Recipe.of([("blank", "StudyID")]),
@@ -83,12 +80,20 @@ REMOTE = {
 }
 HOURS = {"limits: {hours: '19:00-07:00'}": {"limits": Limits(hours=(1140, 420))}}
 OF_DICOM = {
+    "issuer_of_patient_id: HOSPA": {
+        "issuer_of_patient_id": "HOSPA",
+        "hooks": Hooks(receive=FILLED),
+    },
     "calling_ae_title: ' EDGE_B '": {"calling_ae_title": "EDGE_B"},
     "move_destinations: a, send: true": {"move_destinations": ("a",), "send": True},
     "limits: {associations: 4}": {"limits": Limits(associations=4)},
     "limits: {max_pdu: 64KiB}": {"limits": Limits(max_pdu_bytes=65_536)},
 }
 OF_DICOMWEB = {
+    "issuer_of_patient_id: HOSPA": {
+        "issuer_of_patient_id": "HOSPA",
+        "hooks": Hooks(receive=FILLED, retrieve_response=FILLED),
+    },
     **{
         f"profile: {name}": {"profile": name, "external": True}
         for name in ("azure", "google", "aws")

@@ -1,0 +1,144 @@
+"""What can be done on pages: each calls one endpoint of the API and says what came of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from router.web.api.call import Call, Reply, Wrong
+from router.web.pages.form import Form
+from router.web.pages.page import Kind, Notice
+from router.web.pages.views import asked
+from router.web.services import Services
+
+
+def probe(services: Services, call: Call, _form: Form) -> Notice:
+    """Ask for a sign of life."""
+    data = asked(services, call, "POST", "/stations/{name}/test").data
+    values = {"station": data["station"], "milliseconds": round(data["seconds"] * 1000)}
+    kind: Kind = "good" if data["ok"] else "bad"
+    key = "notice.answered" if data["ok"] else "notice.silent"
+    return Notice(kind, key, values, data["message"])
+
+
+def enable(services: Services, call: Call, form: Form) -> Notice:
+    """Speak with it again."""
+    return _switched(services, call, form, "/stations/{name}/enable")
+
+
+def disable(services: Services, call: Call, form: Form) -> Notice:
+    """Speak with it no more."""
+    return _switched(services, call, form, "/stations/{name}/disable")
+
+
+def _switched(services: Services, call: Call, form: Form, path: str) -> Notice:
+    reply = asked(services, call, "POST", path, if_match=form.text("etag"))
+    return _changed(reply.data)
+
+
+def _changed(data: dict[str, Any]) -> Notice:
+    """What came of a change of the configuration."""
+    state = data["state"]
+    if state in {"applied", "unchanged", "pending"}:
+        kind: Kind = "info" if state == "pending" else "good"
+        return Notice(kind, f"notice.{state}", detail=_told(data["changes"]))
+    return Notice("bad", f"notice.{state}", detail=data["patch"] or data["problems"])
+
+
+def _told(changes: list[dict[str, Any]]) -> str:
+    lines: list[str] = []
+    for one in changes:
+        if "station" in one:
+            keys = (
+                f"{key}: {json.dumps(pair['before'])} → {json.dumps(pair['after'])}"
+                for key, pair in one["keys"].items()
+            )
+            lines += [f"{'+' if one['is_new'] else '~'} {one['station']}", *keys]
+        else:
+            lines.append(f"{one['kind']} {one['path']}: {one['before']} → {one['after']}")
+    return "\n".join(lines)
+
+
+def import_stations(services: Services, call: Call, form: Form) -> Notice:
+    """Show what a file would change, or write it."""
+    content = form.files.get("file", b"") or form.text("document").encode()
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        raise Wrong(422, "the file is no JSON") from None
+    query = {"write": form.text("write") == "yes"}
+    reply = asked(services, call, "POST", "/stations/import", body=document, query=query)
+    return _changed(reply.data)
+
+
+def retry(services: Services, call: Call, form: Form) -> Notice:
+    """Queue what failed of the chosen tasks again."""
+    return _each(services, call, form, "/tasks/{id}/retry", "notice.retried")
+
+
+def cancel(services: Services, call: Call, form: Form) -> Notice:
+    """Cancel what waits of the chosen tasks."""
+    return _each(services, call, form, "/tasks/{id}/cancel", "notice.cancelled")
+
+
+def _each(services: Services, call: Call, form: Form, path: str, key: str) -> Notice:
+    numbers = form.all("task") or ((call.path["id"],) if "id" in call.path else ())
+    if not numbers:
+        raise Wrong(422, "choose a task")
+    deliveries, refused = 0, []
+    for number in numbers:
+        try:
+            reply = asked(services, call, "POST", path, path={"id": number})
+            deliveries += reply.data["deliveries"]
+        except Wrong as wrong:
+            refused.append(str(wrong))
+    kind: Kind = "good" if deliveries and not refused else "bad" if not deliveries else "info"
+    return Notice(kind, key, {"deliveries": deliveries}, "\n".join(refused))
+
+
+def send(services: Services, call: Call, form: Form) -> Notice:
+    """Queue a study for exactly one station."""
+    body = {
+        "study": call.path["uid"],
+        "station": form.text("station"),
+        "priority": form.text("priority") or "medium",
+    }
+    data = asked(services, call, "POST", "/tasks", body=body).data
+    reasons = "\n".join(f"{one['instance']}: {one['reason']}" for one in data["failed"])
+    link = f"/tasks/{data['tasks'][0]}" if data["tasks"] else ""
+    kind: Kind = "bad" if reasons else "good"
+    values = {"instances": data["queued"], "station": body["station"]}
+    return Notice(kind, "notice.queued", values, reasons, link=link)
+
+
+def retrieve(services: Services, call: Call, form: Form) -> Notice:
+    """Have a station send the chosen studies here."""
+    studies = list(form.all("study"))
+    body = {"station": form.text("station"), "studies": studies}
+    asked(services, call, "POST", "/retrievals", body=body)
+    return Notice("good", "notice.retrieving", {"studies": len(studies)}, link="/query")
+
+
+def apply(services: Services, call: Call, _form: Form) -> Notice:
+    """Take what is written into use."""
+    data = asked(services, call, "POST", "/configuration/apply").data
+    kind: Kind = "bad" if data["state"] == "refused" else "good"
+    return Notice(kind, f"notice.{data['state']}", detail=data["problems"])
+
+
+def check_file(services: Services, call: Call, form: Form) -> Notice:
+    """Say what a changed text would come to."""
+    return _changed(_put(services, call, form, dry_run=True).data)
+
+
+def save_file(services: Services, call: Call, form: Form) -> Notice:
+    """Write a changed text and take it into use."""
+    return _changed(_put(services, call, form, dry_run=False).data)
+
+
+def _put(services: Services, call: Call, form: Form, *, dry_run: bool) -> Reply:
+    text = form.texts.get("text", ("",))[0].replace("\r\n", "\n")
+    return asked(
+        services, call, "PUT", "/configuration/files/{path}", body={"text": text},
+        if_match=form.text("etag"), query={"dry_run": dry_run},
+    )  # fmt: skip

@@ -1,0 +1,221 @@
+"""What the pages show and do, in terms of the API's own functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from router.web.api import configuration, remote, rules, stations, status, studies, tasks
+from router.web.api.call import Call, Endpoint, Reply, Wrong
+from router.web.api.dispatch import answer
+from router.web.api.endpoints import ENDPOINTS
+from router.web.pages.form import Form
+from router.web.services import Services
+
+_BY_NAME: Final[dict[tuple[str, str], Endpoint]] = {
+    (one.method, one.path): one for one in ENDPOINTS
+}
+_ROWS: Final = 50
+
+
+def asked(services: Services, call: Call, method: str, where: str, /, **more: Any) -> Reply:
+    """What an endpoint answers to this visitor. Raises Wrong."""
+    endpoint = _BY_NAME[method, where]
+    defaults = {one.name: one.schema.get("default") for one in endpoint.parameters}
+    query = defaults | more.pop("query", {})
+    return answer(endpoint, services, replace(call, query=query, **more))
+
+
+def overview(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """Health, balance, rates, stations, what failed last."""
+    failed = asked(services, call, "GET", "/tasks", query={"status": "Failed", "limit": 5})
+    return {
+        "status": status.status(services, call),
+        "account": status.account(services, call),
+        "rates": status.rates(services, call),
+        "stations": stations.list_stations(services, call)["stations"],
+        "failed": failed.data["tasks"],
+        "in_sync": _in_sync(services),
+    }
+
+
+def _in_sync(services: Services) -> bool:
+    reload = services.running.reload()
+    return reload is None or reload["state"] != "refused"
+
+
+def list_stations(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """Every station."""
+    return stations.list_stations(services, call)
+
+
+def show_station(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """One station with its day and its last tasks."""
+    reply = stations.show_station(services, call)
+    query = {"station": call.path["name"], "limit": 10}
+    recent = asked(services, call, "GET", "/tasks", query=query)
+    events = services.ledger.station_events(call.path["name"], 500)
+    return {
+        **reply.data,
+        "etag": reply.etag,
+        "tasks": recent.data["tasks"],
+        "strip": [(one.at, one.state) for one in events],
+        "now": services.clock.now(),
+    }
+
+
+def list_tasks(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """The Task Log; its filters are in the address."""
+    wanted = {
+        "status": call.query.get("status") or None,
+        "station": call.query.get("station") or None,
+        "cursor": call.query.get("cursor") or None,
+        "limit": _ROWS,
+    }
+    if wanted["status"] not in {None, *tasks.STATUSES}:
+        raise Wrong(400, "there is no such status")
+    found = asked(services, call, "GET", "/tasks", query=wanted)
+    return {
+        **found.data,
+        "filters": wanted,
+        "statuses": tasks.STATUSES,
+        "names": sorted(services.plan.stations),
+    }
+
+
+def show_task(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """One task with its deliveries."""
+    return tasks.show_task(services, call)
+
+
+def list_studies(services: Services, call: Call, form: Form) -> dict[str, Any]:
+    """Studies; what names a patient is searched for in a body, never in an address."""
+    names = ("patient_name", "patient_id", "accession_number", "study_date", "modality", "cursor")
+    wanted = {name: form.text(name) for name in names}
+    given = {name: value for name, value in wanted.items() if value}
+    if call.sees_patients:
+        body = {**given, "limit": _ROWS}
+        found = asked(services, call, "POST", "/studies/search", body=body)
+    else:
+        query = {name: given.get(name) for name in ("modality", "cursor")} | {"limit": _ROWS}
+        found = asked(services, call, "GET", "/studies", query=query)
+    return {**found.data, "filters": wanted}
+
+
+def show_study(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """One study, its series, and where it can be sent."""
+    able = [one.name for one in services.plan.stations.values() if one.send and one.active]
+    return {
+        **studies.show_study(services, call),
+        "destinations": sorted(able),
+        "priorities": tasks.PRIORITIES,
+    }
+
+
+def query(services: Services, call: Call, form: Form) -> dict[str, Any]:
+    """The form for a search, its answers where one was made, and the last retrievals."""
+    askable = [
+        one.name
+        for one in services.plan.stations.values()
+        if one.query_retrieve and one.active and one.kind != "folder"
+    ]
+    names = ("station", "patient_name", "patient_id", "study_date", "accession_number", "more")
+    found: dict[str, Any] | None = None
+    problem = ""
+    if form.text("do") == "search":
+        try:
+            found = _searched(services, call, form)
+        except Wrong as wrong:
+            problem = str(wrong)
+    return {
+        "organization": remote.organization(services.plan),
+        "askable": sorted(askable),
+        "filters": {name: form.text(name) for name in names},
+        "found": found,
+        "problem": problem,
+        "columns": remote.COLUMNS,
+        "retrievals": remote.list_retrievals(services, call)["retrievals"],
+    }
+
+
+_KEYS: Final = {
+    "patient_name": "PatientName",
+    "patient_id": "PatientID",
+    "study_date": "StudyDate",
+    "accession_number": "AccessionNumber",
+}
+
+
+def _searched(services: Services, call: Call, form: Form) -> dict[str, Any]:
+    for name in ("organization", "station"):
+        if not form.text(name):
+            raise Wrong(422, f"{name}: choose one; nothing was asked")
+    keys = [f"{key}={form.text(name)}" for name, key in _KEYS.items() if form.text(name)]
+    keys += [one.strip() for one in form.text("more").splitlines() if one.strip()]
+    body = {
+        "organization": form.text("organization"),
+        "station": form.text("station"),
+        "keys": keys,
+        "limit": _ROWS,
+    }
+    found = asked(services, call, "POST", "/query", body=body).data
+    return {**found, "rows": [_row(one) for one in found["answers"]]}
+
+
+def _row(found: dict[str, Any]) -> dict[str, str]:
+    """One answer of the DICOM JSON model (PS3.18 F.2) as texts by keyword."""
+    texts: dict[str, str] = {}
+    for keyword, tag in zip(remote.COLUMNS, remote.COLUMN_TAGS, strict=True):
+        values = found.get(tag, {}).get("Value", [])
+        texts[keyword] = "\\".join(
+            str(one.get("Alphabetic", "")) if isinstance(one, dict) else str(one) for one in values
+        )
+    return texts
+
+
+def list_rules(services: Services, call: Call, form: Form) -> dict[str, Any]:
+    """The rules, and what they would do with the file that was handed in."""
+    told: dict[str, Any] | None = None
+    problem = ""
+    content = form.files.get("file", b"")
+    if form.text("do") == "try":
+        try:
+            query = {"from": form.text("from") or None}
+            told = asked(services, call, "POST", "/rules/try", body=content, query=query).data
+        except Wrong as wrong:
+            problem = str(wrong)
+    return {
+        **rules.list_rules(services, call),
+        "told": told,
+        "problem": problem,
+        "sender": form.text("from"),
+        "names": sorted(services.plan.stations),
+    }
+
+
+def show_configuration(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """Files and problems, and what is written against what runs."""
+    shown = configuration.show(services, call).data
+    changes: list[dict[str, Any]] = []
+    if shown["written"] and not shown["in_sync"]:
+        changes = configuration.changes(services, call)["changes"]
+    return {**shown, "changes": changes}
+
+
+def show_file(services: Services, call: Call, form: Form) -> dict[str, Any]:
+    """One file with its problems; what was typed stays when it could not be written."""
+    reply = configuration.show_file(services, call)
+    shown = configuration.show(services, call).data
+    typed = form.texts.get("text", ("",))[0].replace("\r\n", "\n")
+    etag = form.text("etag") or reply.etag
+    return {
+        **reply.data,
+        "etag": etag if typed else reply.etag,
+        "typed": typed or reply.data["text"],
+        "is_release": shown["is_release"],
+    }
+
+
+def system(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """Listeners, certificates, storage, processes."""
+    return {"status": status.status(services, call), "account": status.account(services, call)}
