@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -23,8 +24,11 @@ from router.flow.hand_in import Errand, hand_in
 from router.flow.send_held import send_held
 from router.model.delivery import Priority
 from router.model.plan import Plan
+from router.model.recipe import Recipe
 from router.serve.places import Places
 from router.serve.stores import open_journal
+
+_ANONYMIZED: Final = Recipe.of([("deidentify", {"profile": "basic"})])
 
 
 @click.command()
@@ -47,6 +51,12 @@ def echo(config: Path | None, form: str, station: str) -> int:
     type=click.Choice(["high", "medium", "low"], case_sensitive=False),
     default="medium",
 )
+@click.option(
+    "--anonymize",
+    is_flag=True,
+    help="De-identify what leaves by PS3.15, Basic Profile, behind everything else; failing sends "
+    "nothing of the object.",
+)
 def send(
     config: Path | None,
     form: str,
@@ -54,6 +64,8 @@ def send(
     files: tuple[Path, ...],
     study: str | None,
     priority: str,
+    *,
+    anonymize: bool,
 ) -> int:
     """Queue FILES (or folders of them), or a study held here, for exactly one STATION.
 
@@ -68,7 +80,8 @@ def send(
     errand = Errand(
         getpass.getuser(),
         station,
-        known.hooks.send,
+        # Last, so that nothing after it brings an identity back.
+        known.hooks.send.then(_ANONYMIZED) if anonymize else known.hooks.send,
         Priority.of(priority),
         plan.router.ae_title,
         plan.digest,

@@ -61,7 +61,7 @@ SUMMARIES = {
     "send": "Queue files, or a study held here, for one station.",
     "stations": "Stations: list, show, test, enable, disable; export and import as JSON.",
     "status": "How the router and its stations are.",
-    "tasks": "What is being sent: list, show, retry.",
+    "tasks": "What is being sent: list, show, follow; retry, cancel, hold, resume, priority.",
     "test": "Run the tests beside the rules: JUnit, coverage, mutation.",
     "token": "Tokens for pages and API: make, list, revoke.",
 }

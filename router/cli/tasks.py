@@ -1,9 +1,15 @@
-"""`tasks list|show|retry`: what was asked for, how far it is, and trying again."""
+"""`tasks list|show|retry`: what was asked for, how far it is, and trying again; the other verbs."""
 
 from __future__ import annotations
 
+import csv
 import getpass
+import io
+import time
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -18,8 +24,11 @@ from router.cli.common import (
     table,
 )
 from router.cli.plan import plan_or_exit, read_ledger, write_ledger
+from router.cli.task_changes import cancel, follow, hold, priority, resume
+from router.config.units import seconds
 from router.flow.told import task_detail_json, task_json
-from router.model.task import TaskStatus
+from router.model.delivery import Priority
+from router.model.task import Task, TaskFilter, TaskStatus
 
 STATUSES: tuple[TaskStatus, ...] = (
     "Ready",
@@ -29,6 +38,18 @@ STATUSES: tuple[TaskStatus, ...] = (
     "Failed",
     "Cancelled",
 )
+_FORMULAS: Final = ("=", "+", "-", "@")
+SORTS: Final[dict[str, Callable[[Task], Any]]] = {
+    "created": lambda task: task.created_at,
+    "modified": lambda task: task.last_modified_at,
+    "status": lambda task: STATUSES.index(task.status),
+    "priority": lambda task: int(Priority.of(task.priority)),
+    "station": lambda task: task.station,
+    "requester": lambda task: task.requester,
+    "objects": lambda task: task.objects,
+    "failures": lambda task: task.failures,
+    "progress": lambda task: task.delivered / task.objects if task.objects else 0.0,
+}
 
 
 @click.group(name="tasks")
@@ -36,8 +57,12 @@ STATUSES: tuple[TaskStatus, ...] = (
 @format_option
 @click.pass_context
 def tasks(ctx: click.Context, config: Path | None, form: str) -> None:
-    """What is being sent: list, show, retry."""
+    """What is being sent: list, show, follow; retry, cancel, hold, resume, priority."""
     count_for_verbs(ctx, config, form)
+
+
+for _verb in (cancel, follow, hold, priority, resume):
+    tasks.add_command(_verb)
 
 
 @tasks.command(name="list")
@@ -45,15 +70,48 @@ def tasks(ctx: click.Context, config: Path | None, form: str) -> None:
 @format_option
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), default=None)
 @click.option("--station", default=None, help="Only tasks for this station.")
+@click.option("--study", default=None, help="Only tasks of this study: its UID.")
+@click.option("--requester", default=None, help="Only what this rule, person or station asked for.")
+@click.option("--priority", "word", type=click.Choice(("high", "medium", "low")), default=None)
+@click.option("--since", default=None, metavar="DURATION", help="Only those created since, as 2h.")
+@click.option("--sort", type=click.Choice(sorted(SORTS)), default=None, help="By this column.")
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--csv", "as_csv", is_flag=True, help="Every column, as CSV (RFC 4180).")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100)
 def list_tasks(
-    config: Path | None, form: str, status: TaskStatus | None, station: str | None, limit: int
+    config: Path | None,
+    form: str,
+    status: TaskStatus | None,
+    station: str | None,
+    study: str | None,
+    requester: str | None,
+    word: str | None,
+    since: str | None,
+    sort: str | None,
+    limit: int,
+    *,
+    reverse: bool,
+    as_csv: bool,
 ) -> int:
-    """The tasks, newest first."""
+    """The tasks, newest first; the limit is of those, whatever the order they are shown in."""
+    try:
+        created_since = time.time() - seconds(since) if since else None
+    except ValueError as error:
+        raise click.UsageError(f"--since: {error}") from error
+    wanted = TaskFilter(
+        status, station, study, requester, Priority.of(word) if word else None, created_since
+    )
     ledger = read_ledger(plan_or_exit(config_folder(config)))
-    found = ledger.tasks(status=status, station=station, limit=limit)
+    found = list(ledger.tasks(wanted=wanted, limit=limit))
+    if sort is not None:
+        found.sort(key=lambda task: (SORTS[sort](task), task.task_id))
+    if reverse:
+        found.reverse()
     if form == "json":
         emit_json({"tasks": [task_json(task) for task in found]})
+        return 0
+    if as_csv:
+        click.echo(_csv(found), nl=False)
         return 0
     rows = [["ID", "STATUS", "PRI", "STATION", "OBJECTS", "PROGRESS", "CREATED", "REASON"]]
     rows += [
@@ -71,6 +129,20 @@ def list_tasks(
     ]
     click.echo(table(rows))
     return 0
+
+
+def _csv(found: list[Task]) -> str:
+    columns = [field.name for field in fields(Task)]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    for task in found:
+        row = [getattr(task, name) for name in columns]
+        times = {name: iso_time(getattr(task, name)) for name in columns if name.endswith("_at")}
+        row = [times.get(name, value) for name, value in zip(columns, row, strict=True)]
+        # A spreadsheet must not take a text of ours for a formula.
+        writer.writerow([f"'{one}" if str(one)[:1] in _FORMULAS else one for one in row])
+    return buffer.getvalue()
 
 
 @tasks.command(name="show")

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from router.model.delivery import Priority
 
 TaskKind = Literal["route", "send"]
 TaskStatus = Literal["Ready", "In Progress", "On Hold", "Completed", "Failed", "Cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks are wanted; None is without bound. Times are seconds since the epoch."""
+
+    status: TaskStatus | None = None
+    station: str | None = None
+    study_instance_uid: str | None = None
+    requester: str | None = None
+    priority: Priority | None = None
+    created_since: float | None = None
+
+
+ALL_TASKS: Final = TaskFilter()
 
 
 @dataclass(frozen=True, slots=True)

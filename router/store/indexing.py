@@ -44,7 +44,7 @@ INSERT INTO delivery (instance_id, task_id, station, recipe_digest, priority, st
   changed_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)
 """
 _OPEN_TASK: Final = """
-SELECT task_id FROM task
+SELECT task_id, iif(priority_set, priority, NULL) FROM task
 WHERE study_instance_uid = ? AND station = ? AND requester = ? AND kind = ?
   AND (ended_at IS NULL OR ended_at >= ?) ORDER BY task_id DESC LIMIT 1
 """
@@ -108,7 +108,8 @@ class _Booking:
         self._known_recipes = set(known)
         self._now = now
         self._counts = Counts()
-        self._tasks: dict[tuple[str, str, str], int] = {}
+        # A task's priority may have been changed by hand: what joins it follows.
+        self._tasks: dict[tuple[str, str, str], tuple[int, int | None]] = {}
         self._deliveries: list[tuple[int, int, str, str, int, float, float]] = []
 
     def instance(self, entry: Indexed) -> int:
@@ -140,7 +141,7 @@ class _Booking:
         self._flush()
         self._connection.executemany(
             "UPDATE task SET last_modified_at = ?, ended_at = NULL WHERE task_id = ?",
-            [(self._now, task_id) for task_id in self._tasks.values()],
+            [(self._now, task_id) for task_id, _ in self._tasks.values()],
         )
         self._counts.write(self._connection)
 
@@ -169,23 +170,25 @@ class _Booking:
             remember(self._connection, owed.recipe)
             self._known_recipes.add(digest)
         key = (study, owed.station, owed.rule)
-        task_id = self._tasks.get(key)
-        if task_id is None:
-            task_id = self._tasks[key] = self._task(owed, study)
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = self._task(owed, study)
         now = self._now
-        row = (instance_id, task_id, owed.station, digest, int(owed.priority), now, now)
+        priority = int(owed.priority) if task[1] is None else task[1]
+        row = (instance_id, task[0], owed.station, digest, priority, now, now)
         self._deliveries.append(row)
         self._counts.created(owed.station)
 
-    def _task(self, owed: Owed, study: str) -> int:
+    def _task(self, owed: Owed, study: str) -> tuple[int, int | None]:
+        """The task this delivery joins or opens, and the priority somebody gave it."""
         kind, requester = kind_and_requester(owed.rule)
         since = self._now - OPEN_AFTER_SECONDS
         found = self._connection.execute(
             _OPEN_TASK, (study, owed.station, requester, kind, since)
         ).fetchone()
         if found is not None:
-            return int(found[0])
-        return new_task(self._connection, owed, study, self._now)
+            return int(found[0]), found[1]
+        return new_task(self._connection, owed, study, self._now), None
 
 
 def _record_id(entry: Indexed) -> bytes:

@@ -15,7 +15,7 @@ from router.model.delivery import Disposition, Leased, Outcome, Priority, State
 from router.model.instance import Instance, RecordRef
 from router.model.recipe import Recipe
 from router.model.rule import Decision, Owed
-from router.model.task import Task, TaskStatus
+from router.model.task import ALL_TASKS, Task, TaskFilter, TaskStatus
 
 StationState = Literal["online", "offline", "unknown", "inactive"]
 
@@ -279,8 +279,9 @@ class Ledger(Protocol):
         station: str | None = None,
         limit: int = 100,
         before: int | None = None,
+        wanted: TaskFilter = ALL_TASKS,
     ) -> tuple[Task, ...]:
-        """Tasks, newest first, with ids below `before`."""
+        """Tasks, newest first, with ids below `before`, that meet the filter and what is given."""
 
     def task(self, task_id: int) -> Task | None:
         """One task."""
@@ -307,6 +308,15 @@ class Ledger(Protocol):
         self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""
     ) -> int:
         """Queue dead and quarantined deliveries again: of these tasks, or all (of a station)."""
+
+    def hold(self, task_ids: Sequence[int], by: str) -> int:
+        """Send nothing more of these tasks until they are resumed; how many were not held."""
+
+    def resume(self, task_ids: Sequence[int], by: str) -> int:
+        """Let held tasks go on; how many were held."""
+
+    def prioritise(self, task_ids: Sequence[int], priority: Priority, by: str) -> int:
+        """Another priority for what waits of these tasks; how many tasks had another before."""
 
     def cancel(self, task_ids: Sequence[int], by: str = "") -> int:
         """Cancel what is still queued of these tasks; how many deliveries."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from router.clock import Clock
-from router.model.delivery import Leased
+from router.model.delivery import Leased, Priority
 from router.model.instance import RecordRef
 from router.model.recipe import Recipe
 from router.model.rule import Owed
-from router.model.task import Task, TaskStatus
+from router.model.task import ALL_TASKS, Task, TaskFilter, TaskStatus
 from router.store import (
     accounting,
     cataloguing,
@@ -195,10 +196,14 @@ class SqliteLedger:
         station: str | None = None,
         limit: int = 100,
         before: int | None = None,
+        wanted: TaskFilter = ALL_TASKS,
     ) -> tuple[Task, ...]:
-        """Tasks, newest first, with ids below `before`."""
+        """Tasks, newest first, with ids below `before`, that meet the filter and what is given."""
         with self._database.read() as connection:
-            return tasks.list_tasks(connection, status, station, limit, before)
+            wanted = replace(
+                wanted, status=status or wanted.status, station=station or wanted.station
+            )
+            return tasks.list_tasks(connection, wanted, limit, before)
 
     def task(self, task_id: int) -> Task | None:
         """One task."""
@@ -232,6 +237,21 @@ class SqliteLedger:
         """Queue dead and quarantined deliveries again: of these tasks, or all (of a station)."""
         with self._database.write() as connection:
             return tasks.retry(connection, task_ids, station, by, self._clock.now())
+
+    def hold(self, task_ids: Sequence[int], by: str) -> int:
+        """Send nothing more of these tasks until they are resumed; how many were not held."""
+        with self._database.write() as connection:
+            return tasks.hold(connection, task_ids, by, self._clock.now())
+
+    def resume(self, task_ids: Sequence[int], by: str) -> int:
+        """Let held tasks go on; how many were held."""
+        with self._database.write() as connection:
+            return tasks.resume(connection, task_ids, by, self._clock.now())
+
+    def prioritise(self, task_ids: Sequence[int], priority: Priority, by: str) -> int:
+        """Another priority for what waits of these tasks; how many tasks had another before."""
+        with self._database.write() as connection:
+            return tasks.prioritise(connection, task_ids, priority, by, self._clock.now())
 
     def cancel(self, task_ids: Sequence[int], by: str = "") -> int:
         """Cancel what is still queued of these tasks; how many deliveries."""

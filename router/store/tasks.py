@@ -1,7 +1,7 @@
-"""Tasks as people see them, and what people do to them: send, retry, cancel.
+"""Tasks as people see them, and what people do: send, retry, cancel, hold, resume, prioritise.
 
-Progress and status are counted from the deliveries each time. On Hold says why: the station is
-offline or inactive. Completed means every delivery has the peer's own receipt.
+Progress and status are counted from the deliveries each time. On Hold says why: somebody holds the
+task, or the station is offline or inactive. Completed means every delivery has the peer's receipt.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from router.model.delivery import Priority, State
 from router.model.rule import Owed
-from router.model.task import Task, TaskStatus
+from router.model.task import Task, TaskFilter
 from router.store.counting import Counts
 from router.store.indexing import EVENT, new_task, remember
 from router.store.ledger import Delivery, DeliveryCounts, Event
@@ -21,7 +21,7 @@ from router.store.turning import END_TASK
 
 _COUNTED: Final = """
 SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_uid, t.created_at,
-  t.started_at, t.ended_at, t.last_modified_at,
+  t.started_at, t.ended_at, t.last_modified_at, t.held_by,
   count(d.delivery_id) AS objects,
   count(*) FILTER (WHERE d.state = 'delivered') AS delivered,
   count(*) FILTER (WHERE d.state IN ('queued', 'sending')) AS waiting,
@@ -31,13 +31,16 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
   coalesce(sum(d.failures), 0) AS failures
 FROM (
   SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
-    AND task_id < coalesce(?3, 9223372036854775807)
+    AND task_id < coalesce(?3, 9223372036854775807) AND (?6 IS NULL OR study_instance_uid = ?6)
+    AND (?7 IS NULL OR requester = ?7) AND (?8 IS NULL OR priority = ?8)
+    AND (?9 IS NULL OR created_at >= ?9)
   ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
 ) t LEFT JOIN delivery d ON d.task_id = t.task_id
 GROUP BY t.task_id
 """
 _LISTED: Final = f"""
 SELECT c.*, CASE
+    WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'On Hold'
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive') THEN 'On Hold'
     WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
     WHEN c.waiting > 0 THEN 'In Progress'
@@ -45,6 +48,7 @@ SELECT c.*, CASE
     WHEN c.cancelled > 0 THEN 'Cancelled'
     ELSE 'Completed' END AS status,
   CASE
+    WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'held by ' || c.held_by
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive')
       THEN 'station is ' || s.state || iif(s.reason = '', '', ': ' || s.reason)
     WHEN c.waiting = 0 AND c.dead + c.quarantined > 0 THEN (
@@ -107,22 +111,46 @@ SELECT delivery_id, task_id, station, state FROM delivery
 WHERE state = 'queued' AND task_id IN (SELECT value FROM json_each(?))
 """
 
+_WAITS: Final = """
+EXISTS (SELECT 1 FROM delivery d WHERE d.task_id = task.task_id
+        AND d.state IN ('queued', 'sending'))
+"""
+_HOLD: Final = f"""
+UPDATE task SET held_by = ?2, held_at = ?3 WHERE held_by IS NULL
+  AND task_id IN (SELECT value FROM json_each(?1)) AND {_WAITS} RETURNING task_id
+"""  # noqa: S608 - a constant
+_RESUME: Final = """
+UPDATE task SET held_by = NULL, held_at = NULL WHERE held_by IS NOT NULL
+  AND task_id IN (SELECT value FROM json_each(?1)) RETURNING task_id
+"""
+_PRIORITISE: Final = f"""
+UPDATE task SET priority = ?2, priority_set = 1 WHERE priority <> ?2
+  AND task_id IN (SELECT value FROM json_each(?1)) AND {_WAITS} RETURNING task_id
+"""  # noqa: S608 - a constant
+_PRIORITISE_DELIVERIES: Final = """
+UPDATE delivery SET priority = ?2 WHERE state = 'queued' AND priority <> ?2
+  AND task_id IN (SELECT value FROM json_each(?1))
+"""
+
 
 def list_tasks(
     connection: sqlite3.Connection,
-    status: TaskStatus | None,
-    station: str | None,
+    wanted: TaskFilter,
     limit: int,
     before: int | None,
 ) -> tuple[Task, ...]:
     """Tasks, newest first."""
-    rows = connection.execute(_LISTED, (None, station, before, status, limit))
+    priority = None if wanted.priority is None else int(wanted.priority)
+    more = (wanted.study_instance_uid, wanted.requester, priority, wanted.created_since)
+    rows = connection.execute(_LISTED, (None, wanted.station, before, wanted.status, limit, *more))
     return tuple(map(_task, rows))
 
 
 def find_task(connection: sqlite3.Connection, task_id: int) -> Task | None:
     """One task."""
-    row = connection.execute(_LISTED, (task_id, None, None, None, 1)).fetchone()
+    row = connection.execute(
+        _LISTED, (task_id, None, None, None, 1, None, None, None, None)
+    ).fetchone()
     return None if row is None else _task(row)
 
 
@@ -228,6 +256,48 @@ def retry(
     return _move(connection, rows, _REQUEUE, State.QUEUED, ("retried", by), at)
 
 
+def hold(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
+    """Lease nothing more of these tasks while something of them waits; how many were not held."""
+    return _marked(connection, _HOLD, task_ids, (by, at), ("held", by, at))
+
+
+def resume(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
+    """Let them go on; how many were held."""
+    return _marked(connection, _RESUME, task_ids, (), ("resumed", by, at))
+
+
+def prioritise(
+    connection: sqlite3.Connection,
+    task_ids: Sequence[int],
+    priority: Priority,
+    by: str,
+    at: float,
+) -> int:
+    """Give what waits of these tasks another priority; how many tasks had another before."""
+    changed = _marked(
+        connection, _PRIORITISE, task_ids, (int(priority),), (f"priority {priority.word}", by, at)
+    )
+    wanted = json.dumps(list(task_ids))
+    connection.execute(_PRIORITISE_DELIVERIES, (wanted, int(priority)))
+    return changed
+
+
+def _marked(
+    connection: sqlite3.Connection,
+    statement: str,
+    task_ids: Sequence[int],
+    values: tuple[Any, ...],
+    event: tuple[str, str, float],
+) -> int:
+    """Change tasks, with an event for each that was changed."""
+    rows = connection.execute(statement, (json.dumps(list(task_ids)), *values)).fetchall()
+    kind, by, at = event
+    for (task_id,) in rows:
+        connection.execute(EVENT, (at, task_id, None, kind, f"by {by}" if by else "", None))
+        connection.execute("UPDATE task SET last_modified_at = ? WHERE task_id = ?", (at, task_id))
+    return len(rows)
+
+
 def cancel(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
     """Cancel what is queued; how many."""
     rows = connection.execute(_QUEUED, (json.dumps(list(task_ids)),)).fetchall()
@@ -266,8 +336,8 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
-    objects, delivered, waiting, dead, quarantined, cancelled, failures = row[10:17]
-    status, reason = row[17:]
+    objects, delivered, waiting, dead, quarantined, cancelled, failures = row[11:18]
+    status, reason = row[18:]
     return Task(
         task_id=task_id,
         kind=kind,

@@ -37,6 +37,7 @@ WHERE delivery_id = ?
 _DUE: Final = """
 SELECT delivery_id, priority FROM delivery INDEXED BY delivery_queue
 WHERE state = 'queued' AND station = ?1 AND priority = ?2 AND (due_at <= ?3 OR changed_at > ?3)
+  AND task_id NOT IN (SELECT task_id FROM task WHERE held_by IS NOT NULL)
 ORDER BY task_id, delivery_id LIMIT ?4
 """
 _TAKE: Final = """

@@ -10,6 +10,7 @@ from router.errors import StoreDown
 from router.model.delivery import Disposition, Priority, Result, State
 from router.model.instance import RecordRef
 from router.model.rule import Decision
+from router.model.task import TaskFilter
 from router.store.accounting import deep_check
 from router.store.ledger import SEND_PREFIX, Indexed
 from router.store.segment import segment_path
@@ -441,3 +442,78 @@ def test_F26_a_batch_that_fails_leaves_nothing(ledger):
     assert ledger.account().instances["received"] == 0
     ledger.index([good, bad])
     assert ledger.recipe(PLAIN.digest) == PLAIN
+
+
+def test_f59_a_held_task_gives_nothing_until_it_is_resumed(ledger):
+    ledger.index([indexed(1, owed(), study="1.1"), indexed(2, owed(), study="1.2")])
+    held, other = sorted(task.task_id for task in ledger.tasks())
+    assert ledger.hold([held, held + 1000], "ana") == 1
+    assert ledger.hold([held], "ana") == 0, "it is held already"
+    found = ledger.task(held)
+    assert (found.status, found.status_reason) == ("On Hold", "held by ana")
+    ledger.index([indexed(3, owed(), study="1.1")])
+    (leased,) = lease(ledger)
+    assert leased.study_instance_uid == "1.2", "what joins a held task waits too"
+    ledger.turn([settled(leased)], {}, NOW)
+    assert ledger.hold([other], "ana") == 0, "nothing of it waits"
+    assert ledger.resume([held, other], "bea") == 1
+    assert [one.study_instance_uid for one in lease(ledger)] == ["1.1", "1.1"]
+    assert [event.kind for event in ledger.events_of(held)] == ["created", "held", "resumed"]
+    assert ledger.resume([held], "bea") == 0
+
+
+def test_f59_a_held_task_can_be_cancelled_and_its_balance_holds(ledger):
+    ledger.index([indexed(number, owed(), study="1.1") for number in range(3)])
+    (task,) = ledger.tasks()
+    ledger.hold([task.task_id], "ana")
+    assert ledger.cancel([task.task_id], "ana") == 3
+    assert ledger.task(task.task_id).status == "Cancelled"
+    assert ledger.account().deliveries["cancelled"] == 3
+    assert lease(ledger) == ()
+
+
+def test_f60_priority_changes_what_waits_and_what_joins(ledger):
+    ledger.index([indexed(number, owed(), study=f"1.{number}") for number in range(3)])
+    (first,) = lease(ledger, limit=1)
+    last = max(task.task_id for task in ledger.tasks())
+    assert ledger.prioritise([last], Priority.HIGH, "ana") == 1
+    assert ledger.prioritise([last], Priority.HIGH, "ana") == 0
+    ledger.index([indexed(9, owed(), study="1.2")])
+    order = [one.study_instance_uid for one in lease(ledger)]
+    assert (first.study_instance_uid, order) == ("1.0", ["1.2", "1.2", "1.1"])
+    assert ledger.task(last).priority == "high"
+    assert "priority high" in [event.kind for event in ledger.events_of(last)]
+
+
+def test_f60_a_high_study_overtakes_a_thousand_low_ones_and_low_never_starves(ledger):
+    low = [indexed(n, owed(priority=Priority.LOW), study=f"1.{n}") for n in range(1000)]
+    ledger.index(low)
+    sent = [one.study_instance_uid for one in lease(ledger, limit=32)]
+    ledger.index([indexed(5000 + n, owed(priority=Priority.HIGH), study="2") for n in range(200)])
+    while "2" not in sent or sent.count("2") < 200:
+        sent += [one.study_instance_uid for one in lease(ledger, limit=32)]
+    # 10 % of what is low, besides what was leased before: of ten high ones one low goes.
+    overtaking = sent[32:]
+    assert overtaking.index("2") <= 1
+    assert len([one for one in overtaking if one != "2"]) <= 100
+    assert len([one for one in overtaking if one != "2"]) >= 15
+
+
+def test_tasks_are_narrowed_by_what_is_asked(ledger):
+    ledger.index(
+        [
+            indexed(1, owed(), study="1.1"),
+            indexed(2, owed(station="cloud", priority=Priority.HIGH), study="1.1"),
+            indexed(3, owed(), study="1.2"),
+        ]
+    )
+
+    def stations(**wanted):
+        return [task.station for task in ledger.tasks(wanted=TaskFilter(**wanted))]
+
+    assert sorted(stations(study_instance_uid="1.1")) == ["cloud", "pacs"]
+    assert stations(priority=Priority.HIGH) == ["cloud"]
+    assert stations(requester="nobody") == []
+    assert len(stations(requester=ledger.tasks()[0].requester)) == 3
+    assert stations(created_since=NOW * 1000) == []
+    assert stations(status="Ready", station="cloud") == ["cloud"]

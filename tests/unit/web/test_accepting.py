@@ -23,8 +23,10 @@ DICOM = ("application/dicom",)
         ('text/html, multipart/related; type="application/dicom"; q=0.5', ""),
         ('multipart/related; type="application/*"', ""),
         (
-            'multipart/related; type="application/dicom"; transfer-syntax=1.2; q=0.3, '
-            'multipart/related; type="application/dicom"; transfer-syntax=1.3; q=0.9',
+            ", ".join(
+                f'multipart/related; type="application/dicom"; transfer-syntax={uid}; q={quality}'
+                for uid, quality in (("1.2", 0.3), ("1.3", 0.9))
+            ),
             "1.3",
         ),
     ],

@@ -1,0 +1,125 @@
+"""`tasks cancel|hold|resume|priority|follow`: what people do to tasks, and watching one to its end."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import click
+
+from router.cli.common import (
+    EXIT_FAILED,
+    config_folder,
+    config_option,
+    emit_json,
+    format_option,
+    interrupt,
+)
+from router.cli.plan import plan_or_exit, read_ledger, write_ledger
+from router.flow.told import task_json
+from router.model.delivery import Priority
+from router.model.task import Task
+from router.store.ledger import Ledger
+
+LOOK_SECONDS: Final = 0.5
+EXIT_INTERRUPTED: Final = 130
+Change = Callable[[Ledger, str], int]
+
+
+def _changed(config: Path | None, form: str, change: Change, done: str) -> int:
+    ledger = write_ledger(plan_or_exit(config_folder(config)))
+    try:
+        count = change(ledger, getpass.getuser())
+    finally:
+        ledger.close()
+    if form == "json":
+        emit_json({done: count})
+    else:
+        click.echo(f"{count} {done}")
+    return 0 if count else EXIT_FAILED
+
+
+_task_ids = click.argument("task_ids", type=int, nargs=-1, required=True, metavar="ID...")
+
+
+@click.command(name="cancel")
+@config_option
+@format_option
+@_task_ids
+def cancel(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
+    """Send nothing more of these tasks; what is being sent now still leaves."""
+    return _changed(
+        config, form, lambda ledger, by: ledger.cancel(task_ids, by), "deliveries cancelled"
+    )
+
+
+@click.command(name="hold")
+@config_option
+@format_option
+@_task_ids
+def hold(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
+    """Send nothing more of these tasks until they are resumed; what comes later waits too."""
+    return _changed(config, form, lambda ledger, by: ledger.hold(task_ids, by), "tasks held")
+
+
+@click.command(name="resume")
+@config_option
+@format_option
+@_task_ids
+def resume(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
+    """Let held tasks go on."""
+    return _changed(config, form, lambda ledger, by: ledger.resume(task_ids, by), "tasks resumed")
+
+
+@click.command(name="priority")
+@config_option
+@format_option
+@click.argument("word", metavar="high|medium|low")
+@_task_ids
+def priority(config: Path | None, form: str, word: str, task_ids: tuple[int, ...]) -> int:
+    """Give what waits of these tasks another priority; what comes later has it too."""
+    try:
+        wanted = Priority.of(word)
+    except KeyError:
+        raise click.UsageError(f"{word!r}: high, medium or low") from None
+    return _changed(
+        config,
+        form,
+        lambda ledger, by: ledger.prioritise(task_ids, wanted, by),
+        f"tasks now {wanted.word}",
+    )
+
+
+@click.command(name="follow")
+@config_option
+@format_option
+@click.argument("task_id", type=int)
+def follow(config: Path | None, form: str, task_id: int) -> int:
+    """Watch a task until it is over: 0 when all of it was delivered."""
+    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    before: tuple[object, ...] = ()
+    with interrupt() as interrupted:
+        while True:
+            task = ledger.task(task_id)
+            if task is None:
+                raise click.ClickException(f"there is no task {task_id}")
+            told = (task.status, task.status_reason, task.delivered, task.objects, task.failures)
+            if told != before:
+                before = told
+                _tell(task, form)
+            if task.status in {"Completed", "Failed", "Cancelled"}:
+                return 0 if task.status == "Completed" else EXIT_FAILED
+            if interrupted.wait(LOOK_SECONDS):
+                return EXIT_INTERRUPTED
+
+
+def _tell(task: Task, form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps(task_json(task), ensure_ascii=False))  # one line for each change
+        return
+    share = 100 * task.delivered // task.objects if task.objects else 0
+    reason = f"  {task.status_reason}" if task.status_reason else ""
+    click.echo(f"{task.status}  {task.delivered}/{task.objects}  {share} %{reason}")
