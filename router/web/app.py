@@ -83,6 +83,7 @@ def make_app(
         routes += page_routes(site.services, site.gate, site.events)
     handlers = {HTTPException: _told, 404: _told, 405: _told}
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    app.router.redirect_slashes = False  # one address for one thing
     return bounded(app, is_tls=is_tls, body_bytes=_body_bytes, origins=origins)
 
 
