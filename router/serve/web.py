@@ -42,7 +42,7 @@ def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[st
 
     readings = Readings(not_ready, metrics)
     servers = [
-        _server(role.plan, role.plan.listeners[name], readings, site, listening)
+        _server(role, role.plan.listeners[name], readings, site, listening)
         for name, listening in sockets.items()
     ]
     threads = [role.threads.start("http", server.run) for server in servers]
@@ -77,16 +77,17 @@ def _reasons(role: Role, ledger: Ledger, room: Room, expected: frozenset[str]) -
 
 
 def _server(
-    plan: Plan, listener: Listener, readings: Readings, site: Site, listening: socket.socket
+    role: Role, listener: Listener, readings: Readings, site: Site, listening: socket.socket
 ) -> HttpServer:
     """The certificates are read here: what renews them comes as a new generation of this role."""
-    context = server_context(plan.tls[listener.tls]) if listener.tls else None
+    context = server_context(role.plan.tls[listener.tls]) if listener.tls else None
     app = make_app(
         readings,
         frozenset(listener.serve),
         site,
         is_tls=context is not None,
         origins=listener.origins,
+        on_bug=lambda error: role.log.bug("a request failed", error),
     )
     return HttpServer(app, listening, context)
 
