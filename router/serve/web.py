@@ -52,7 +52,7 @@ def web(
     servers = []
     for name, listening in sockets.items():
         more = dicomweb.routes(name) if dicomweb else []
-        servers.append(_server(role.plan, name, readings, site, listening, more))
+        servers.append(_server(role, name, readings, site, listening, more))
     threads = [role.threads.start("http", server.run) for server in servers]
     role.wait()
     for server in servers:
@@ -87,7 +87,7 @@ def _reasons(role: Role, ledger: Ledger, room: Room, expected: frozenset[str]) -
 
 
 def _server(
-    plan: Plan,
+    role: Role,
     name: str,
     readings: Readings,
     site: Site,
@@ -95,8 +95,8 @@ def _server(
     more: Routes,
 ) -> HttpServer:
     """The certificates are read here: what renews them comes as a new generation of this role."""
-    listener = plan.listeners[name]
-    context = server_context(plan.tls[listener.tls]) if listener.tls else None
+    listener = role.plan.listeners[name]
+    context = server_context(role.plan.tls[listener.tls]) if listener.tls else None
     app = make_app(
         readings,
         frozenset(listener.serve),
@@ -104,6 +104,7 @@ def _server(
         is_tls=context is not None,
         origins=listener.origins,
         more=more,
+        on_bug=lambda error: role.log.bug("a request failed", error),
     )
     return HttpServer(app, listening, context)
 

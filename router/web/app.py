@@ -55,6 +55,7 @@ def make_app(
     is_tls: bool = False,
     origins: Iterable[str] = (),
     more: Sequence[BaseRoute] = (),
+    on_bug: Callable[[BaseException], None] = lambda _error: None,
 ) -> ASGIApp:
     """The application of one listener; `serve` holds the words of its YAML key.
 
@@ -89,7 +90,8 @@ def make_app(
         routes += page_routes(site.services, site.gate, site.events)
     handlers = {HTTPException: _told, 404: _told, 405: _told}
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
-    return bounded(app, is_tls=is_tls, body_bytes=_body_bytes, origins=origins)
+    app.router.redirect_slashes = False  # one address for one thing
+    return bounded(app, is_tls=is_tls, body_bytes=_body_bytes, origins=origins, on_bug=on_bug)
 
 
 def _body_bytes(path: str) -> int | None:

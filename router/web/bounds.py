@@ -1,6 +1,6 @@
 """What every request and every answer passes: bounds, host names, security headers, cross-origin.
 
-A body has a largest size by path and a slowest pace; an answer that nobody reads ends. Headers are
+A body has a largest size by path and a slowest pace. Headers are
 those of the OWASP secure headers project; nothing is cached but static files. Without TLS only the
 names of the loopback are answered, so that no page of elsewhere reaches it by a name of its own.
 """
@@ -23,7 +23,6 @@ BODY_BYTES = 1024 * 1024
 HEADER_BYTES = 32 * 1024
 BODY_GRACE_SECONDS = 10.0
 BODY_BYTES_PER_SECOND = 4096
-READER_SECONDS = 30.0
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -44,9 +43,17 @@ BodyBytes = Callable[[str], int | None]
 
 
 def bounded(
-    app: ASGIApp, *, is_tls: bool, body_bytes: BodyBytes, origins: Iterable[str] = ()
+    app: ASGIApp,
+    *,
+    is_tls: bool,
+    body_bytes: BodyBytes,
+    origins: Iterable[str] = (),
+    on_bug: Callable[[BaseException], None] = lambda _error: None,
 ) -> ASGIApp:
-    """The application behind all of it. `origins` may read answers from their own pages."""
+    """The application behind all of it.
+
+    `origins` may read answers from their own pages; `on_bug` is told what the application raised.
+    """
     if named := list(origins):
         app = CORSMiddleware(
             app,
@@ -56,13 +63,20 @@ def bounded(
             allow_headers=["authorization", "content-type", "if-match", "idempotency-key"],
             expose_headers=["etag", "location", "retry-after", "warning"],
         )
-    return _Guard(app, is_tls=is_tls, body_bytes=body_bytes, is_shared=bool(named))
+    return _Guard(app, is_tls=is_tls, body_bytes=body_bytes, is_shared=bool(named), on_bug=on_bug)
 
 
 class _Guard:
     def __init__(
-        self, app: ASGIApp, *, is_tls: bool, body_bytes: BodyBytes, is_shared: bool
+        self,
+        app: ASGIApp,
+        *,
+        is_tls: bool,
+        body_bytes: BodyBytes,
+        is_shared: bool,
+        on_bug: Callable[[BaseException], None],
     ) -> None:
+        self._on_bug = on_bug
         self._app = app
         self._is_tls = is_tls
         self._body_bytes = body_bytes
@@ -91,7 +105,11 @@ class _Guard:
             refused = PlainTextResponse(f"the body may have {most} bytes\n", 413)
             await refused(scope, receive, dressed)
             return
-        await self._app(scope, _paced(receive, most), dressed)
+        try:
+            await self._app(scope, _paced(receive, most), dressed)
+        except Exception as error:
+            self._on_bug(error)
+            raise
 
     def _dressed(self, send: Send) -> Send:
         async def dressed(message: Message) -> None:
@@ -100,8 +118,7 @@ class _Guard:
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
-            async with asyncio.timeout(READER_SECONDS):
-                await send(message)
+            await send(message)
 
         return dressed
 

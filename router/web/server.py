@@ -8,6 +8,7 @@ and answers. It runs in a thread of the web process until told to stop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from typing import Any
@@ -25,6 +26,8 @@ HEADER_SECONDS = 5.0
 HANDSHAKE_SECONDS = 5.0
 # What is being answered when the server ends may go on so long.
 DRAIN_SECONDS = 5
+# Whoever reads less than some 48 KB in so long is hung up on.
+READER_SECONDS = 30.0
 
 
 class HttpServer:
@@ -34,6 +37,8 @@ class HttpServer:
         self, app: ASGIApp, listening: socket.socket, context: ssl.SSLContext | None = None
     ) -> None:
         """With `context` the listener speaks TLS only."""
+        # Else what uvicorn says goes to standard error, with the values of whatever failed.
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -90,10 +95,11 @@ class _Server(uvicorn.Server):
 class _Bounded(H11Protocol):
     """A connection that hangs up on whoever does not finish a header in time.
 
-    Also on whoever goes on sending a body after the answer to it was given.
+    Also on whoever goes on sending a body after the answer to it was given, or reads none.
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # a stream: it writes too
@@ -102,6 +108,20 @@ class _Bounded(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._at_ease()
         super().connection_lost(exc)
+        self._is_read()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reading = self.loop.call_later(READER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        super().resume_writing()
+
+    def _is_read(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -6,7 +6,9 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import jsonschema
@@ -358,6 +360,55 @@ def test_F34_malformed_bodies_are_refused_in_bounded_time(root: httpx.Client) ->
         assert answer.status_code in {400, 422}, content[:20]
         assert answer.headers["content-type"].startswith("application/problem+json")
     assert root.post(f"{API}/tasks", headers=header, content=b" " * 2_000_000).status_code == 413
+
+
+def _guessed(random: Random, kind: str) -> str:
+    """A value nobody would send on purpose."""
+    texts = ("", "0", "-1", "9" * 40, "null", "true", "*", "%", "\u0000", "😀", "' OR 1=1 --",
+             "../../etc/passwd", "a" * 3000, "{{7*7}}", "1.2.3", "pacs", "\r\nX: y")  # fmt: skip
+    return random.choice(texts) + (kind if random.random() < 0.2 else "")
+
+
+def _guessed_json(random: Random, depth: int = 0) -> Any:
+    made: list[Any] = [None, True, -1, 1e300, _guessed(random, ""), [], {}]
+    if depth < 3:
+        made += [[_guessed_json(random, depth + 1) for _ in range(3)],
+                 {_guessed(random, "k"): _guessed_json(random, depth + 1)}]  # fmt: skip
+    return random.choice(made)
+
+
+def test_F34_no_request_brings_down_what_answers(site: WebSite, root: httpx.Client) -> None:
+    random = Random(34)
+    told = root.get(f"{API}/openapi.json").json()["paths"]
+    for path, methods in told.items():
+        for method, one in methods.items():
+            for _ in range(6):
+                asked = re.sub(r"{\w+}", lambda _: quote(_guessed(random, ""), safe=""), path)
+                given = [each for each in one.get("parameters", ()) if each["in"] == "query"]
+                query = {
+                    each["name"]: _guessed(random, "") for each in given if random.random() < 0.5
+                }
+                body = _guessed_body(random, one)
+                header = {"if-match": '"x"', "idempotency-key": str(random.random())}
+                header |= body.pop("headers", {})
+                if path == "/events" or path.startswith(("/configuration/apply", "/retrievals")):
+                    continue  # a stream; and what acts without being asked anything
+                answer = root.request(method, f"{API}{asked}", params=query, headers=header, **body)
+                assert answer.status_code < 500, (method, asked, query, answer.text)
+                assert answer.headers["content-type"].startswith("application/")
+    assert root.get(f"{API}/status").json()["ready"] is True
+
+
+def _guessed_body(random: Random, one: dict[str, Any]) -> dict[str, Any]:
+    if "requestBody" not in one:
+        return {}
+    (kind, described), *_ = one["requestBody"]["content"].items()
+    if kind != "application/json":
+        noise = bytes(random.randrange(256) for _ in range(300))
+        return {"content": random.choice((b"", noise, b"\0" * 128 + b"DICM" + noise)),
+                "headers": {"content-type": kind}}  # fmt: skip
+    names = list(described["schema"].get("properties", {"stations": 0}))
+    return {"json": {name: _guessed_json(random) for name in names if random.random() < 0.8}}
 
 
 def test_changes_are_told_as_they_happen(site: WebSite, reader: httpx.Client) -> None:

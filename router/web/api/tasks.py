@@ -92,6 +92,33 @@ def cancel(services: Services, call: Call) -> dict[str, Any]:
     return {"task": task.task_id, "deliveries": count}
 
 
+def hold(services: Services, call: Call) -> dict[str, Any]:
+    """Send nothing more of it until it is resumed."""
+    task = _task(services, call)
+    if not services.ledger.hold([task.task_id], by=call.identity.name):
+        raise Wrong(
+            409, f"task {task.task_id} is held, or nothing of it waits: it is {task.status}"
+        )
+    return {"task": task.task_id, "deliveries": task.waiting}
+
+
+def resume(services: Services, call: Call) -> dict[str, Any]:
+    """Let it go on."""
+    task = _task(services, call)
+    if not services.ledger.resume([task.task_id], by=call.identity.name):
+        raise Wrong(409, f"nobody holds task {task.task_id}: it is {task.status}")
+    return {"task": task.task_id, "deliveries": task.waiting}
+
+
+def prioritise(services: Services, call: Call) -> dict[str, Any]:
+    """Give what waits of it, and what joins it, another priority."""
+    task = _task(services, call)
+    wanted = Priority.of(call.body["priority"])
+    if not services.ledger.prioritise([task.task_id], wanted, by=call.identity.name):
+        raise Wrong(409, f"task {task.task_id} is {wanted.word} already, or nothing of it waits")
+    return {"task": task.task_id, "deliveries": task.waiting}
+
+
 def send(services: Services, call: Call) -> Reply:
     """Queue a study held here for exactly one station; queued is not sent."""
     station = known(services, call.body["station"])
@@ -129,6 +156,7 @@ _SEND: Final = record(
     },
     optional=("priority",),
 )
+_PRIORITY: Final = record({"priority": text("Which.", enum=list(PRIORITIES))})
 ENDPOINTS: Final = (
     Endpoint(
         "GET", "/tasks", "read", "The Task Log, newest first.", list_tasks,
@@ -150,4 +178,10 @@ ENDPOINTS: Final = (
              acts=True),
     Endpoint("POST", "/tasks/{id}/cancel", "operate", "Cancel what still waits.", cancel, _DONE,
              acts=True),
+    Endpoint("POST", "/tasks/{id}/hold", "operate", "Send nothing more until resumed.", hold,
+             _DONE, acts=True),
+    Endpoint("POST", "/tasks/{id}/resume", "operate", "Let a held task go on.", resume, _DONE,
+             acts=True),
+    Endpoint("POST", "/tasks/{id}/priority", "operate", "Another priority for what waits.",
+             prioritise, _DONE, body=Body("Which.", schema=_PRIORITY), acts=True),
 )  # fmt: skip

@@ -81,14 +81,37 @@ def cancel(services: Services, call: Call, form: Form) -> Notice:
     return _each(services, call, form, "/tasks/{id}/cancel", "notice.cancelled")
 
 
-def _each(services: Services, call: Call, form: Form, path: str, key: str) -> Notice:
+def hold(services: Services, call: Call, form: Form) -> Notice:
+    """Send nothing more of the chosen tasks until they are resumed."""
+    return _each(services, call, form, "/tasks/{id}/hold", "notice.held")
+
+
+def resume(services: Services, call: Call, form: Form) -> Notice:
+    """Let the chosen tasks go on."""
+    return _each(services, call, form, "/tasks/{id}/resume", "notice.resumed")
+
+
+def hurry(services: Services, call: Call, form: Form) -> Notice:
+    """Put what waits of the chosen tasks before the others."""
+    body = {"priority": "high"}
+    return _each(services, call, form, "/tasks/{id}/priority", "notice.hurried", body)
+
+
+def _each(
+    services: Services,
+    call: Call,
+    form: Form,
+    path: str,
+    key: str,
+    body: dict[str, Any] | None = None,
+) -> Notice:
     numbers = form.all("task") or ((call.path["id"],) if "id" in call.path else ())
     if not numbers:
         raise Wrong(422, "choose a task")
     deliveries, refused = 0, []
     for number in numbers:
         try:
-            reply = asked(services, call, "POST", path, path={"id": number})
+            reply = asked(services, call, "POST", path, path={"id": number}, body=body)
             deliveries += reply.data["deliveries"]
         except Wrong as wrong:
             refused.append(str(wrong))

@@ -39,6 +39,9 @@ _TYPES: Final = {
 _RETRY: Final = {
     "retry": Action("operate", actions.retry),
     "cancel": Action("operate", actions.cancel),
+    "hold": Action("operate", actions.hold),
+    "resume": Action("operate", actions.resume),
+    "hurry": Action("operate", actions.hurry),
 }
 # A little more than the file itself: the form around it.
 _FILES: Final = {"/rules": FILE_BYTES + 65_536, "/stations": MAX_BYTES + 65_536}

@@ -16,6 +16,7 @@ _BY_NAME: Final[dict[tuple[str, str], Endpoint]] = {
     (one.method, one.path): one for one in ENDPOINTS
 }
 _ROWS: Final = 50
+_CHANGES: Final = 500
 
 
 def asked(services: Services, call: Call, method: str, where: str, /, **more: Any) -> Reply:
@@ -45,8 +46,19 @@ def _in_sync(services: Services) -> bool:
 
 
 def list_stations(services: Services, call: Call, _form: Form) -> dict[str, Any]:
-    """Every station."""
-    return stations.list_stations(services, call)
+    """Every station, with its day."""
+    found = stations.list_stations(services, call)
+    names = [one["name"] for one in found["stations"]]
+    return {
+        **found,
+        "strips": {name: _strip(services, name) for name in names},
+        "now": services.clock.now(),
+    }
+
+
+def _strip(services: Services, name: str) -> list[tuple[float, str]]:
+    """Since when the station had which status, latest first."""
+    return [(one.at, one.state) for one in services.ledger.station_events(name, _CHANGES)]
 
 
 def show_station(services: Services, call: Call, _form: Form) -> dict[str, Any]:
@@ -54,12 +66,11 @@ def show_station(services: Services, call: Call, _form: Form) -> dict[str, Any]:
     reply = stations.show_station(services, call)
     query = {"station": call.path["name"], "limit": 10}
     recent = asked(services, call, "GET", "/tasks", query=query)
-    events = services.ledger.station_events(call.path["name"], 500)
     return {
         **reply.data,
         "etag": reply.etag,
         "tasks": recent.data["tasks"],
-        "strip": [(one.at, one.state) for one in events],
+        "strip": _strip(services, call.path["name"]),
         "now": services.clock.now(),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import threading
@@ -21,10 +22,15 @@ async def echo(request):
     return PlainTextResponse(str(len(await request.body())))
 
 
+async def broken(_request):
+    raise RuntimeError("Novak^Petra")
+
+
 async def endless(_request):
     async def flood():
         while True:
             yield b"x" * 65_536
+            await asyncio.sleep(0)
 
     return StreamingResponse(flood())
 
@@ -32,11 +38,22 @@ async def endless(_request):
 class Served:
     def __init__(self, *, most=None, is_tls=False, origins=()):
         app = Starlette(
-            routes=[Route("/echo", echo, methods=["POST", "GET"]), Route("/endless", endless)]
+            routes=[
+                Route("/echo", echo, methods=["POST", "GET"]),
+                Route("/endless", endless),
+                Route("/broken", broken),
+            ]
         )
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
-        made = bounded(app, is_tls=is_tls, body_bytes=lambda _: most, origins=origins)
+        self.bugs = []
+        made = bounded(
+            app,
+            is_tls=is_tls,
+            body_bytes=lambda _: most,
+            origins=origins,
+            on_bug=self.bugs.append,
+        )
         self.server = HttpServer(made, listening)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -123,7 +140,9 @@ def test_a_second_request_that_dribbles_is_hung_up_on(served, monkeypatch):
     site = served()
     with socket.create_connection(("127.0.0.1", site.port), timeout=10) as peer:
         peer.sendall(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert peer.recv(65_536).startswith(b"HTTP/1.1 200")
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n0"):
+            answer += peer.recv(65_536)
         peer.sendall(b"GET /echo HTTP/1.1\r\n")
         assert peer.recv(65_536) == b""
 
@@ -143,7 +162,7 @@ def test_who_goes_on_sending_after_the_answer_is_hung_up_on(served, monkeypatch)
 
 
 def test_an_answer_that_nobody_reads_ends(served, monkeypatch):
-    monkeypatch.setattr(bounds, "READER_SECONDS", 0.4)
+    monkeypatch.setattr(server, "READER_SECONDS", 0.4)
     site = served()
     with socket.create_connection(("127.0.0.1", site.port), timeout=10) as peer:
         peer.sendall(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -200,3 +219,13 @@ def test_other_origins_are_told_nothing_unless_named(served):
     assert "access-control-allow-credentials" not in headers
     assert named.ask("OPTIONS", **{**preflight, "origin": "https://evil.example"})[0] == 400
     assert "access-control-allow-origin" not in served().ask(origin=origin)[1]
+
+
+def test_p13_a_fault_of_ours_is_told_to_us_alone(served, capfd):
+    site = served()
+    status, headers, body = site.ask(path="/broken")
+    assert (status, b"Novak" in body) == (500, False)
+    assert headers["cache-control"] == "no-store"
+    assert [type(error) for error in site.bugs] == [RuntimeError]
+    assert "Novak" not in "".join(capfd.readouterr())
+    assert site.ask()[0] == 200

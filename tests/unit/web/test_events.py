@@ -1,0 +1,110 @@
+"""The stream of events: what changed and nothing else, for whoever listens, from a real ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+
+import pytest
+
+from router.clock import Clock
+from router.web.api import events as module
+from router.web.api.events import Events
+from tests.support.store_making import indexed, open_store, owed
+
+
+class Quick(Clock):
+    def wait(self, event, timeout_seconds):
+        return super().wait(event, min(timeout_seconds, 0.02))
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = open_store(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def events(store):
+    made, stop = Events(store.ledger, Quick()), threading.Event()
+    thread = threading.Thread(target=lambda: made.run(stop), daemon=True)
+    thread.start()
+    yield made
+    stop.set()
+    thread.join(5)
+
+
+def heard(events, act, count, seconds=5.0):
+    """The first `count` events after `act`, as (kind, data)."""
+
+    async def listen():
+        answer = await events.stream(None)
+        assert answer.media_type == "text/event-stream"
+        found = []
+        async with asyncio.timeout(seconds):
+            async for text in answer.body_iterator:
+                if text.startswith("retry"):
+                    await asyncio.sleep(0.2)  # the first look only learns how things are
+                    await asyncio.to_thread(act)
+                elif text.startswith("event"):
+                    kind, data = text.strip().split("\n")
+                    found.append((kind.partition(": ")[2], json.loads(data.partition(": ")[2])))
+                if len(found) == count:
+                    break
+        await answer.body_iterator.aclose()
+        return found
+
+    return asyncio.run(listen())
+
+
+def test_a_station_that_changes_is_told_and_no_other(events, store):
+    store.ledger.set_station_status("away", "unknown", "", 1.0)
+
+    def change():
+        store.ledger.set_station_status("pacs", "offline", "connection refused", 2.0)
+
+    told = heard(events, change, 1)
+    assert told == [
+        ("station", {"name": "pacs", "status": "offline", "reason": "connection refused"})
+    ]
+
+
+def test_a_task_is_told_with_its_progress_and_without_its_patient(events, store):
+    def arrive():
+        store.ledger.index([indexed(1, owed("pacs"))])
+
+    ((kind, task),) = heard(events, arrive, 1)
+    assert kind == "task" and (task["station"], task["objects"], task["status"]) == (
+        "pacs",
+        1,
+        "Ready",
+    )
+    assert not any("patient" in name for name in task)
+
+
+def test_who_has_gone_is_forgotten_and_so_many_may_listen(events, monkeypatch):
+    monkeypatch.setattr(module, "MOST_LISTENERS", 2)
+
+    async def crowd():
+        streams = [await events.stream(None) for _ in range(3)]
+        assert [one.status_code for one in streams] == [200, 200, 503]
+        for one in streams[:2]:
+            assert (await anext(one.body_iterator)).startswith("retry")
+            await one.body_iterator.aclose()
+        return (await events.stream(None)).status_code
+
+    assert asyncio.run(crowd()) == 200
+
+
+def test_a_stream_shows_that_it_lives_and_ends_by_itself(events, monkeypatch):
+    monkeypatch.setattr(module, "SIGN_OF_LIFE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LIFE_SECONDS", 0.3)
+
+    async def listen():
+        answer = await events.stream(None)
+        return [text async for text in answer.body_iterator]
+
+    texts = asyncio.run(listen())
+    assert texts[0].startswith("retry") and set(texts[1:]) == {": here\n\n"} and len(texts) > 3
