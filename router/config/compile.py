@@ -12,6 +12,7 @@ from router.config.compile_morphs import Morphs
 from router.config.compile_rules import Rules
 from router.config.context import Context
 from router.config.nodes import Mapping, plain, raw
+from router.config.releases import revision_of
 from router.model.plan import Plan
 
 # Where numbers keep the text they were written as, so that the digest tells 0012 from 12.
@@ -40,6 +41,7 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
         rules=rules,
         store=store,
         loaded_at=loaded_at,
+        revision=revision_of(Path(context.folder)),
     )
 
 

@@ -42,7 +42,10 @@ class StoreSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything the running router knows of its configuration."""
+    """Everything the running router knows of its configuration.
+
+    `revision` is the commit it was deployed from, in short; '' for a plain folder.
+    """
 
     digest: str
     folder: FilePath
@@ -53,6 +56,7 @@ class Plan:
     rules: tuple[Rule, ...]
     store: StoreSettings = StoreSettings()
     loaded_at: float = field(default=0.0, compare=False)
+    revision: str = field(default="", compare=False)
 
     @cached_property
     def needs(self) -> frozenset[Path]:

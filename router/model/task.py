@@ -31,6 +31,7 @@ class Task:
     """One study on its way to one station, asked for by a rule (`route`) or a person (`send`).
 
     Counts are deliveries. Times are seconds since the epoch, None while they have not happened.
+    `revision` is the commit of the configuration that its first object came under.
     """
 
     task_id: int
@@ -52,3 +53,4 @@ class Task:
     started_at: float | None
     ended_at: float | None
     last_modified_at: float
+    revision: str = ""

@@ -35,6 +35,8 @@ def deliver(role: Role, bell: int) -> None:
     def free_leases() -> None:
         leases.hold()
         ledger.release_foreign_leases(leases.living())
+        if role.plan.revision:
+            ledger.note_plan(role.plan.digest, role.plan.revision)
 
     if not role.when_there_is_room(free_leases):
         return

@@ -152,6 +152,8 @@ def run_role(
 ) -> int:
     """Run a role to its end in this (forked) process; the exit status."""
     log = log.bind(role=name, pid=os.getpid())
+    if plan.revision:
+        log = log.bind(revision=plan.revision)
     threads = Threads(lambda thread, error: log.bug(f"thread {thread} crashed", error))
     notices = Notices()
     # What was loaded before the fork lives as long as the process: it is shared with the other

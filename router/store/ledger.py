@@ -309,6 +309,9 @@ class Ledger(Protocol):
     ) -> int:
         """Queue dead and quarantined deliveries again: of these tasks, or all (of a station)."""
 
+    def note_plan(self, digest: str, revision: str) -> None:
+        """Remember the commit a plan was deployed from; the first one that made it counts."""
+
     def hold(self, task_ids: Sequence[int], by: str) -> int:
         """Send nothing more of these tasks until they are resumed; how many were not held."""
 

@@ -238,6 +238,14 @@ class SqliteLedger:
         with self._database.write() as connection:
             return tasks.retry(connection, task_ids, station, by, self._clock.now())
 
+    def note_plan(self, digest: str, revision: str) -> None:
+        """Remember the commit a plan was deployed from; the first one that made it counts."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO plan VALUES (?, ?, ?)",
+                (digest, revision, self._clock.now()),
+            )
+
     def hold(self, task_ids: Sequence[int], by: str) -> int:
         """Send nothing more of these tasks until they are resumed; how many were not held."""
         with self._database.write() as connection:

@@ -55,7 +55,11 @@ SELECT c.*, CASE
       SELECT d.last_error FROM delivery d
       WHERE d.task_id = c.task_id AND d.state IN ('dead', 'quarantined')
       ORDER BY d.changed_at DESC LIMIT 1)
-    ELSE '' END AS status_reason
+    ELSE '' END AS status_reason,
+  coalesce((
+    SELECT p.revision FROM delivery d JOIN instance i USING (instance_id)
+    JOIN plan p ON p.digest = i.plan_digest WHERE d.task_id = c.task_id
+    ORDER BY d.delivery_id LIMIT 1), '') AS revision
 FROM ({_COUNTED}) c LEFT JOIN station_status s ON s.station = c.station
 WHERE (?4 IS NULL OR status = ?4) ORDER BY c.task_id DESC LIMIT ?5
 """  # noqa: S608 - both parts are constants
@@ -337,7 +341,7 @@ def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
     objects, delivered, waiting, dead, quarantined, cancelled, failures = row[11:18]
-    status, reason = row[18:]
+    status, reason, revision = row[18:]
     return Task(
         task_id=task_id,
         kind=kind,
@@ -358,4 +362,5 @@ def _task(row: tuple[Any, ...]) -> Task:
         started_at=started_at,
         ended_at=ended_at,
         last_modified_at=last_modified_at,
+        revision=revision,
     )

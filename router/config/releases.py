@@ -1,0 +1,251 @@
+"""Releases: a commit of a git repository as an immutable folder, and the link that says which one runs.
+
+Beside the link `config` lies `config.releases/`, with one read-only folder for each commit. A commit is
+read blob by blob: no working tree is touched, no hook, filter, submodule or attribute of the
+repository acts, and a link or a file outside is refused. A folder gets its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from router.errors import RouterError
+
+KEPT: Final = 10
+MAX_FILES: Final = 10_000
+MAX_BYTES: Final = 64 * 1024 * 1024
+GIT_SECONDS: Final = 60.0
+SHOWN_CHARACTERS: Final = 12
+_SUFFIX: Final = ".releases"
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
+_WRITABLE, _READ_ONLY = 0o755, 0o555
+_STATE: Final = "state.json"
+_REGULAR: Final = frozenset({"100644", "100755"})
+_QUIET: Final = (
+    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never",
+    "-c", "submodule.recurse=false",
+)  # fmt: skip
+
+
+class NotDeployed(RouterError):
+    """Nothing was changed; the text says why and what to do."""
+
+    retry = False
+    scope = "configuration"
+    http_status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A commit that was put into use: when (seconds since the epoch), by whom, who wrote it."""
+
+    commit: str
+    at: float
+    by: str
+    author: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where releases come from, the current one and those before it, the latest first."""
+
+    repository: str = ""
+    path: str = ""
+    history: tuple[Release, ...] = ()
+
+
+def revision_of(folder: Path) -> str:
+    """The short name of the commit a configuration folder is; '' where it is no release."""
+    real = Path(os.path.realpath(folder))
+    is_release = real.parent.name.endswith(_SUFFIX) and _COMMIT.match(real.name)
+    return real.name[:SHOWN_CHARACTERS] if is_release else ""
+
+
+class Releases:
+    """The releases beside one link. Raises NotDeployed and OSError."""
+
+    def __init__(self, link: Path) -> None:
+        self.link = Path(os.path.abspath(link))
+        self.folder = self.link.with_name(self.link.name + _SUFFIX)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one deploys at a time."""
+        if self.link.exists() and not self.link.is_symlink():
+            raise NotDeployed(
+                f"{self.link} is a folder, and deploying makes a link of that name: move it away "
+                f"first, for example to {self.link}.before"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".lock", "w", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise NotDeployed("somebody else deploys at this moment") from None
+            yield
+
+    def state(self) -> State:
+        """What was put into use; empty before the first time."""
+        try:
+            found = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
+            history = tuple(Release(**one) for one in found["history"])
+            return State(found["repository"], found["path"], history)
+        except FileNotFoundError:
+            return State()
+        except (ValueError, TypeError, KeyError) as error:
+            raise NotDeployed(f"{self.folder / _STATE} cannot be read: {error}") from None
+
+    def current(self) -> str:
+        """The commit the link points to; '' when there is none."""
+        name = Path(os.path.realpath(self.link)).name if self.link.is_symlink() else ""
+        return name if _COMMIT.match(name) else ""
+
+    def export(self, repository: Path, path: str, commit: str) -> Path:
+        """The folder of a commit, exported if it is not there; whole or not at all."""
+        target = self.folder / commit
+        if target.is_dir():
+            return target
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
+        try:
+            for name, content in _blobs(repository, path, commit):
+                file = fresh / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+                file.chmod(0o444)
+            os.sync()
+            os.replace(fresh, target)
+            _seal(target)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        return target
+
+    def remove(self, commit: str) -> None:
+        """Take away a release that nothing uses."""
+        target = self.folder / commit
+        for folder, _, _ in os.walk(target):
+            os.chmod(folder, _WRITABLE)
+        shutil.rmtree(target, ignore_errors=True)
+
+    def flip(self, commit: str) -> None:
+        """Point the link at a release, at once."""
+        fresh = self.link.with_name(f".{self.link.name}.{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(f"{self.folder.name}/{commit}")
+        os.replace(fresh, self.link)
+
+    def unlink(self) -> None:
+        """Without a release before this one there is no link."""
+        self.link.unlink(missing_ok=True)
+
+    def remember(self, state: State) -> None:
+        """Write down what is in use; releases beyond those kept are taken away."""
+        kept = {one.commit for one in state.history[:KEPT]} | {self.current()}
+        for folder in self.folder.iterdir():
+            is_old = _COMMIT.match(folder.name) and folder.name not in kept
+            if is_old or folder.name.startswith(".new-"):
+                self.remove(folder.name)
+        text = json.dumps(asdict(replace(state, history=state.history[:KEPT])), indent=1)
+        fresh = self.folder / f".{_STATE}"
+        fresh.write_text(text, encoding="utf-8")
+        os.replace(fresh, self.folder / _STATE)
+
+
+def commit_of(repository: Path, revision: str) -> str:
+    """The commit a revision names in a repository."""
+    if not repository.is_dir():
+        raise NotDeployed(f"{repository} is no folder")
+    try:
+        found = _git(
+            repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"
+        )
+    except NotDeployed as error:
+        raise NotDeployed(f"{repository} has no revision {revision!r}: {error}") from None
+    commit = found.decode("ascii", "replace").strip()
+    if not _COMMIT.match(commit):
+        raise NotDeployed(f"git names {commit[:80]!r} for {revision!r}, which is no commit")
+    return commit
+
+
+def written_by(repository: Path, commit: str) -> tuple[str, str]:
+    """The author and the first line of a commit."""
+    text = _git(repository, "show", "-s", "--no-show-signature", "--format=%an%x00%s", commit)
+    author, _, subject = text.decode("utf-8", "replace").strip().partition("\0")
+    return author[:200], subject[:200]
+
+
+def check_signature(repository: Path, commit: str, signers: Path) -> None:
+    """Raise NotDeployed unless one of the allowed signers signed the commit (gpg.ssh)."""
+    allowed = f"gpg.ssh.allowedSignersFile={os.path.abspath(signers)}"
+    try:
+        _git(repository, "-c", "gpg.format=ssh", "-c", allowed, "verify-commit", commit)
+    except NotDeployed as error:
+        raise NotDeployed(f"commit {commit[:12]} is not signed by who may: {error}") from None
+
+
+def _blobs(repository: Path, path: str, commit: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Every file below `path` of a commit, as it was committed."""
+    tree = f"{commit}:{path.strip('/')}" if path.strip("/") else f"{commit}^{{tree}}"
+    listing = _git(repository, "ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", tree)
+    entries = [entry for entry in listing.decode("utf-8", "strict").split("\0") if entry]
+    if not entries:
+        raise NotDeployed(f"commit {commit[:12]} has no file below {path or 'its root'}")
+    if len(entries) > MAX_FILES:
+        raise NotDeployed(f"commit {commit[:12]} has {len(entries)} files; {MAX_FILES} at most")
+    total = 0
+    for entry in entries:
+        facts, _, name = entry.partition("\t")
+        mode, kind, identity, size = facts.split()
+        place = PurePosixPath(name)
+        if mode not in _REGULAR or kind != "blob":
+            what = {"120000": "a link", "160000": "a submodule"}.get(mode, f"of mode {mode}")
+            raise NotDeployed(f"{name} is {what}: a release holds files only")
+        if place.is_absolute() or ".." in place.parts:
+            raise NotDeployed(f"{name} lies outside of the release")
+        total += int(size)
+        if total > MAX_BYTES:
+            raise NotDeployed(f"commit {commit[:12]} is larger than {MAX_BYTES >> 20} MiB")
+        yield place, _git(repository, "cat-file", "blob", identity)
+
+
+def _seal(target: Path) -> None:
+    for folder, _, _ in os.walk(target):
+        os.chmod(folder, _READ_ONLY)
+
+
+def _git(repository: Path, *words: str) -> bytes:
+    """What git prints; nothing of the user's or the system's configuration acts."""
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "LC_ALL": "C.UTF-8",
+    }
+    safe = ("-c", f"safe.directory={os.path.realpath(repository)}")
+    command = ["git", "-C", str(repository), *_QUIET, *safe, *words]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, timeout=GIT_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise NotDeployed("git is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise NotDeployed(f"git did not answer within {GIT_SECONDS:g} s") from None
+    if done.returncode:
+        words_of_git = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise NotDeployed(words_of_git[0][:300] if words_of_git else "git failed")
+    return done.stdout

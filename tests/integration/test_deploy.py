@@ -1,0 +1,267 @@
+"""`deploy`: a commit becomes the configuration of a running router, or what runs goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import dicom_router
+from tests.support.ledger_view import wait_for
+from tests.support.process import Process, free_port, wait_until
+from tests.support.router_process import Router
+from tests.support.scanner import scan
+from tests.support.scripted_scp import Script, ScriptedScp
+from tests.support.synthetic import instance
+
+SITE = """\
+version: 1
+router: {{name: edge, ae_title: EDGE_A, data_dir: {data}}}
+listeners:
+  lan: {{type: dimse, bind: "127.0.0.1:{port}"}}
+stations:
+  ct-1: {{ae_title: CT1, host: 127.0.0.1}}
+  pacs: {{ae_title: DEST, host: 127.0.0.1, port: {pacs}, send: true, heartbeat: {{enabled: false}}}}
+rules:
+  - {{name: {rule}, match: {{Modality: CT}}, route: [pacs]}}
+"""
+TESTS = """\
+tests:
+  - name: CT goes to the archive
+    given: {{from: ct-1, dataset: {{Modality: CT}}}}
+    expect: {{route: [{expected}]}}
+"""
+
+
+class Repository:
+    """A git repository with the configuration in a folder of it."""
+
+    def __init__(self, folder: Path, **facts: object) -> None:
+        self.folder = folder
+        self.facts = facts
+        folder.mkdir()
+        self.git("init", "-q", "-b", "main")
+        self.git("config", "user.email", "a@example.org")
+        self.git("config", "user.name", "A Person")
+
+    def git(self, *words: str) -> str:
+        environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *words], capture_output=True, text=True,
+            check=True, env=environment,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    def commit(self, rule: str, *, expected: str = "pacs", **more: str) -> str:
+        """Commit a site with this rule and its test; the commit."""
+        files = {
+            "site/router.yaml": SITE.format(rule=rule, **self.facts),
+            "site/rules.test.yaml": TESTS.format(expected=expected),
+            **more,
+        }
+        for name, text in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", f"The rule is {rule}")
+        return self.git("rev-parse", "HEAD")
+
+
+class Site:
+    """A link, a repository, and a router that runs with the link once it is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pacs = ScriptedScp(Script(max_pdu_bytes=0))
+        self.port = free_port()
+        self.data = folder / "data"
+        facts = {"data": self.data, "port": self.port, "pacs": self.pacs.port}
+        self.repository = Repository(folder / "repository", **facts)
+        self.link = folder / "config"
+        self.process: Process | None = None
+
+    def deploy(self, *words: str) -> tuple[int, str, str]:
+        return dicom_router("deploy", "--config", str(self.link), *words)
+
+    def first(self, commit: str) -> None:
+        code, output, errors = self.deploy(
+            commit, "--repo", str(self.repository.folder), "--path", "site"
+        )
+        assert code == 0, errors
+        assert "no router runs" in output
+
+    def start(self) -> None:
+        edge = Router.__new__(Router)
+        edge.__dict__.update(
+            work=self.folder, folder=self.link, data_dir=self.data, port=self.port,
+            ae_title="EDGE_A", process=None, expect_balanced=True, _starts=0,
+        )  # fmt: skip
+        edge.start()
+        self.edge = edge
+
+    def status(self) -> dict:
+        code, output, errors = self.deploy("status", "--format", "json")
+        assert code == 0, errors
+        return json.loads(output)
+
+    def close(self) -> None:
+        if hasattr(self, "edge"):
+            self.edge.assert_balanced()
+            self.edge.kill()
+        self.pacs.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+def test_f101_a_revision_runs_is_carried_and_can_be_taken_back(site: Site) -> None:
+    one = site.repository.commit("one")
+    site.first(one)
+    assert os.readlink(site.link) == f"config.releases/{one}"
+    assert {path.stat().st_mode & 0o222 for path in (site.link / "router.yaml", site.link)} == {0}
+    site.start()
+    two = site.repository.commit("two")
+    code, output, errors = site.deploy("main")
+    assert (code, output) == (0, output), errors
+    assert "applied: plan" in output
+    images = [instance(n, study=n, rows=8, columns=8) for n in range(2)]
+    assert set(scan(site.port, images[:1]).values()) == {0}
+    wait_for(site.data, delivered=1)
+    (task,) = site.edge.tasks()["tasks"]
+    assert (task["requester"], task["revision"]) == ("two", two[:12])
+    assert site.edge.process is not None
+    wait_until(
+        lambda: f'"revision": "{two[:12]}"' in site.edge.process.tail(), 5, what="it is logged"
+    )
+    told = site.status()
+    assert (told["current"], told["running"]) == (two, True)
+    assert [entry["commit"] for entry in told["history"]] == [two, one]
+    assert told["history"][0]["subject"] == "The rule is two"
+    code, output, errors = site.deploy("rollback")
+    assert code == 0, errors
+    assert site.status()["current"] == one
+    scan(site.port, images[1:])
+    wait_for(site.data, delivered=2)
+    assert site.edge.tasks()["tasks"][0]["requester"] == "one"
+    code, _, errors = site.deploy("rollback")
+    assert (code, "no release before" in errors) == (1, True)
+
+
+def test_f101_what_fails_its_checks_or_tests_changes_nothing(site: Site) -> None:
+    good = site.repository.commit("good")
+    site.first(good)
+    site.start()
+    bad = {
+        "its test": site.repository.commit("failing", expected="ct-1"),
+        "DR": site.repository.commit("bad: [", expected="pacs"),
+    }
+    for said, commit in bad.items():
+        code, _, errors = site.deploy(commit)
+        assert code == 1
+        assert "nothing was changed" in errors, errors
+        assert said in errors or "test failed" in errors
+        assert site.status()["current"] == good
+        assert not (site.folder / "config.releases" / commit).exists()
+    assert not [one for one in (site.folder / "config.releases").iterdir() if ".new-" in one.name]
+
+
+def test_F23_what_a_repository_must_not_hold_is_refused(site: Site, tmp_path: Path) -> None:
+    good = site.repository.commit("good")
+    site.first(good)
+    inside = site.repository.folder / "site"
+    (inside / "escape").symlink_to("/etc/passwd")
+    linked = site.repository.commit("linked")
+    (inside / "escape").unlink()
+    site.repository.git("rm", "-q", "--cached", "site/escape")
+    gitlink = f"160000,{good},site/sub"
+    site.repository.git("update-index", "--add", "--cacheinfo", gitlink)
+    site.repository.git("commit", "-q", "-m", "a submodule")
+    submodule = site.repository.git("rev-parse", "HEAD")
+    for revision, said in (
+        (linked, "is a link"),
+        (submodule, "is a submodule"),
+        ("no-such-branch", "no revision"),
+        ("--output=/tmp/x", "no revision"),
+        ("-h", "no revision"),
+    ):
+        code, output, errors = site.deploy("--", revision)
+        assert code == 1, revision
+        assert said in errors, (revision, errors)
+    assert site.status()["current"] == good
+    other = tmp_path / "plain"
+    other.mkdir()
+    for words, said in (
+        (("main", "--repo", str(other)), "no revision"),
+        (("main", "--repo", str(tmp_path / "absent")), "is no folder"),
+        (("main", "--path", "nowhere"), "has no file below"),
+    ):
+        code, _, errors = site.deploy(*words)
+        assert (code, said in errors) == (1, True), errors
+
+
+def test_hooks_and_filters_of_a_repository_do_not_act(site: Site, tmp_path: Path) -> None:
+    mark = tmp_path / "acted"
+    site.repository.git("config", "filter.evil.smudge", f"touch {mark}")
+    site.repository.git("config", "core.fsmonitor", f"touch {mark}; false")
+    commit = site.repository.commit("good", **{".gitattributes": "*.yaml filter=evil\n"})
+    mark.unlink(missing_ok=True)
+    site.first(commit)
+    assert not mark.exists()
+
+
+def test_unsigned_commits_are_refused_where_a_signature_is_asked_for(
+    site: Site, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    made = subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=False
+    )
+    if made.returncode:
+        pytest.skip("LOUD: ssh-keygen is not installed")
+    signers = tmp_path / "signers"
+    signers.write_text(f"a@example.org {key.with_suffix('.pub').read_text()}")
+    plain = site.repository.commit("plain")
+    words = ("--repo", str(site.repository.folder), "--path", "site", "--signers", str(signers))
+    code, _, errors = site.deploy(plain, *words)
+    assert (code, "is not signed" in errors) == (1, True), errors
+    site.repository.git("config", "gpg.format", "ssh")
+    site.repository.git("config", "user.signingkey", str(key))
+    site.repository.git("config", "commit.gpgsign", "true")
+    signed = site.repository.commit("signed")
+    code, _, errors = site.deploy(signed, *words)
+    assert code == 0, errors
+
+
+def test_a_plain_folder_is_not_replaced_and_two_do_not_deploy_at_once(site: Site) -> None:
+    commit = site.repository.commit("good")
+    site.link.mkdir()
+    code, _, errors = site.deploy(commit, "--repo", str(site.repository.folder))
+    assert (code, "move it away" in errors) == (1, True)
+    site.link.rmdir()
+    code, _, errors = site.deploy(commit)
+    assert (code, "give --repo" in errors) == (64, True)
+    code, _, errors = site.deploy("status")
+    assert (code, "is no release" in errors) == (1, True)
+    site.first(commit)
+    lock = site.folder / "config.releases" / ".lock"
+    with subprocess.Popen(["flock", str(lock), "sleep", "30"]) as holding:
+        wait_until(lambda: "somebody else" in site.deploy(commit)[2], 10, what="the lock is seen")
+        holding.terminate()
+
+
+def test_old_releases_are_taken_away_but_never_the_one_before(site: Site) -> None:
+    commits = [site.repository.commit(f"rule {number}") for number in range(13)]
+    site.first(commits[0])
+    for commit in commits[1:]:
+        assert site.deploy(commit)[0] == 0
+    kept = {one.name for one in (site.folder / "config.releases").iterdir()} & set(commits)
+    assert kept == set(commits[3:])
