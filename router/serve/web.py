@@ -26,10 +26,15 @@ from router.web.server import DRAIN_SECONDS, HttpServer
 SILENT_AFTER_SECONDS = 5.0
 
 
-def web(role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[str]) -> None:
-    """Serve every HTTP listener until told to stop. `expected` are the roles that must be alive."""
+def web(
+    role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[str], folder: Path
+) -> None:
+    """Serve every HTTP listener until told to stop.
+
+    `expected` are the roles that must be alive, `folder` the configuration's as it was given.
+    """
     room = Room(role.places.data_dir, role.clock)
-    site, not_ready = open_site(role, lambda ledger: _reasons(role, ledger, room, expected))
+    site, not_ready = open_site(role, folder, lambda ledger: _reasons(role, ledger, room, expected))
     ledger = site.services.ledger
 
     def metrics() -> bytes:
