@@ -57,9 +57,7 @@ def web(
     for thread in threads:
         thread.join(DRAIN_SECONDS + 1.0)
     role.finish(lambda: not site.services.retrievals.is_busy())
-    site.services.retrievals.stop()
-    site.services.book.close()
-    ledger.close()
+    site.close()
 
 
 def _reasons(role: Role, ledger: Ledger, room: Room, expected: frozenset[str]) -> tuple[str, ...]:
