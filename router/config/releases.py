@@ -198,7 +198,11 @@ def check_signature(repository: Path, commit: str, signers: Path) -> None:
 def _blobs(repository: Path, path: str, commit: str) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Every file below `path` of a commit, as it was committed."""
     tree = f"{commit}:{path.strip('/')}" if path.strip("/") else f"{commit}^{{tree}}"
-    listing = _git(repository, "ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", tree)
+    listed = ("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", tree)
+    try:
+        listing = _git(repository, *listed)
+    except NotDeployed as error:
+        raise NotDeployed(f"commit {commit[:12]} has no folder {path!r}: {error}") from None
     entries = [entry for entry in listing.decode("utf-8", "strict").split("\0") if entry]
     if not entries:
         raise NotDeployed(f"commit {commit[:12]} has no file below {path or 'its root'}")

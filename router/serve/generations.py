@@ -72,7 +72,8 @@ class Generations:
             work["receive"] = lambda role: receive(role, dimse, bell)
         expected = frozenset(work)
         if http:
-            work["web"] = lambda role: web(role, http, expected, bell)
+            given = self._followed.folder if self._followed else plan.folder
+            work["web"] = lambda role: web(role, http, expected, given, bell)
         if self._followed is not None:
             folder, kept = self._followed.folder, self._kept
             known = texts_fingerprint(self._texts, "", named_files(plan))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 from router.model.delivery import Disposition, Result
@@ -35,7 +36,7 @@ _COUNTED: Final = {
 
 
 def open_site(
-    role: Role, reasons: Callable[[Ledger], tuple[str, ...]]
+    role: Role, folder: Path, reasons: Callable[[Ledger], tuple[str, ...]]
 ) -> tuple[Site, Callable[[], tuple[str, ...]]]:
     """Open ledger, journal and book; the site, and its answer to the question of readiness."""
     ledger = open_ledger(role.places, role.clock, f"web-{role.boot_id}")
@@ -49,6 +50,7 @@ def open_site(
 
     services = Services(
         plan=role.plan,
+        folder=folder.absolute(),
         clock=role.clock,
         ledger=ledger,
         catalogue=Catalogue(ledger, journal.keys),

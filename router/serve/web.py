@@ -28,11 +28,18 @@ SILENT_AFTER_SECONDS = 5.0
 
 
 def web(
-    role: Role, sockets: Mapping[str, socket.socket], expected: frozenset[str], bell: int
+    role: Role,
+    sockets: Mapping[str, socket.socket],
+    expected: frozenset[str],
+    folder: Path,
+    bell: int,
 ) -> None:
-    """Serve every HTTP listener until told to stop. `expected` are the roles that must be alive."""
+    """Serve every HTTP listener until told to stop.
+
+    `expected` are the roles that must be alive, `folder` the configuration's as it was given.
+    """
     room = Room(role.places.data_dir, role.clock)
-    site, not_ready = open_site(role, lambda ledger: _reasons(role, ledger, room, expected))
+    site, not_ready = open_site(role, folder, lambda ledger: _reasons(role, ledger, room, expected))
     ledger = site.services.ledger
 
     def metrics() -> bytes:
@@ -60,11 +67,9 @@ def web(
     for thread in threads:
         thread.join(DRAIN_SECONDS + 1.0)
     role.finish(lambda: not site.services.retrievals.is_busy())
-    site.services.retrievals.stop()
     if dicomweb is not None:
         dicomweb.close()
-    site.services.book.close()
-    ledger.close()
+    site.close()
 
 
 def _reasons(role: Role, ledger: Ledger, room: Room, expected: frozenset[str]) -> tuple[str, ...]:

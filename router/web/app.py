@@ -46,6 +46,15 @@ class Site:
     gate: Gate
     events: Events
 
+    def close(self) -> None:
+        """Have running retrievals cancelled, and close what was opened."""
+        services = self.services
+        services.retrievals.stop()
+        services.catalogue.close()
+        services.book.close()
+        services.journal.close()
+        services.ledger.close()
+
 
 def make_app(
     readings: Readings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from router.clock import Clock
@@ -26,7 +27,7 @@ class Running:
 
     `reload` is the outcome of the last change of the configuration, None when there was none;
     `apply` has the folder taken into use and waits for the outcome; `counters` are the counted
-    series of all processes: value by labels by name.
+    series of all processes: value by labels by name; `free_bytes` also tells the volume's size.
     """
 
     not_ready: Callable[[], tuple[str, ...]]
@@ -39,9 +40,13 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Shared by the threads that answer. `make_peer` gives a station's working side, to be closed."""
+    """Shared by the threads that answer. `make_peer` gives a station's working side, to be closed.
+
+    `folder` is the configuration's as it was given: behind a link it is a release.
+    """
 
     plan: Plan
+    folder: Path
     clock: Clock
     ledger: Ledger
     catalogue: Catalogue

@@ -202,7 +202,7 @@ def test_F23_what_a_repository_must_not_hold_is_refused(site: Site, tmp_path: Pa
     for words, said in (
         (("main", "--repo", str(other)), "no revision"),
         (("main", "--repo", str(tmp_path / "absent")), "is no folder"),
-        (("main", "--path", "nowhere"), "has no file below"),
+        (("main", "--path", "nowhere"), "has no folder"),
     ):
         code, _, errors = site.deploy(*words)
         assert (code, said in errors) == (1, True), errors

@@ -37,8 +37,8 @@ def show(services: Services, _call: Call) -> Reply:
     found = loaded(services)
     reload = services.running.reload()
     data = {
-        "folder": str(services.plan.folder),
-        "is_release": is_release(services.plan.folder),
+        "folder": str(services.folder),
+        "is_release": is_release(services.folder),
         "running": services.plan.digest,
         "written": found.plan.digest if found.plan else None,
         "in_sync": found.plan is not None and found.plan.digest == services.plan.digest,

@@ -26,7 +26,7 @@ from router.web.services import Services
 
 def loaded(services: Services) -> Loaded:
     """The folder as it is now."""
-    return load(services.plan.folder, all_plugs())
+    return load(services.folder, all_plugs())
 
 
 def folder_etag(sources: Sequence[Source]) -> str:
@@ -48,7 +48,7 @@ def change(
     check_match(if_match, folder_etag(before.sources))
     if before.plan is None:
         raise unsound(before)
-    changed = change_stations(before, services.plan.folder, all_plugs(), wanted)
+    changed = change_stations(before, services.folder, all_plugs(), wanted)
     if changed.loaded.plan is None:
         raise unsound(changed.loaded)
     outcome: dict[str, Any] = {"state": "unchanged", "problems": "", "patch": ""}
@@ -67,7 +67,7 @@ def _change(one: StationChange) -> dict[str, Any]:
 def with_text(services: Services, before: Loaded, path: str, content: str) -> Loaded:
     """The folder with another text in one of its files. Raises Wrong 422 with every problem."""
     texts = {one.relative: one.text for one in before.sources} | {path: content}
-    after = load_texts(texts, services.plan.folder, all_plugs())
+    after = load_texts(texts, services.folder, all_plugs())
     if after.plan is None:
         raise unsound(after)
     return after
@@ -75,7 +75,7 @@ def with_text(services: Services, before: Loaded, path: str, content: str) -> Lo
 
 def put(services: Services, before: Loaded, texts: Mapping[str, str]) -> dict[str, Any]:
     """Write the files and have the running router take them; what came of it."""
-    folder: Path = services.plan.folder
+    folder: Path = services.folder
     if is_release(folder):
         difference = patch({one.relative: one.text for one in before.sources}, texts)
         return {"state": "patch", "problems": "", "patch": difference}

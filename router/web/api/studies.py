@@ -41,6 +41,7 @@ _FILTERS: Final = {
 _INSTANCES: Final = 5000
 _DEFAULT: Final = 100
 _MOST: Final = 500
+_SEARCH_SECONDS: Final = 3.0
 
 
 def list_studies(services: Services, call: Call) -> dict[str, Any]:
@@ -78,6 +79,8 @@ def _listed(
     services.catalogue.follow()
     found: list[tuple[int, str, Attributes, tuple[str, ...]]] = []
     before = int(cursor) if cursor else LATEST
+    until = services.clock.monotonic() + _SEARCH_SECONDS
+    following: str | None = None
     while len(found) <= limit:
         page = services.catalogue.page(keys, before)
         found += [
@@ -86,7 +89,11 @@ def _listed(
         if len(page) < PAGE:
             break
         before = page[-1][0]
-    following = str(found[limit - 1][0]) if len(found) > limit else None
+        if services.clock.monotonic() > until:  # what was found so far, and where to go on
+            following = str(before)
+            break
+    if len(found) > limit:
+        following = str(found[limit - 1][0])
     return {"studies": _told(services, call, found[:limit]), "next": following}
 
 
@@ -184,7 +191,7 @@ _SEARCH: Final = record(
         **{name: text(f"Matches {keyword}.") for name, keyword in _FILTERS.items()},
         "modality": text("Only studies with this modality."),
         "limit": {"type": "integer", "description": f"Most of a page; {_DEFAULT}."},
-        "cursor": text("`next` of the page before."),
+        "cursor": text("`next` of the page before; a page may be short where little matches."),
     },
     optional=(*_FILTERS, "modality", "limit", "cursor"),
 )

@@ -14,7 +14,7 @@ from router.model.catalogue import SeriesEntry
 from router.model.delivery import Disposition
 from router.model.plan import StoreSettings
 from router.model.query import DataElement
-from router.store.catalogue import Catalogue, sealed_row, unsealed
+from router.store.catalogue import LATEST, Catalogue, sealed_row, unsealed
 from router.store.eviction import evict
 from router.store.records import RecordDamaged
 from tests.support.planted_catalogue import entries
@@ -194,3 +194,46 @@ def test_a_search_that_nobody_wants_ends_at_the_next_page(store):
     pages = iter([True, True, False])
     assert len(list(catalogue.studies({}, lambda: next(pages)))) == 200
     assert len(list(catalogue.studies({}))) == 350
+
+
+def test_pages_follow_one_another_without_gap_or_double(store):
+    rows = [sealed_row(entry(f"1.{n}", f"1.{n}.1", f"Name{n}"), store.keys) for n in range(250)]
+    store.ledger.put_catalogue(0, rows)
+    catalogue = Catalogue(store.ledger, store.keys)
+    catalogue.follow()
+    found, before = [], LATEST
+    while page := catalogue.page({}, before):
+        assert [one[0] for one in page] == sorted((one[0] for one in page), reverse=True)
+        found += [one[1] for one in page]
+        before = page[-1][0]
+    assert found == [f"1.{n}" for n in reversed(range(250))]
+    assert found == [study for study, _, _ in catalogue.studies({})]
+    catalogue.close()
+
+
+def test_what_is_held_of_studies_is_summed_up(store):
+    store.ledger.index([indexed(number, owed()) for number in range(3)])
+    one = store.ledger.instance(1).instance
+    (told,) = store.ledger.held_studies([one.study_instance_uid])
+    held = store.ledger.instances_of_study(one.study_instance_uid)
+    assert told.instances == len(held)
+    assert told.series == len({each.instance.series_instance_uid for each in held})
+    assert told.data_set_bytes == sum(each.instance.data_set_length for each in held)
+    assert told.received_at == max(each.instance.received_at for each in held)
+    assert set(told.sources) <= {one.source.station, one.source.calling_ae_title}
+    assert store.ledger.held_studies(["1.2.3.4.5"]) == store.ledger.held_studies([]) == ()
+
+
+def test_a_change_by_anybody_is_noticed_and_none_is_not(store, tmp_path):
+    before = store.ledger.version()
+    assert store.ledger.version() == before
+    store.ledger.index([indexed(1, owed())])
+    after = store.ledger.version()
+    assert after != before
+    store.ledger.tasks()
+    store.ledger.account()
+    assert store.ledger.version() == after
+    other = open_store(tmp_path)
+    other.ledger.set_station_status("pacs", "online", "", 1.0)
+    other.close()
+    assert store.ledger.version() != after
