@@ -18,7 +18,7 @@ from router.dimse.handlers import Exchange, OperationAnswer, OperationRequest
 from router.errors import Refused, RouterError, Undeliverable
 from router.flow.giving import Giving, Origin, origin
 from router.flow.moving import PENDING_SECONDS, Moving, is_away, last_answer, told
-from router.flow.supply import Batch, Supply
+from router.flow.supply import Supply, at_once
 from router.model.plan import Plan
 from router.model.query import (
     PATIENT_ID,
@@ -89,6 +89,7 @@ class HandingOut:
             yield from moving.watch(exchange)
         finally:
             moving.close()
+            supply.close()
 
     def destination(self, station: Station, ae_title: str) -> Station:
         """The station an AE title names; the one that asks, where several share the title.
@@ -149,12 +150,13 @@ class HandingOut:
             uids = (*supply.missing, *failed)
             yield last_answer(request, DeliveryCounts(0, done, warnings, len(uids)), uids)
         finally:
+            supply.close()
             for one in ready:
                 one.close()
 
     def held(self, query: Query) -> Supply:
         """What a query names of what is held."""
-        return Supply(iter([Batch(self._versions(query))]))
+        return Supply(at_once(self._versions(query)))
 
     def _versions(self, query: Query) -> tuple[HeldVersion, ...]:
         """What a query names of what is held."""

@@ -55,7 +55,7 @@ class ReadThrough:
 
     def supply(
         self, station: Station, query: Query, goes_on: Callable[[], bool]
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """What the query names, as it comes here. Raises Refused or BadDataset without a list."""
         if not self._slots.acquire(blocking=False):
             raise Refused("too many retrievals of this kind at once", OUT_OF_RESOURCES)

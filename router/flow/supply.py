@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from router.store.ledger import HeldVersion
@@ -20,7 +20,7 @@ class Batch:
 class Supply:
     """Batches, taken when there is time for more. One thread."""
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
+    def __init__(self, batches: Generator[Batch, None, None]) -> None:
         self._batches = batches
         self.missing: list[str] = []
         self.to_come = 0
@@ -35,3 +35,12 @@ class Supply:
         self.missing += batch.missing
         self.to_come = batch.to_come
         return batch.versions
+
+    def close(self) -> None:
+        """Fetch nothing more; harmless after the end."""
+        self._batches.close()
+
+
+def at_once(versions: tuple[HeldVersion, ...]) -> Generator[Batch, None, None]:
+    """All of it in one batch."""
+    yield Batch(versions)

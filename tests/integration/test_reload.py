@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import signal
 import socket
@@ -83,8 +84,12 @@ class Site:
         return state.state
 
     def metric(self, name: str) -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
+        url = f"http://127.0.0.1:{self.http_port}/metrics"
+        try:
+            with urllib.request.urlopen(url) as answer:
+                lines = answer.read().decode().splitlines()
+        except ConnectionResetError:  # whoever answered is being replaced: ask again, as a scraper
+            return math.nan
         return float(
             next(one for one in lines if one.startswith(f"dicom_router_{name} ")).split()[1]
         )

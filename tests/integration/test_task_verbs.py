@@ -63,7 +63,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(tmp_path_factory.mktemp("tasks"), pause_seconds=0.05)
+    made = Site(tmp_path_factory.mktemp("tasks"), pause_seconds=0.03)
     yield made
     made.close()
 
@@ -107,7 +107,7 @@ def test_f59_hold_stops_and_resume_continues(site: Site) -> None:
 
 def test_f60_a_study_that_is_made_high_overtakes(site: Site) -> None:
     # What is sent first keeps the others waiting while they are held.
-    several = [*studies(200, 1, 250), *studies(210, 4, 30)]
+    several = [*studies(200, 1, 200), *studies(210, 3, 30)]
     for study in several:
         assert set(scan(site.router.port, study).values()) == {0}
     tasks = [site.task_of(study[0].study_instance_uid) for study in several]
