@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ class Commands:
     """The helper process; `run` is one command."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._helper = subprocess.Popen(
             [sys.executable, "-m", "tests.support.commands"],
             stdin=subprocess.PIPE,
@@ -37,7 +39,7 @@ class Commands:
         """Exit code, standard output and standard error of `dicom-router WORDS`."""
         assert self._helper.stdin is not None
         assert self._helper.stdout is not None
-        with tempfile.TemporaryDirectory() as folder:
+        with self._lock, tempfile.TemporaryDirectory() as folder:
             request = {"words": words, "cwd": str(cwd or PROJECT), "folder": folder}
             self._helper.stdin.write(json.dumps(request) + "\n")
             self._helper.stdin.flush()

@@ -103,6 +103,8 @@ class Router:
     def command(self, *arguments: str, timeout_seconds: float = 60.0) -> tuple[int, str, str]:
         """Run a verb on this configuration: exit code, standard output, standard error."""
         verb, *rest = arguments
+        if verb != "run":
+            return dicom_router(verb, "--config", str(self.folder), *rest)
         done = run(
             [*_MODULE, verb, "--config", str(self.folder), *rest], timeout_seconds=timeout_seconds
         )

@@ -114,7 +114,8 @@ def test_every_key_and_value_knows_its_place():
 def test_m17_bombs_end_as_problems_soon(bomb):
     started = time.process_time()
     _, problems = read(bomb)
-    assert time.process_time() - started < 2
+    # About one second; twice that where the machine is slow. Unbounded it would take hours.
+    assert time.process_time() - started < 4
     assert problems
     assert all(problem.code in ("DR001", "DR003", "DR004") for problem in problems)
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from router.web import bounds, server
 from router.web.bounds import bounded
 from router.web.server import HttpServer
+from tests.support.process import wait_until
 
 
 async def echo(request):
@@ -226,6 +227,7 @@ def test_p13_a_fault_of_ours_is_told_to_us_alone(served, capfd):
     status, headers, body = site.ask(path="/broken")
     assert (status, b"Novak" in body) == (500, False)
     assert headers["cache-control"] == "no-store"
+    wait_until(lambda: bool(site.bugs), 5, what="it is told, perhaps after the answer")
     assert [type(error) for error in site.bugs] == [RuntimeError]
     assert "Novak" not in "".join(capfd.readouterr())
     assert site.ask()[0] == 200
