@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from router.web.api.endpoints import ENDPOINTS
+from tests.support.process import wait_until
 from tests.support.web_site import WebSite
 
 API = "/api/v1"
@@ -102,8 +103,8 @@ def test_F34_forged_tokens_are_refused_and_guessing_is_slowed_down(site: WebSite
     with site.client(site.token()) as client:  # others of the same address go on
         assert client.get(f"{API}/status").status_code == 200
     with site.client(site.token()) as client:
-        text = client.get("/metrics").text
-        assert 'dicom_router_web_refused_total{reason="throttled"}' in text
+        counted = 'dicom_router_web_refused_total{reason="throttled"}'
+        wait_until(lambda: counted in client.get("/metrics").text, what="the refusals are counted")
 
 
 def test_F34_a_body_is_not_read_before_it_is_known_who_sends_it(site: WebSite) -> None:

@@ -46,3 +46,13 @@ def wait_for(
         wait_until(reached, timeout_seconds, what=f"{counts} at {station or 'all stations'}")
     except AssertionError as error:
         raise AssertionError(f"{error}; there are {seen}") from None
+
+
+def wait_until_listed(data_dir: Path, series: int) -> None:
+    """Wait until the catalogue, which follows the journal, has that many series."""
+
+    def listed() -> bool:
+        with ledger_of(data_dir) as ledger:
+            return len(ledger.catalogue_after(0, series)) >= series
+
+    wait_until(listed, what=f"{series} series are listed")

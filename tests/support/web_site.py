@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.ledger_view import wait_for
+from tests.support.ledger_view import wait_for, wait_until_listed
 from tests.support.process import free_port
 from tests.support.router_process import Router
 from tests.support.scanner import scan
@@ -60,6 +60,8 @@ class WebSite:
         ]
         assert set(scan(self.router.port, self.images).values()) == {0}
         wait_for(self.router.data_dir, delivered=len(self.images), quarantined=1)
+        series = len({each.series_instance_uid for each in self.images})
+        wait_until_listed(self.router.data_dir, series)
 
     @property
     def url(self) -> str:
