@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from router.analysis.trial import Coverage, Trial
+from router.analysis.trial import Trial
 from router.cli.common import (
     EXIT_FAILED,
     config_folder,
@@ -91,7 +91,9 @@ def _deploy(
             releases.remove(commit)
         click.echo(problems, err=True)
         return _told(form, commit, "refused by its own checks; nothing was changed", ok=False)
-    release = Release(commit, time.time(), getpass.getuser(), *written_by(repository, commit))
+    release = Release(
+        commit, inside, time.time(), getpass.getuser(), *written_by(repository, commit)
+    )
     after = State(str(repository.resolve()), inside, (release, *state.history))
     return _taken(releases, plan, state, after, form)
 
@@ -149,10 +151,10 @@ def _proven(folder: Path) -> tuple[Plan | None, str]:
     found = read_cases(folder, loaded.plan, plugs, report)
     if report.has_errors:
         return None, render_all(report.problems(), found.texts)
-    trial, reached = Trial({plug.name: plug for plug in plugs.morphs}), Coverage()
+    trial = Trial({plug.name: plug for plug in plugs.morphs})
     failed = [
         f"{result.case.place}: test failed: {result.case.name}\n  " + "\n  ".join(result.failures)
-        for result in (trial.run(loaded.plan, case, reached) for case in found.cases)
+        for result in (trial.run(loaded.plan, case) for case in found.cases)
         if result.failures
     ]
     return (None, "\n".join(failed)) if failed else (loaded.plan, "")

@@ -48,9 +48,13 @@ class NotDeployed(RouterError):
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A commit that was put into use: when (seconds since the epoch), by whom, who wrote it."""
+    """A commit that was put into use: when (seconds since the epoch), by whom, who wrote it.
+
+    `path` is the folder of the repository that it holds.
+    """
 
     commit: str
+    path: str
     at: float
     by: str
     author: str
@@ -116,15 +120,23 @@ class Releases:
         """The folder of a commit, exported if it is not there; whole or not at all."""
         target = self.folder / commit
         if target.is_dir():
+            others = {one.path for one in self.state().history if one.commit == commit} - {path}
+            if others:
+                raise NotDeployed(
+                    f"commit {commit[:12]} is here already, exported from {others.pop()!r}: make a "
+                    f"new commit to deploy {path!r} of it"
+                )
             return target
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         try:
             for name, content in _blobs(repository, path, commit):
                 file = fresh / name
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
+                with file.open("wb") as output:
+                    output.write(content)
+                    output.flush()
+                    os.fsync(output.fileno())
                 file.chmod(0o444)
-            os.sync()
             os.replace(fresh, target)
             _seal(target)
         except BaseException:

@@ -204,8 +204,7 @@ class HttpSession:
 
 def _read(response: httpx.Response, max_bytes: int) -> HttpAnswer:
     headers = response.headers
-    # An answer that is compressed although we asked for none is not read: it may be a bomb.
-    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+    if _is_compressed(response):
         return HttpAnswer(response.status_code, retry_after=headers.get("retry-after", ""))
     body = bytearray()
     for chunk in response.iter_raw():
@@ -221,9 +220,15 @@ def _read(response: httpx.Response, max_bytes: int) -> HttpAnswer:
 
 
 def _raw(response: httpx.Response) -> Iterator[bytes]:
-    if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+    if _is_compressed(response):
         raise LostAnswer("the answer is compressed although we asked for none of that")
     yield from response.iter_raw(STREAM_BYTES)
+
+
+def _is_compressed(response: httpx.Response) -> bool:
+    """Although we asked for none of that; it is not read, since it may be a bomb."""
+    coding = response.headers.get("content-encoding", "identity")
+    return coding.strip().lower() not in ("", "identity")
 
 
 def _same_https_origin(url: str, location: str) -> str | None:

@@ -44,8 +44,7 @@ class RelatedBody:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = tuple(parts)
-        # 128 random bits: it cannot be met in the data by accident, nor guessed by who made them
-        self.boundary = secrets.token_hex(16)
+        self.boundary = new_boundary()
         self._opening = f"--{self.boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
         self._closing = f"--{self.boundary}--\r\n".encode()
 
@@ -80,6 +79,11 @@ class RelatedBody:
                 raise PartFailed(index, BadDataset("the data set is not as long as it was"))
             yield b"\r\n"
         yield self._closing
+
+
+def new_boundary() -> str:
+    """128 random bits: not met in the data by accident, nor guessed by who made them."""
+    return secrets.token_hex(16)
 
 
 def gathered(pieces: Iterable[Chunk]) -> Iterator[Chunk]:

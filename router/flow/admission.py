@@ -1,9 +1,9 @@
 """Admission: who may open an association with us. Closed by default.
 
 Identity is the calling AE title and, where the station names a host, the address it calls from; the
-called AE title must be one of the listener's, or that of a DICOMweb station that is
-searched for others. A station that is not active is not known. Host names
-are resolved at every association: an address that changed yesterday must not lock a modality out.
+called AE title must be one of the listener's, or that of a DICOMweb station that is passed on to. A
+station that is not active is not known. Host names are resolved at every association: an address
+that changed yesterday must not lock a modality out.
 """
 
 from __future__ import annotations

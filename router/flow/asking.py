@@ -53,8 +53,7 @@ def _level(identifier: Identifier, sop_class_uid: str) -> Level:
     """The level, which must be one of the model's."""
     element = identifier.get(QUERY_RETRIEVE_LEVEL)
     text = element.text.strip() if element else ""
-    lowest = 0 if sop_class_uid.startswith(f"{PATIENT_ROOT}.") else 1
-    for level in _LEVELS[lowest:]:
+    for level in _levels(sop_class_uid):
         if level == text:
             return level
     words = "the level is not one of this model" if text else "QueryRetrieveLevel is missing"
@@ -62,12 +61,17 @@ def _level(identifier: Identifier, sop_class_uid: str) -> Level:
 
 
 def _check_above(level: Level, keys: Identifier, sop_class_uid: str) -> None:
-    lowest = 0 if sop_class_uid.startswith(f"{PATIENT_ROOT}.") else 1
-    for above in _LEVELS[lowest : _LEVELS.index(level)]:
+    levels = _levels(sop_class_uid)
+    for above in levels[: levels.index(level)]:
         tag = UNIQUE_KEYS[above]
         element = keys.get(tag)
         if element is None or len(element.values) != 1 or not element.text.strip("*? "):
             raise _wrong(f"{level} needs one {name_of(tag)}", tag)
+
+
+def _levels(sop_class_uid: str) -> tuple[Level, ...]:
+    """The levels of the model a SOP class is of; Study Root has no PATIENT."""
+    return _LEVELS if sop_class_uid.startswith(f"{PATIENT_ROOT}.") else _LEVELS[1:]
 
 
 def _wrong(words: str, tag: int) -> BadDataset:

@@ -97,7 +97,16 @@ class HandingOut:
         Raises Refused with 0xA801 for one we do not know, 0x0124 for one that is not this
         station's to choose.
         """
-        return _destination(self._plan(), station, ae_title)
+        if ae_title == station.ae_title and station.send:
+            return station
+        stations = self._plan().stations_by_ae_title.get(ae_title, ())
+        known = [one for one in stations if one.send]
+        if not known:
+            raise Refused("the move destination is not known here", MOVE_DESTINATION_UNKNOWN)
+        for one in known:
+            if one.name in station.move_destinations:
+                return one
+        raise Refused(f"station {station.name} may not move to that destination")
 
     def is_away(self, destination: Station) -> bool:
         """Whether nothing can be sent there now."""
@@ -216,19 +225,6 @@ class _Ready(ExitStack):
             return exchange.store(self.outgoing, priority, ahead)
         except Undeliverable:
             return UNABLE_TO_PERFORM
-
-
-def _destination(plan: Plan, station: Station, ae_title: str) -> Station:
-    """The station an AE title names; the one that asks, where several share the title."""
-    if ae_title == station.ae_title and station.send:
-        return station
-    known = [one for one in plan.stations_by_ae_title.get(ae_title, ()) if one.send]
-    if not known:
-        raise Refused("the move destination is not known here", MOVE_DESTINATION_UNKNOWN)
-    for one in known:
-        if one.name in station.move_destinations:
-            return one
-    raise Refused(f"station {station.name} may not move to that destination")
 
 
 def _syntax(source_uid: str, accepted: Collection[str]) -> str | None:

@@ -7,7 +7,6 @@ looked at or leaves: nobody is told of an object other than it would be handed o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Final
 
 from router.dicom.header import HeaderReader
 from router.dicom.tags import keyword_for
@@ -22,8 +21,6 @@ from router.store.envelope import decode
 from router.store.journal import Journal
 from router.store.ledger import Stored
 from router.store.records import Record, RecordDamaged
-
-_GONE: Final = "the bytes of the instance are not here any more"
 
 
 def received_by(journal: Journal, stored: Stored) -> Recipe:
@@ -41,7 +38,7 @@ def received_by(journal: Journal, stored: Stored) -> Recipe:
 
 def _opened(journal: Journal, stored: Stored) -> Record:
     if stored.record is None:
-        raise RecordDamaged(_GONE)
+        raise RecordDamaged("the bytes of the instance are not here any more")
     return journal.open(stored.record)
 
 

@@ -44,8 +44,9 @@ ACCESSION_NUMBER = 0x00080050
 class Arrival:
     """An instance that is about to arrive: what the request says of it, and who sends it.
 
-    UIDs are empty where only the data set says them. One that is not `is_routed` is kept to be handed out: no rule is asked, nothing is owed. Where
-    `study_instance_uid` is known beforehand, it must be of that study.
+    UIDs are empty where only the data set says them. One that is not `is_routed` is kept to be
+    handed out: no rule is asked, nothing is owed. Where `study_instance_uid` is known beforehand,
+    it must be of that study.
     """
 
     source: Source

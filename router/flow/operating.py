@@ -134,7 +134,7 @@ class Operations:
         archive: Station | None,
         exchange: Exchange,
     ) -> Iterator[OperationAnswer]:
-        """What is found, as it leaves. Hooks on queries of `station` would act on `query` and `one`."""
+        """What is found, as it leaves: here, or at the archive."""
         query = find_query(identifier, request.sop_class_uid, MAX_ANSWERS, FIND_SECONDS)
         ours = {
             QUERY_RETRIEVE_LEVEL: DataElement("CS", (query.level,)),

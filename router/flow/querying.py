@@ -64,10 +64,20 @@ def search_hooks(
     plan: Plan, station: Station, mapping_key: bytes, at: float
 ) -> tuple[Change, Change]:
     """What is done to the keys we send to a station, and to the answers that come."""
-    source = Source("find", "", plan.router.ae_title, station.host, station.name)
-    context = context_of(plan, source, at, mapping_key)
+    context = _context(plan, station, mapping_key, at)
     known = morphs_by_name()
     return (
         identifier_hook(station.hooks.find_request, known, context),
         identifier_hook(station.hooks.find_response, known, context),
     )
+
+
+def retrieve_hook(plan: Plan, station: Station, mapping_key: bytes, at: float) -> Change:
+    """What is done to the keys of what we retrieve from a station."""
+    context = _context(plan, station, mapping_key, at)
+    return identifier_hook(station.hooks.retrieve_request, morphs_by_name(), context)
+
+
+def _context(plan: Plan, station: Station, mapping_key: bytes, at: float) -> MorphContext:
+    source = Source("find", "", plan.router.ae_title, station.host, station.name)
+    return context_of(plan, source, at, mapping_key)

@@ -1,7 +1,7 @@
 """What the catalogue knows of what is held: the attributes of patient, study and series.
 
-Query keys of PS3.4 C.6.1.1 and C.6.2.1, and a few more that servers are asked for. Attributes are text, decoded to
-Unicode, several values joined by a backslash; sequences are not kept.
+Query keys of PS3.4 C.6.1.1 and C.6.2.1, and a few more that servers are asked for. Attributes are
+text, decoded to Unicode, several values joined by a backslash; sequences are not kept.
 """
 
 from __future__ import annotations

@@ -54,14 +54,10 @@ def listed(find: Find, query: Query, wish_to_cancel: Callable[[], bool]) -> tupl
         wanted = {STUDY_INSTANCE_UID: DataElement("UI", (study,)), **below}
         at_images = Query("IMAGE", wanted, MAX_OBJECTS, query.deadline_seconds)
         for one in _whole(find(at_images, wish_to_cancel)):
-            series = _text(one, SERIES_INSTANCE_UID) or keys_text(keys, SERIES_INSTANCE_UID)
+            # What is in the address need not be in the answer.
+            series = _text(one, SERIES_INSTANCE_UID) or _text(keys, SERIES_INSTANCE_UID)
             found.append(ObjectName(study, series, _text(one, SOP_INSTANCE_UID)))
     return tuple(found)
-
-
-def keys_text(keys: Identifier, tag: int) -> str:
-    """The value asked for: what is in the address need not be in the answer."""
-    return keys[tag].text if tag in keys else ""
 
 
 @contextmanager

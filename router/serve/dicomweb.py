@@ -13,7 +13,7 @@ from functools import partial
 from router.serve.holdings import Holdings
 from router.serve.intaking import open_receiving
 from router.serve.process import Role
-from router.web.access import Authenticate
+from router.web.app import Site
 from router.web.dicomweb.routes import Routes, cache_routes, routes
 from router.web.dicomweb.services import DicomwebServices
 
@@ -28,19 +28,19 @@ class Dicomweb:
     close: Callable[[], None]
 
 
-def open_dicomweb(role: Role, authenticate: Authenticate, bell: int) -> Dicomweb | None:
-    """Open it; None when the role was told to stop while it waited for room."""
+def open_dicomweb(role: Role, site: Site, bell: int) -> Dicomweb | None:
+    """Open it over the site's ledger and catalogue; None when told to stop while waiting for room."""
     receiving = open_receiving(role, partial(os.eventfd_write, bell, 1))
     if receiving is None:
         return None
-    holdings = Holdings(role, receiving)
+    authenticate = site.gate.authenticate
+    holdings = Holdings(role, receiving, site.services.ledger, site.services.catalogue)
     holdings.load()
     services = DicomwebServices(
         plan=lambda: role.plan,
         intake=receiving.intake,
         journal=receiving.journal,
         ledger=holdings.ledger,
-        catalogue=holdings.catalogue,
         finder=holdings.finder,
         giving=holdings.giving,
         log=role.log,
@@ -52,8 +52,4 @@ def open_dicomweb(role: Role, authenticate: Authenticate, bell: int) -> Dicomweb
         found = routes(services, authenticate, name) if "dicomweb" in serve else []
         return found + (cache_routes(services, authenticate) if "cache" in serve else [])
 
-    def close() -> None:
-        holdings.close()
-        receiving.close()
-
-    return Dicomweb(of_listener, close)
+    return Dicomweb(of_listener, receiving.close)

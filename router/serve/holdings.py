@@ -1,7 +1,7 @@
 """What is held here, for a role that answers others: found by the catalogue, given by the courier.
 
-The ledger is opened a second time: what is owed is on stable storage before it is told, while the
-index of what was received may lag.
+Ledger and catalogue are the caller's, who closes them. The ledger is not the one that indexes: what is
+owed is on stable storage before it is told, while the index of what was received may lag.
 """
 
 from __future__ import annotations
@@ -16,35 +16,32 @@ from router.flow.held import HeldHeaders
 from router.plugs import morphs_by_name
 from router.serve.intaking import Receiving
 from router.serve.process import Role
-from router.serve.stores import open_ledger
 from router.store.catalogue import Catalogue
+from router.store.ledger import Ledger
 
 # Half of the time, at most, is spent on loading: receiving goes on meanwhile.
 BREATH_SECONDS: Final = 0.01
 
 
 class Holdings:
-    """Ledger, catalogue, finder and giving of one process."""
+    """Finder and giving of one process, over a ledger and a catalogue."""
 
-    def __init__(self, role: Role, receiving: Receiving) -> None:
+    def __init__(
+        self, role: Role, receiving: Receiving, ledger: Ledger, catalogue: Catalogue
+    ) -> None:
         self._role = role
+        self.ledger = ledger
+        self.catalogue = catalogue
         journal, settings = receiving.journal, role.plan.router
-        self.ledger = open_ledger(role.places, role.clock, role.boot_id)
-        self.catalogue = Catalogue(self.ledger, journal.keys)
-        self.headers = HeldHeaders(lambda: role.plan, journal, receiving.hooks)
-        self.finder = Finder(self.catalogue, self.ledger, self.headers, role.clock)
+        headers = HeldHeaders(lambda: role.plan, journal, receiving.hooks)
+        self.finder = Finder(catalogue, ledger, headers, role.clock)
         names = RouterNames(settings.name, settings.organization, receiving.mapping_key)
-        courier = Courier(journal, self.ledger, morphs_by_name(), names)
-        self.giving = Giving(self.ledger, journal, courier, role.clock)
+        courier = Courier(journal, ledger, morphs_by_name(), names)
+        self.giving = Giving(ledger, journal, courier, role.clock)
 
     def load(self) -> None:
         """Begin to load the catalogue, in a thread; whoever asks earlier waits for it."""
         self._role.threads.start("catalogue", self._load)
-
-    def close(self) -> None:
-        """Close the ledger and forget the catalogue."""
-        self.catalogue.close()
-        self.ledger.close()
 
     def _load(self) -> None:
         role = self._role

@@ -12,13 +12,10 @@ from router.flow.fetching import Fetcher
 from router.flow.handing_out import HandingOut
 from router.flow.operating import Operations
 from router.flow.passing_on import PassingOn
-from router.flow.querying import Change, identifier_hook
+from router.flow.querying import retrieve_hook, search_hooks
 from router.flow.read_through import ReadThrough
-from router.model.instance import Source
-from router.model.recipe import Recipe
 from router.model.station import Station
 from router.peers.search import Archive
-from router.plugs import morphs_by_name
 from router.serve.holdings import Holdings
 from router.serve.intaking import Receiving
 from router.serve.peers import peer_maker
@@ -29,30 +26,23 @@ def query_services(
     role: Role, receiving: Receiving, holdings: Holdings, ring: Callable[[], None]
 ) -> Operate:
     """What answers in this process."""
-    clock, known = role.clock, morphs_by_name()
+    clock, key = role.clock, receiving.mapping_key
     handing_out = HandingOut(
         lambda: role.plan, holdings.ledger, holdings.catalogue, holdings.giving, ring, clock
     )
-
-    def hook(station: Station, recipe: Recipe) -> Change:
-        source = Source("query", "", role.plan.router.ae_title, "", station.name)
-        context = receiving.hooks.context(role.plan, source, clock.now())
-        return identifier_hook(recipe, known, context)
-
-    def on_queries(station: Station) -> tuple[Change, Change]:
-        hooks = station.hooks
-        return hook(station, hooks.find_request), hook(station, hooks.find_response)
 
     archives = _archives(role)
     fetcher = Fetcher(lambda: role.plan, receiving.intake, clock)
     read_through = ReadThrough(
         archives,
-        lambda station: hook(station, station.hooks.retrieve_request),
+        lambda station: retrieve_hook(role.plan, station, key, clock.now()),
         fetcher,
         holdings.ledger,
         clock,
     )
-    passing_on = PassingOn(archives, on_queries)
+    passing_on = PassingOn(
+        archives, lambda station: search_hooks(role.plan, station, key, clock.now())
+    )
     if any(station.query_retrieve for station in role.plan.stations.values()):
         holdings.load()
     return Operations(

@@ -21,6 +21,8 @@ from router.serve.holdings import Holdings
 from router.serve.intaking import open_receiving
 from router.serve.process import DRAIN_SECONDS, Role, accepting_mark
 from router.serve.queries import query_services
+from router.serve.stores import open_ledger
+from router.store.catalogue import Catalogue
 
 
 def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None:
@@ -46,7 +48,9 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     def observe(event: str, /, **facts: object) -> None:
         role.log.info(event, **facts)
 
-    holdings = Holdings(role, receiving)
+    ledger = open_ledger(role.places, role.clock, role.boot_id)
+    catalogue = Catalogue(ledger, journal.keys)
+    holdings = Holdings(role, receiving, ledger, catalogue)
     operate = query_services(role, receiving, holdings, ring)
     handlers = Handlers(partial(_authorise, role), store, operate)
     servers = {
@@ -93,7 +97,8 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     for server in servers.values():
         server.drain(DRAIN_SECONDS if role.notices.stopping else 0.0)
         server.close()
-    holdings.close()
+    catalogue.close()
+    ledger.close()
     receiving.close()
 
 

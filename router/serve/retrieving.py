@@ -15,9 +15,8 @@ from router.clock import Clock
 from router.flow.fetching import Fetched, Fetcher
 from router.flow.indexer import Indexer
 from router.flow.intake import Intake
-from router.flow.querying import asked, identifier_hook
-from router.flow.received import ReceiveHooks, context_of
-from router.model.instance import RETRIEVED, Source
+from router.flow.querying import asked, retrieve_hook
+from router.flow.received import ReceiveHooks
 from router.model.plan import Plan
 from router.model.query import (
     SERIES_INSTANCE_UID,
@@ -50,11 +49,9 @@ def fetched_from(
     wish_to_cancel: Callable[[], bool],
 ) -> Iterator[MoveProgress]:
     """How far it is, in the words of C-MOVE, the end last. Raises a RouterError without a list."""
-    clock, key, morphs = Clock(), mapping_key(plan, make=False), morphs_by_name()
+    clock, key = Clock(), mapping_key(plan, make=False)
     places = Places(plan.router.data_dir)
-    source = Source(RETRIEVED, "", plan.router.ae_title, "", station.name)
-    context = context_of(plan, source, clock.now(), key)
-    change = identifier_hook(station.hooks.retrieve_request, morphs, context)
+    change = retrieve_hook(plan, station, key, clock.now())
     names = peer.listed(asked(_query(wanted), change), wish_to_cancel)
     log = open_log(sys.stderr, "text", {})
     threads = Threads(lambda name, error: log.bug(f"thread {name} crashed", error))
@@ -62,7 +59,7 @@ def fetched_from(
     journal = open_journal(places, plan, clock)
     try:
         indexer = Indexer(ledger, lambda: None, threads.stop, clock)
-        hooks = ReceiveHooks(morphs, key)
+        hooks = ReceiveHooks(morphs_by_name(), key)
         intake = Intake(lambda: plan, journal, indexer, hooks, clock, log, Metrics())
         indexing = threads.start("index", indexer.run)
         fetcher = Fetcher(lambda: plan, intake, clock)

@@ -53,7 +53,7 @@ def web(
     readings = Readings(not_ready, metrics)
     dicomweb = None
     if any(SERVICES.intersection(role.plan.listeners[name].serve) for name in sockets):
-        dicomweb = open_dicomweb(role, site.gate.authenticate, bell)
+        dicomweb = open_dicomweb(role, site, bell)
         if dicomweb is None:
             return
     servers = []

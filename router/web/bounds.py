@@ -1,8 +1,8 @@
 """What every request and every answer passes: bounds, host names, security headers, cross-origin.
 
-A body has a largest size by path and a slowest pace. Headers are
-those of the OWASP secure headers project; nothing is cached but static files. Without TLS only the
-names of the loopback are answered, so that no page of elsewhere reaches it by a name of its own.
+A body has a largest size by path and a slowest pace. Headers are those of the OWASP secure headers
+project; nothing is cached but static files. Without TLS only the names of the loopback are
+answered, so that no page of elsewhere reaches it by a name of its own.
 """
 
 from __future__ import annotations

@@ -208,6 +208,17 @@ def test_F23_what_a_repository_must_not_hold_is_refused(site: Site, tmp_path: Pa
         assert (code, said in errors) == (1, True), errors
 
 
+def test_a_release_is_never_taken_for_another_folder_of_the_same_commit(site: Site) -> None:
+    commit = site.repository.commit("good", **{"other/router.yaml": "version: 1\n"})
+    site.first(commit)
+    code, _, errors = site.deploy(commit, "--path", "other")
+    assert (code, "exported from 'site'" in errors) == (1, True), errors
+    assert site.deploy(commit)[0] == 0
+    other = site.repository.commit("other", **{"other/router.yaml": "version: 1\n"})
+    assert site.deploy(other)[0] == 0
+    assert site.deploy(commit, "--path", "site")[0] == 0
+
+
 def test_hooks_and_filters_of_a_repository_do_not_act(site: Site, tmp_path: Path) -> None:
     mark = tmp_path / "acted"
     site.repository.git("config", "filter.evil.smudge", f"touch {mark}")

@@ -34,7 +34,6 @@ from router.web.problems import problem
 MAX_HEADER_BYTES: Final = 64 * 1024 * 1024
 MAX_INSTANCES: Final = 20_000
 MAX_FRAMES: Final = 10_000
-_READ_BYTES: Final = 256 * 1024
 _PIXEL_DATA: Final = "7FE00010"
 _FACTS: Final = (0x00280010, 0x00280011, 0x00280002, 0x00280100, 0x00280008)
 _DEFAULTS: Final = (0, 0, 1, 0, 1)
@@ -54,7 +53,7 @@ def metadata(request: Request, services: DicomwebServices) -> Response:
         try:
             documents.append(_metadata(one, request, services))
         except (RouterError, LookupError) as error:
-            _not_given(services, one, error)
+            services.not_given(one.version.sop_instance_uid, error)
     if not documents:
         return problem(500, "no header of it can be given")
     status = 200 if len(documents) == len(found) else 206
@@ -111,7 +110,7 @@ def frames(request: Request, services: DicomwebServices) -> Response:
             known = opened(found[0], services, None, records)
             stretches = _stretches(known, services, records)
         except (RouterError, LookupError) as error:
-            _not_given(services, found[0], error)
+            services.not_given(found[0].version.sop_instance_uid, error)
             return problem(406, "its frames cannot be given as they are stored")
     if max(numbers) > len(stretches):
         return problem(404, f"it has {len(stretches)} frames")
@@ -152,7 +151,7 @@ def _all_pixels(request: Request, one: Given, services: DicomwebServices) -> Res
             known = opened(one, services, None, records)
             stretches = _stretches(known, services, records)
         except (RouterError, LookupError) as error:
-            _not_given(services, one, error)
+            services.not_given(one.version.sop_instance_uid, error)
             return problem(406, "its pixel data cannot be given as they are stored")
     syntax = known.instance.transfer_syntax_uid
     media_type = _frame_type(request, syntax)
@@ -277,11 +276,3 @@ def _frame_type(request: Request, syntax: str) -> str | None:
         if asked in plain and not layout_of(syntax).encapsulated:
             return kind
     return None
-
-
-def _not_given(services: DicomwebServices, one: Given, error: Exception) -> None:
-    services.log.warning(
-        "an instance was not given",
-        sop_instance_uid=one.version.sop_instance_uid,
-        reason=str(error),
-    )

@@ -17,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from router.dicom.outgoing import OutgoingDataSet, can_convert
-from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
-from router.dicomweb.multipart import Chunk, gathered
+from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
+from router.dicomweb.multipart import Chunk, gathered, new_boundary
 from router.errors import RouterError
+from router.flow.giving import origin
 from router.model.instance import Instance
 from router.model.recipe import Recipe
 from router.peers.peer import Parcel, file_header
@@ -57,7 +58,7 @@ def given(request: Request, services: DicomwebServices) -> list[Given]:
         if path.get("instance", one.sop_instance_uid) == one.sop_instance_uid
     ]
     recipes = services.giving.recipes(versions, send_hook(request, services))
-    return [Given(one, recipes[one.plan_digest, one.source_station]) for one in versions]
+    return [Given(one, recipes[origin(one)]) for one in versions]
 
 
 def opened(
@@ -95,7 +96,8 @@ def retrieve(request: Request, services: DicomwebServices) -> Response:
     if not found:
         return problem(404, NOT_HERE)
     syntax = wanted.transfer_syntax_uid
-    good = [one for one in found if _can_be_given(one, services, syntax)]
+    leaving = [(one, _leaves_in(one, services, syntax)) for one in found]
+    good = [(one, uid) for one, uid in leaving if uid]
     if not good:
         return problem(406, "nothing of it can be given in that transfer syntax, or at all")
     tag = etag(found[0], syntax) if is_one else ""
@@ -103,11 +105,13 @@ def retrieve(request: Request, services: DicomwebServices) -> Response:
         return Response(status_code=304, headers={"etag": tag})
     headers = {"etag": tag} if tag else {}
     if is_one and not wanted.is_multipart and wanted.media_type == DICOM:
-        media_type = f"{DICOM}; transfer-syntax={_syntax_of(good[0], services, syntax)}"
-        body = _file(good[0], services, syntax)
+        one, uid = good[0]
+        media_type = f"{DICOM}; transfer-syntax={uid}"
+        body = _file(one, services, syntax)
         return StreamingResponse(body, headers=headers, media_type=media_type)
     status = 200 if len(good) == len(found) else 206
-    return related(((DICOM, _file(one, services, syntax)) for one in good), DICOM, status, headers)
+    bodies = ((DICOM, _file(one, services, syntax)) for one, _ in good)
+    return related(bodies, DICOM, status, headers)
 
 
 def related(
@@ -117,7 +121,7 @@ def related(
     headers: dict[str, str] | None = None,
 ) -> StreamingResponse:
     """A multipart/related answer: each body with the media type of its part."""
-    boundary = hashlib.blake2s(str(id(bodies)).encode(), digest_size=16).hexdigest()
+    boundary = new_boundary()
 
     def whole() -> Iterator[Chunk]:
         for media_type, chunks in bodies:
@@ -143,31 +147,19 @@ def _file(one: Given, services: DicomwebServices, syntax: str) -> Iterator[bytes
         yield from _bytes(outgoing.chunks())
 
 
-def _can_be_given(one: Given, services: DicomwebServices, syntax: str) -> bool:
+def _leaves_in(one: Given, services: DicomwebServices, syntax: str) -> str:
+    """The transfer syntax it leaves in; '' where it cannot be given."""
     with ExitStack() as records:
         try:
-            file_header(opened(one, services, syntax, records).outgoing)
+            outgoing = opened(one, services, syntax, records).outgoing
+            file_header(outgoing)
         except (RouterError, LookupError) as error:
-            services.log.warning(
-                "an instance was not given",
-                sop_instance_uid=one.version.sop_instance_uid,
-                reason=str(error),
-            )
-            return False
-    return True
-
-
-def _syntax_of(one: Given, services: DicomwebServices, syntax: str) -> str:
-    with ExitStack() as records:
-        return opened(one, services, syntax, records).outgoing.transfer_syntax_uid
+            services.not_given(one.version.sop_instance_uid, error)
+            return ""
+    return outgoing.transfer_syntax_uid
 
 
 def etag(one: Given, syntax: str) -> str:
     """Of one instance: it changes with its bytes, with what is done to them, and with the form."""
     parts: Sequence[str] = (str(one.version.instance_id), one.recipe.digest, syntax)
     return f'"{hashlib.blake2s("|".join(parts).encode(), digest_size=16).hexdigest()}"'
-
-
-def is_deflated(transfer_syntax_uid: str) -> bool:
-    """Whether offsets into a data set of this syntax mean nothing before it is inflated."""
-    return layout_of(transfer_syntax_uid).deflated

@@ -6,10 +6,9 @@ whoever may `read`. Every answer names the version of the service.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -46,8 +45,8 @@ def routes(services: DicomwebServices, authenticate: Authenticate, listener: str
     async def store(request: Request) -> Response:
         return _versioned(await storing.store(request, listener))
 
-    def reading(path: str, handler: Handler, scope: str = "phi") -> Route:
-        endpoint = guarded(_answering(handler), scope, authenticate)
+    def reading(path: str, handler: Handler) -> Route:
+        endpoint = guarded(_answering(handler), "phi", authenticate)
         return Route(PREFIX + path, endpoint, methods=["GET"])
 
     found: Routes = [
@@ -81,8 +80,8 @@ def cache_routes(services: DicomwebServices, authenticate: Authenticate) -> Rout
     return [Route("/DICOMcache", guarded(cache, "read", authenticate), methods=["GET"])]
 
 
-def _answering(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """The handler in a thread, with what our own parts raise as an answer."""
+def _answering(handler: Handler) -> Handler:
+    """The handler, with what our own parts raise as an answer."""
 
     def answer(request: Request) -> Response:
         try:
@@ -94,10 +93,7 @@ def _answering(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         except (StoreDown, StoreFull) as error:
             return problem(503, str(error), headers={"retry-after": "10"})
 
-    async def answering(request: Request) -> Response:
-        return await run_in_threadpool(answer, request)
-
-    return answering
+    return answer
 
 
 def _versioned(answer: Response) -> Response:

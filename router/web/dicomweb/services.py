@@ -14,7 +14,6 @@ from router.flow.intake import Intake
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.recipe import NOTHING, Recipe
-from router.store.catalogue import Catalogue
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.telemetry.log import Log
@@ -31,11 +30,16 @@ class DicomwebServices:
     intake: Intake
     journal: Journal
     ledger: Ledger
-    catalogue: Catalogue
     finder: Finder
     giving: Giving
     log: Log
     stop: threading.Event
+
+    def not_given(self, sop_instance_uid: str, reason: Exception) -> None:
+        """Tell the log of an instance that somebody asked for in vain."""
+        self.log.warning(
+            "an instance was not given", sop_instance_uid=sop_instance_uid, reason=str(reason)
+        )
 
 
 def source_of(request: Request, services: DicomwebServices, listener: str) -> Source:

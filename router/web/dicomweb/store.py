@@ -43,7 +43,7 @@ class _Stored:
 
 
 class Storing:
-    """POST of studies. One for all listeners of a process."""
+    """POST of studies at one listener."""
 
     def __init__(self, services: DicomwebServices) -> None:
         self._services = services
