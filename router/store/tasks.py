@@ -107,8 +107,17 @@ SELECT delivery_id, task_id, station, state FROM delivery
 WHERE state IN ('dead', 'quarantined') AND (?1 IS NULL OR station = ?1)
   AND (?2 IS NULL OR task_id IN (SELECT value FROM json_each(?2))) ORDER BY delivery_id
 """
+# Not while the same object, received once more, is on its way to the same station.
 _REQUEUE: Final = """
 UPDATE OR IGNORE delivery SET state = 'queued', due_at = 0, changed_at = ? WHERE delivery_id = ?
+  AND NOT EXISTS (
+    SELECT 1 FROM instance own
+    JOIN instance twin ON twin.sop_instance_uid = own.sop_instance_uid
+    JOIN delivery other ON other.instance_id = twin.instance_id
+    WHERE own.instance_id = delivery.instance_id
+      AND coalesce(twin.duplicate_of, twin.instance_id) = coalesce(own.duplicate_of, own.instance_id)
+      AND other.station = delivery.station AND other.recipe_digest = delivery.recipe_digest
+      AND other.state IN ('queued', 'sending'))
 """
 _QUEUED: Final = """
 SELECT delivery_id, task_id, station, state FROM delivery

@@ -288,6 +288,17 @@ def test_a_person_sends_what_is_held(ledger):
         ledger.send([], owed("cloud"), NOW)
 
 
+def test_retry_leaves_what_came_again_and_is_on_its_way_alone(ledger):
+    ledger.index([indexed(1, owed())])
+    (leased,) = lease(ledger)
+    ledger.turn([settled(leased, Result.RETRY, State.DEAD)], {}, NOW)
+    ledger.index([indexed(1, owed())])
+    assert ledger.retry() == 0
+    (again,) = lease(ledger)
+    ledger.turn([settled(again, Result.RETRY, State.DEAD)], {}, NOW)
+    assert ledger.retry() == 1
+
+
 def test_retry_of_a_station_leaves_others_and_open_twins_alone(ledger):
     ids = ledger.index([indexed(1, owed(), owed("cloud"))])
     for station in ("pacs", "cloud"):
