@@ -24,6 +24,8 @@ def explanation_text(told: Explanation) -> str:
         ]
     for one in told.owed:
         lines.append(f"→ {one.owed.station}   priority {one.owed.priority.word}   {one.owed.rule}")
+        if silence := one.owed.silence:
+            lines.append(f"  when the {silence.of} has been silent for {silence.idle_seconds:g} s")
         if one.failure:
             lines.append(f"    quarantined, nothing is sent: {one.failure}")
         lines += change_lines(one.changes)

@@ -70,7 +70,7 @@ def hold(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
 @format_option
 @_task_ids
 def resume(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
-    """Let held tasks go on."""
+    """Let held tasks go on, and those that wait for silence."""
     return _changed(config, form, lambda ledger, by: ledger.resume(task_ids, by), "tasks resumed")
 
 

@@ -34,7 +34,7 @@ from router.dicom.uid_names import uid_for
 from router.match.condition import ConditionProblems, Predicates, compile_condition
 from router.model.delivery import Priority
 from router.model.recipe import Recipe
-from router.model.rule import Condition, Refusal, Rule, Send
+from router.model.rule import Condition, Refusal, Rule, Send, Silence
 from router.model.station import Station
 
 _WRITABLE: Final = (
@@ -42,6 +42,7 @@ _WRITABLE: Final = (
     EXPLICIT_VR_LITTLE_ENDIAN,
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
 )
+IDLE_SECONDS: Final = 30.0
 _REFUSED_BY_RULE: Final = 0xC001
 
 
@@ -177,8 +178,7 @@ class Rules:
             station=station,
             recipe=self._recipe(steps, station),
             priority=Priority.of(data.get("priority", "medium")),
-            when=data.get("when", "instance"),
-            idle_seconds=units.seconds(data["idle"]) if "idle" in data else 30.0,
+            silence=self._silence(node, data, path),
             transfer_syntax_uid=syntax,
         )
 
@@ -230,16 +230,27 @@ class Rules:
     def _warn_of_later_keys(
         self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
     ) -> None:
-        waits = data.get("when", "instance") != "instance"
-        for key, is_used, hint in (
-            ("when", waits, "each instance is sent at once"),
-            ("transfer_syntax", "transfer_syntax" in data, "it is agreed with the station"),
-        ):
-            if is_used:
-                place = place_at(node, (key,), at_key=True)
-                message = f"'{key}: {data[key]}' is not acted upon by this version"
-                shown = show_path((*path, key))
-                self._context.report.warn("DR390", message, place, path=shown, hint=hint)
+        key = "transfer_syntax"
+        if key in data:
+            place = place_at(node, (key,), at_key=True)
+            message = f"'{key}: {data[key]}' is not acted upon by this version"
+            hint = "it is agreed with the station"
+            shown = show_path((*path, key))
+            self._context.report.warn("DR390", message, place, path=shown, hint=hint)
+
+    def _silence(
+        self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
+    ) -> Silence | None:
+        of = data.get("when", "instance")
+        if of in ("series", "study"):
+            idle = units.seconds(data["idle"]) if "idle" in data else IDLE_SECONDS
+            return Silence(of, idle)
+        if "idle" in data:
+            wrong = node_at(node, ("idle",)) or node
+            message = "'idle' says nothing here: each instance is sent at once"
+            hint = "when: study, or when: series"
+            self._context.warn("DR220", message, wrong, (*path, "idle"), hint)
+        return None
 
     def _transfer_syntax(
         self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]

@@ -20,6 +20,7 @@ from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.rule import Decision, Owed
+from router.model.task import Task
 from router.morph.apply import Change
 from router.store.envelope import decode
 from router.store.ledger import SEND_PREFIX, Delivery, Event, Ledger, StationStatus, Stored
@@ -147,11 +148,17 @@ class Kept:
             delivery,
             task.requester if task is not None else "",
             attempts,
-            next_of(delivery, last, status, self._clock.now()),
+            next_of(delivery, last, status, self._clock.now(), task),
         )
 
 
-def next_of(delivery: Delivery, last: str, status: StationStatus | None, now: float) -> str:
+def next_of(
+    delivery: Delivery,
+    last: str,
+    status: StationStatus | None,
+    now: float,
+    task: Task | None = None,
+) -> str:
     """What happens to a delivery next; `last` is the kind of its last event, '' without one."""
     again = f"someone must act: dicom-router tasks retry {delivery.task_id}"
     ends = {
@@ -165,6 +172,8 @@ def next_of(delivery: Delivery, last: str, status: StationStatus | None, now: fl
         return ends[delivery.state]
     if status is not None and status.state in {"offline", "inactive"}:
         return f"it waits until the station is back; {status.state}: {status.reason}".rstrip(": ")
+    if task is not None and task.status == "On Hold":
+        return f"it waits: {task.status_reason}"
     if delivery.due_at > now:
         return f"it is tried again in {delivery.due_at - now:.0f} s"
     waits = {

@@ -59,7 +59,7 @@ def _owe(owed: dict[tuple[str, str], Owed], rule: Rule) -> None:
         key = (send.station, send.recipe.digest)
         known = owed.get(key)
         if known is None or send.priority < known.priority:
-            owed[key] = Owed(send.station, send.recipe, send.priority, rule.name)
+            owed[key] = Owed(send.station, send.recipe, send.priority, rule.name, send.silence)
 
 
 def _unmatched(plan: Plan, matched: tuple[str, ...]) -> Decision:

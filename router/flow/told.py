@@ -134,6 +134,7 @@ def explanation_json(told: Explanation) -> dict[str, Any]:
                 "station": one.owed.station,
                 "rule": one.owed.rule,
                 "priority": one.owed.priority.word,
+                "waits_for_silence": asdict(one.owed.silence) if one.owed.silence else None,
                 "recipe": one.owed.recipe.digest,
                 "failure": one.failure or None,
                 "changes": [_change(change) for change in one.changes],

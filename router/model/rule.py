@@ -30,14 +30,21 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """What is waited for before sending: so long without a further object of the study or series."""
+
+    of: Literal["series", "study"]
+    idle_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """One entry of `route`, with rule morphs and route morphs already in its recipe."""
 
     station: str
     recipe: Recipe
     priority: Priority = Priority.MEDIUM
-    when: Literal["instance", "series", "study"] = "instance"
-    idle_seconds: float = 30.0
+    silence: Silence | None = None
     transfer_syntax_uid: str | None = None
 
 
@@ -71,6 +78,7 @@ class Owed:
     recipe: Recipe
     priority: Priority
     rule: str
+    silence: Silence | None = None
 
 
 @dataclass(frozen=True, slots=True)

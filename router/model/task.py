@@ -31,6 +31,7 @@ class Task:
     """One study on its way to one station, asked for by a rule (`route`) or a person (`send`).
 
     Counts are deliveries. Times are seconds since the epoch, None while they have not happened.
+    `series_instance_uid` is empty but where a series is waited for and sent by itself.
     `revision` is the commit of the configuration that its first object came under.
     """
 
@@ -42,6 +43,7 @@ class Task:
     station: str
     requester: str
     study_instance_uid: str
+    series_instance_uid: str
     objects: int
     delivered: int
     waiting: int

@@ -16,7 +16,7 @@ from typing import Any, Final
 from router.model.delivery import Disposition, Priority
 from router.model.instance import Instance, Source
 from router.model.recipe import NOTHING, Recipe
-from router.model.rule import Decision, Owed
+from router.model.rule import Decision, Owed, Silence
 from router.store.records import RecordDamaged
 
 VERSION: Final = 1
@@ -66,7 +66,7 @@ def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
         "rules": decision.rules,
         "recipes": recipes,
         "owed": [
-            (owed.station, owed.recipe.digest, int(owed.priority), owed.rule)
+            (owed.station, owed.recipe.digest, int(owed.priority), owed.rule, *_waits(owed))
             for owed in decision.owed
         ],
     }
@@ -90,6 +90,10 @@ def decode_instance(octets: bytes) -> Instance:
     """Only the facts of the instance in these bytes. Raises RecordDamaged."""
     with _unreadable():
         return _instance(_opened(octets))
+
+
+def _waits(owed: Owed) -> tuple[str | float, ...]:
+    return (owed.silence.of, owed.silence.idle_seconds) if owed.silence else ()
 
 
 def _opened(octets: bytes) -> Any:
@@ -119,8 +123,14 @@ def _decision(value: Any) -> Decision:
     return Decision(
         Disposition(value["disposition"]),
         tuple(
-            Owed(station, recipes[digest], Priority(priority), rule)
-            for station, digest, priority, rule in value["owed"]
+            Owed(
+                station,
+                recipes[digest],
+                Priority(priority),
+                rule,
+                Silence(*waits) if waits else None,
+            )
+            for station, digest, priority, rule, *waits in value["owed"]
         ),
         tuple(value["rules"]),
         receive=recipes[value["receive"]] if "receive" in value else NOTHING,

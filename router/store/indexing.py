@@ -15,7 +15,7 @@ from typing import Final
 from router.model.delivery import Disposition
 from router.model.instance import RETRIEVED, Instance
 from router.model.recipe import Recipe
-from router.model.rule import Owed
+from router.model.rule import Owed, Silence
 from router.store.counting import Counts
 from router.store.ledger import SEND_PREFIX, Indexed
 
@@ -43,15 +43,19 @@ _INSERT_DELIVERY: Final = """
 INSERT INTO delivery (instance_id, task_id, station, recipe_digest, priority, state, created_at,
   changed_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)
 """
+# What waits for silence is joined only while it waits: a late object is an addendum of its own.
 _OPEN_TASK: Final = """
 SELECT task_id, iif(priority_set, priority, NULL) FROM task
-WHERE study_instance_uid = ? AND station = ? AND requester = ? AND kind = ?
-  AND (ended_at IS NULL OR ended_at >= ?) ORDER BY task_id DESC LIMIT 1
+WHERE study_instance_uid = ?1 AND station = ?2 AND requester = ?3 AND kind = ?4
+  AND series_instance_uid = ?6 AND idle_seconds IS ?7
+  AND iif(?7 IS NULL, ended_at IS NULL OR ended_at >= ?5, quiet_at > ?8)
+ORDER BY task_id DESC LIMIT 1
 """
 _INSERT_TASK: Final = """
 INSERT INTO task (kind, priority, station, requester, study_instance_uid, created_at,
-  last_modified_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+  last_modified_at, series_instance_uid, idle_seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_QUIET: Final = "UPDATE task SET quiet_at = max(coalesce(quiet_at, 0), ?) WHERE task_id = ?"
 EVENT: Final = (
     "INSERT INTO event (at, task_id, delivery_id, kind, message, status) VALUES (?, ?, ?, ?, ?, ?)"
 )
@@ -83,10 +87,13 @@ def remember(connection: sqlite3.Connection, recipe: Recipe) -> None:
     )
 
 
-def new_task(connection: sqlite3.Connection, owed: Owed, study: str, now: float) -> int:
-    """Open a task for one study on its way to one station; its id."""
+def new_task(
+    connection: sqlite3.Connection, owed: Owed, study: str, now: float, series: str = ""
+) -> int:
+    """Open a task for one study, or one series of it, on its way to one station; its id."""
     kind, requester = kind_and_requester(owed.rule)
-    values = (kind, int(owed.priority), owed.station, requester, study, now, now)
+    idle = owed.silence.idle_seconds if owed.silence else None
+    values = (kind, int(owed.priority), owed.station, requester, study, now, now, series, idle)
     task_id = connection.execute(_INSERT_TASK, values).lastrowid
     assert task_id is not None
     connection.execute(EVENT, (now, task_id, None, "created", requester, None))
@@ -109,7 +116,8 @@ class _Booking:
         self._now = now
         self._counts = Counts()
         # A task's priority may have been changed by hand: what joins it follows.
-        self._tasks: dict[tuple[str, str, str], tuple[int, int | None]] = {}
+        self._tasks: dict[tuple[str, str, str, str], tuple[int, int | None]] = {}
+        self._quiet: dict[int, float] = {}
         self._deliveries: list[tuple[int, int, str, str, int, float, float]] = []
 
     def instance(self, entry: Indexed) -> int:
@@ -131,9 +139,11 @@ class _Booking:
             self._flush()
             live = connection.execute(_LIVE, (twin, entry.instance.sop_instance_uid))
             for key in live.fetchall():
-                owed.pop(key, None)
+                known_too = owed.pop(key, None)
+                if known_too is not None and known_too.silence is not None:
+                    self._stir(entry.instance, known_too)
         for one in owed.values():
-            self._owe(instance_id, entry.instance.study_instance_uid, one)
+            self._owe(instance_id, entry.instance, one)
         return instance_id
 
     def finish(self) -> None:
@@ -142,6 +152,9 @@ class _Booking:
         self._connection.executemany(
             "UPDATE task SET last_modified_at = ?, ended_at = NULL WHERE task_id = ?",
             [(self._now, task_id) for task_id, _ in self._tasks.values()],
+        )
+        self._connection.executemany(
+            _QUIET, [(quiet_at, task_id) for task_id, quiet_at in self._quiet.items()]
         )
         self._counts.write(self._connection)
 
@@ -164,31 +177,58 @@ class _Booking:
         ).fetchone()
         return None if found is None else int(found[0])
 
-    def _owe(self, instance_id: int, study: str, owed: Owed) -> None:
+    def _owe(self, instance_id: int, instance: Instance, owed: Owed) -> None:
         digest = owed.recipe.digest
         if digest not in self._known_recipes:
             remember(self._connection, owed.recipe)
             self._known_recipes.add(digest)
-        key = (study, owed.station, owed.rule)
-        task = self._tasks.get(key)
+        task = self._joined(instance, owed)
         if task is None:
-            task = self._tasks[key] = self._task(owed, study)
+            study, series = instance.study_instance_uid, _series(instance, owed)
+            task = new_task(self._connection, owed, study, self._now, series), None
+            self._tasks[instance.study_instance_uid, owed.station, owed.rule, series] = task
+        if owed.silence is not None:
+            self._wait(task[0], instance, owed.silence)
         now = self._now
         priority = int(owed.priority) if task[1] is None else task[1]
         row = (instance_id, task[0], owed.station, digest, priority, now, now)
         self._deliveries.append(row)
         self._counts.created(owed.station)
 
-    def _task(self, owed: Owed, study: str) -> tuple[int, int | None]:
-        """The task this delivery joins or opens, and the priority somebody gave it."""
+    def _joined(self, instance: Instance, owed: Owed) -> tuple[int, int | None] | None:
+        """The open task this delivery joins, and the priority somebody gave it; None: there is none."""
+        study, silence, at = instance.study_instance_uid, owed.silence, instance.received_at
+        series = _series(instance, owed)
+        key = (study, owed.station, owed.rule, series)
+        known = self._tasks.get(key)
+        if known is not None and (silence is None or at < self._quiet.get(known[0], at)):
+            return known
         kind, requester = kind_and_requester(owed.rule)
         since = self._now - OPEN_AFTER_SECONDS
+        idle = silence.idle_seconds if silence else None
         found = self._connection.execute(
-            _OPEN_TASK, (study, owed.station, requester, kind, since)
+            _OPEN_TASK, (study, owed.station, requester, kind, since, series, idle, at)
         ).fetchone()
-        if found is not None:
-            return int(found[0]), found[1]
-        return new_task(self._connection, owed, study, self._now), None
+        if found is None:
+            return None
+        self._tasks[key] = task = (int(found[0]), found[1])
+        return task
+
+    def _stir(self, instance: Instance, owed: Owed) -> None:
+        """What came once more is no silence either."""
+        task = self._joined(instance, owed)
+        if task is not None and owed.silence is not None:
+            self._wait(task[0], instance, owed.silence)
+
+    def _wait(self, task_id: int, instance: Instance, silence: Silence) -> None:
+        quiet_at = instance.received_at + silence.idle_seconds
+        self._quiet[task_id] = max(quiet_at, self._quiet.get(task_id, quiet_at))
+
+
+def _series(instance: Instance, owed: Owed) -> str:
+    """The series whose silence is waited for; '' where it is the study's, or none."""
+    of_series = owed.silence is not None and owed.silence.of == "series"
+    return instance.series_instance_uid if of_series else ""
 
 
 def _record_id(entry: Indexed) -> bytes:

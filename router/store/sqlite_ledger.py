@@ -203,12 +203,12 @@ class SqliteLedger:
             wanted = replace(
                 wanted, status=status or wanted.status, station=station or wanted.station
             )
-            return tasks.list_tasks(connection, wanted, limit, before)
+            return tasks.list_tasks(connection, wanted, limit, before, self._clock.now())
 
     def task(self, task_id: int) -> Task | None:
         """One task."""
         with self._database.read() as connection:
-            return tasks.find_task(connection, task_id)
+            return tasks.find_task(connection, task_id, self._clock.now())
 
     def deliveries_of(self, task_id: int, limit: int = 1000) -> tuple[Delivery, ...]:
         """The deliveries of a task, in order of arrival."""

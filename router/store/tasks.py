@@ -21,7 +21,8 @@ from router.store.turning import END_TASK
 
 _COUNTED: Final = """
 SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_uid, t.created_at,
-  t.started_at, t.ended_at, t.last_modified_at, t.held_by,
+  t.started_at, t.ended_at, t.last_modified_at, t.held_by, t.series_instance_uid, t.idle_seconds,
+  iif(t.quiet_at > ?10 AND t.quiet_at <= ?10 + t.idle_seconds, t.quiet_at, NULL) AS waits_until,
   count(d.delivery_id) AS objects,
   count(*) FILTER (WHERE d.state = 'delivered') AS delivered,
   count(*) FILTER (WHERE d.state IN ('queued', 'sending')) AS waiting,
@@ -42,6 +43,7 @@ _LISTED: Final = f"""
 SELECT c.*, CASE
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'On Hold'
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive') THEN 'On Hold'
+    WHEN c.waiting > 0 AND c.waits_until IS NOT NULL THEN 'On Hold'
     WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
     WHEN c.waiting > 0 THEN 'In Progress'
     WHEN c.dead + c.quarantined > 0 THEN 'Failed'
@@ -51,6 +53,9 @@ SELECT c.*, CASE
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'held by ' || c.held_by
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive')
       THEN 'station is ' || s.state || iif(s.reason = '', '', ': ' || s.reason)
+    WHEN c.waiting > 0 AND c.waits_until IS NOT NULL
+      THEN printf('sent when the %s has been silent for %g s',
+        iif(c.series_instance_uid = '', 'study', 'series'), c.idle_seconds)
     WHEN c.waiting = 0 AND c.dead + c.quarantined > 0 THEN (
       SELECT d.last_error FROM delivery d
       WHERE d.task_id = c.task_id AND d.state IN ('dead', 'quarantined')
@@ -133,7 +138,8 @@ UPDATE task SET held_by = ?2, held_at = ?3 WHERE held_by IS NULL
   AND task_id IN (SELECT value FROM json_each(?1)) AND {_WAITS} RETURNING task_id
 """  # noqa: S608 - a constant
 _RESUME: Final = """
-UPDATE task SET held_by = NULL, held_at = NULL WHERE held_by IS NOT NULL
+UPDATE task SET held_by = NULL, held_at = NULL, quiet_at = min(quiet_at, ?2)
+WHERE (held_by IS NOT NULL OR quiet_at > ?2)
   AND task_id IN (SELECT value FROM json_each(?1)) RETURNING task_id
 """
 _PRIORITISE: Final = f"""
@@ -151,18 +157,19 @@ def list_tasks(
     wanted: TaskFilter,
     limit: int,
     before: int | None,
+    now: float,
 ) -> tuple[Task, ...]:
     """Tasks, newest first."""
     priority = None if wanted.priority is None else int(wanted.priority)
-    more = (wanted.study_instance_uid, wanted.requester, priority, wanted.created_since)
+    more = (wanted.study_instance_uid, wanted.requester, priority, wanted.created_since, now)
     rows = connection.execute(_LISTED, (None, wanted.station, before, wanted.status, limit, *more))
     return tuple(map(_task, rows))
 
 
-def find_task(connection: sqlite3.Connection, task_id: int) -> Task | None:
+def find_task(connection: sqlite3.Connection, task_id: int, now: float) -> Task | None:
     """One task."""
     row = connection.execute(
-        _LISTED, (task_id, None, None, None, 1, None, None, None, None)
+        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now)
     ).fetchone()
     return None if row is None else _task(row)
 
@@ -275,8 +282,8 @@ def hold(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: f
 
 
 def resume(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
-    """Let them go on; how many were held."""
-    return _marked(connection, _RESUME, task_ids, (), ("resumed", by, at))
+    """Let them go on, and wait for no silence; how many were held or waited."""
+    return _marked(connection, _RESUME, task_ids, (at,), ("resumed", by, at))
 
 
 def prioritise(
@@ -349,8 +356,8 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
-    objects, delivered, waiting, dead, quarantined, cancelled, failures = row[11:18]
-    status, reason, revision = row[18:]
+    objects, delivered, waiting, dead, quarantined, cancelled, failures = row[14:21]
+    status, reason, revision = row[21:]
     return Task(
         task_id=task_id,
         kind=kind,
@@ -360,6 +367,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         station=station,
         requester=requester,
         study_instance_uid=study,
+        series_instance_uid=row[11],
         objects=objects,
         delivered=delivered,
         waiting=waiting,

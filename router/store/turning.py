@@ -4,7 +4,7 @@ Within a station the order is priority, then study, then arrival (a task is one 
 one station, so tasks are taken in the order they were opened). After every ten of a higher
 priority one of a lower is taken when it waits, so that none starves. A delivery is due when its time
 has come, or when its last change lies ahead: then the clock was set back, and a time written before
-means nothing.
+means nothing. A task that waits for silence is left until there was enough of it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ WHERE delivery_id = ?
 _DUE: Final = """
 SELECT delivery_id, priority FROM delivery INDEXED BY delivery_queue
 WHERE state = 'queued' AND station = ?1 AND priority = ?2 AND (due_at <= ?3 OR changed_at > ?3)
-  AND task_id NOT IN (SELECT task_id FROM task WHERE held_by IS NOT NULL)
+  AND task_id NOT IN (SELECT task_id FROM task WHERE held_by IS NOT NULL UNION ALL
+                      SELECT task_id FROM task WHERE quiet_at > ?3 AND quiet_at <= ?3 + idle_seconds)
 ORDER BY task_id, delivery_id LIMIT ?4
 """
 _TAKE: Final = """

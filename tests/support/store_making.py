@@ -40,8 +40,8 @@ class TestClock(Clock):
         return self.time
 
 
-def owed(station="pacs", recipe=PLAIN, priority=Priority.MEDIUM, rule="all"):
-    return Owed(station, recipe, priority, rule)
+def owed(station="pacs", recipe=PLAIN, priority=Priority.MEDIUM, rule="all", silence=None):
+    return Owed(station, recipe, priority, rule, silence)
 
 
 def decision(*deliveries, disposition=None):

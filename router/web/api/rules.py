@@ -58,7 +58,7 @@ def _send(one: Send) -> dict[str, Any]:
     return {
         "station": one.station,
         "priority": one.priority.word,
-        "when": one.when,
+        "when": one.silence.of if one.silence else "instance",
         "morph": [{name: parameters} for name, parameters in one.recipe.unpacked()],
     }
 

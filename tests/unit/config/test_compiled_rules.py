@@ -6,7 +6,7 @@ import pytest
 
 from router.model.delivery import Priority
 from router.model.recipe import Recipe
-from router.model.rule import Refusal, Send
+from router.model.rule import Refusal, Send, Silence
 from tests.support.configuration import PACS, loaded
 
 TWO = PACS + "  spare: {ae_title: S, host: s.example, port: 104, send: true}\n"
@@ -26,7 +26,7 @@ def codes(folder, written: str, before: str = TWO) -> list[str]:
 def test_a_rule_has_its_defaults(tmp_path):
     seen = rule(tmp_path, "route: [pacs]")
     assert seen.sends == (Send("pacs", Recipe.of(())),)
-    assert seen.sends[0] == Send("pacs", Recipe.of(()), Priority.MEDIUM, "instance", 30.0, None)
+    assert seen.sends[0] == Send("pacs", Recipe.of(()), Priority.MEDIUM, None, None)
     assert (seen.discard, seen.refuse, seen.final, seen.enabled) == (False, None, False, True)
     assert (seen.condition.spec, seen.condition.needs) == ("{}", frozenset())
     assert seen.condition.test(None) is True
@@ -38,8 +38,15 @@ def test_a_rule_has_its_defaults(tmp_path):
     [
         ("route: pacs", Send("pacs", Recipe.of(()))),
         ("route: [{to: pacs}]", Send("pacs", Recipe.of(()))),
-        ("route: [{to: pacs, when: series}]", Send("pacs", Recipe.of(()), when="series")),
-        ("route: [{to: pacs, idle: 2m}]", Send("pacs", Recipe.of(()), idle_seconds=120)),
+        ("route: [{to: pacs, when: instance}]", Send("pacs", Recipe.of(()))),
+        (
+            "route: [{to: pacs, when: series}]",
+            Send("pacs", Recipe.of(()), silence=Silence("series", 30)),
+        ),
+        (
+            "route: [{to: pacs, when: study, idle: 2m}]",
+            Send("pacs", Recipe.of(()), silence=Silence("study", 120)),
+        ),
         ("route: [{first_of: [pacs]}]", Send("pacs", Recipe.of(()))),
         (
             "route: [{to: pacs, transfer_syntax: ImplicitVRLittleEndian}]",
