@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +29,23 @@ EXIT_INTERRUPTED: Final = 130
 Change = Callable[[Ledger, str], int]
 
 
-def _changed(config: Path | None, form: str, change: Change, done: str) -> int:
+def refuse_receives(ledger: Ledger, task_ids: Sequence[int]) -> None:
+    """Say that a task which receives cannot be changed. Raises ClickException."""
+    for task_id in task_ids:
+        task = ledger.task(task_id)
+        if task is not None and task.direction == "receive":
+            message = (
+                f"task {task_id} receives from {task.station}: only what is sent can be changed"
+            )
+            raise click.ClickException(message)
+
+
+def _changed(
+    config: Path | None, form: str, task_ids: Sequence[int], change: Change, done: str
+) -> int:
     ledger = write_ledger(plan_or_exit(config_folder(config)))
     try:
+        refuse_receives(ledger, task_ids)
         count = change(ledger, getpass.getuser())
     finally:
         ledger.close()
@@ -52,7 +66,11 @@ _task_ids = click.argument("task_ids", type=int, nargs=-1, required=True, metava
 def cancel(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
     """Send nothing more of these tasks; what is being sent now still leaves."""
     return _changed(
-        config, form, lambda ledger, by: ledger.cancel(task_ids, by), "deliveries cancelled"
+        config,
+        form,
+        task_ids,
+        lambda ledger, by: ledger.cancel(task_ids, by),
+        "deliveries cancelled",
     )
 
 
@@ -62,7 +80,9 @@ def cancel(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
 @_task_ids
 def hold(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
     """Send nothing more of these tasks until they are resumed; what comes later waits too."""
-    return _changed(config, form, lambda ledger, by: ledger.hold(task_ids, by), "tasks held")
+    return _changed(
+        config, form, task_ids, lambda ledger, by: ledger.hold(task_ids, by), "tasks held"
+    )
 
 
 @click.command(name="resume")
@@ -71,7 +91,9 @@ def hold(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
 @_task_ids
 def resume(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
     """Let held tasks go on, and those that wait for silence."""
-    return _changed(config, form, lambda ledger, by: ledger.resume(task_ids, by), "tasks resumed")
+    return _changed(
+        config, form, task_ids, lambda ledger, by: ledger.resume(task_ids, by), "tasks resumed"
+    )
 
 
 @click.command(name="priority")
@@ -88,6 +110,7 @@ def priority(config: Path | None, form: str, word: str, task_ids: tuple[int, ...
     return _changed(
         config,
         form,
+        task_ids,
         lambda ledger, by: ledger.prioritise(task_ids, wanted, by),
         f"tasks now {wanted.word}",
     )

@@ -24,11 +24,11 @@ from router.cli.common import (
     table,
 )
 from router.cli.plan import plan_or_exit, read_ledger, write_ledger
-from router.cli.task_changes import cancel, follow, hold, priority, resume
+from router.cli.task_changes import cancel, follow, hold, priority, refuse_receives, resume
 from router.config.units import seconds
 from router.flow.told import task_detail_json, task_json
 from router.model.delivery import Priority
-from router.model.task import Task, TaskFilter, TaskStatus
+from router.model.task import Direction, Task, TaskFilter, TaskStatus
 
 STATUSES: tuple[TaskStatus, ...] = (
     "Ready",
@@ -57,7 +57,7 @@ SORTS: Final[dict[str, Callable[[Task], Any]]] = {
 @format_option
 @click.pass_context
 def tasks(ctx: click.Context, config: Path | None, form: str) -> None:
-    """What is being sent: list, show, follow; retry, cancel, hold, resume, priority."""
+    """What comes in and is sent: list, show, follow; retry, cancel, hold, resume, priority."""
     count_for_verbs(ctx, config, form)
 
 
@@ -73,6 +73,7 @@ for _verb in (cancel, follow, hold, priority, resume):
 @click.option("--study", default=None, help="Only tasks of this study: its UID.")
 @click.option("--requester", default=None, help="Only what this rule, person or station asked for.")
 @click.option("--priority", "word", type=click.Choice(("high", "medium", "low")), default=None)
+@click.option("--direction", type=click.Choice(("send", "receive")), default=None)
 @click.option("--since", default=None, metavar="DURATION", help="Only those created since, as 2h.")
 @click.option("--sort", type=click.Choice(sorted(SORTS)), default=None, help="By this column.")
 @click.option("--reverse", is_flag=True, help="The other way round.")
@@ -86,6 +87,7 @@ def list_tasks(
     study: str | None,
     requester: str | None,
     word: str | None,
+    direction: Direction | None,
     since: str | None,
     sort: str | None,
     limit: int,
@@ -98,9 +100,8 @@ def list_tasks(
         created_since = time.time() - seconds(since) if since else None
     except ValueError as error:
         raise click.UsageError(f"--since: {error}") from error
-    wanted = TaskFilter(
-        status, station, study, requester, Priority.of(word) if word else None, created_since
-    )
+    priority = Priority.of(word) if word else None
+    wanted = TaskFilter(status, station, study, requester, priority, created_since, direction)
     ledger = read_ledger(plan_or_exit(config_folder(config)))
     found = list(ledger.tasks(wanted=wanted, limit=limit))
     if sort is not None:
@@ -113,10 +114,13 @@ def list_tasks(
     if as_csv:
         click.echo(_csv(found), nl=False)
         return 0
-    rows = [["ID", "STATUS", "PRI", "STATION", "OBJECTS", "PROGRESS", "CREATED", "REASON"]]
+    rows = [
+        ["ID", "DIRECTION", "STATUS", "PRI", "STATION", "OBJECTS", "PROGRESS", "CREATED", "REASON"]
+    ]
     rows += [
         [
             str(task.task_id),
+            task.direction,
             task.status,
             task.priority,
             task.station,
@@ -132,7 +136,7 @@ def list_tasks(
 
 
 def _csv(found: list[Task]) -> str:
-    columns = [field.name for field in fields(Task)]
+    columns = [*(field.name for field in fields(Task)), "direction"]
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(columns)
@@ -162,6 +166,8 @@ def show_task(config: Path | None, form: str, task_id: int) -> int:
         return 0
     for name, value in task_json(task).items():
         click.echo(f"{name:24} {value if value is not None else '-'}")
+    if task.direction == "receive":
+        return 0
     rows = [["SOP INSTANCE UID", "STATE", "ATTEMPTS", "STATUS", "LAST ANSWER"]]
     for one in deliveries:
         answered = "" if one.last_status is None else f"0x{one.last_status:04X}"
@@ -188,8 +194,11 @@ def retry_tasks(
     if bool(task_ids) == every:
         raise click.UsageError("give task ids, or --all")
     ledger = write_ledger(plan_or_exit(config_folder(config)))
-    count = ledger.retry(task_ids or None, station, by=getpass.getuser())
-    ledger.close()
+    try:
+        refuse_receives(ledger, task_ids)
+        count = ledger.retry(task_ids or None, station, by=getpass.getuser())
+    finally:
+        ledger.close()
     if form == "json":
         emit_json({"queued": count})
     else:

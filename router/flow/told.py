@@ -87,7 +87,7 @@ def account_json(balance: Account) -> dict[str, Any]:
 
 def task_json(task: Task) -> dict[str, Any]:
     """A task as `tasks --format json` prints it."""
-    data = asdict(task)
+    data = {**asdict(task), "direction": task.direction}
     for name in ("created_at", "started_at", "ended_at", "last_modified_at"):
         data[name] = iso_time(data[name])
     return data

@@ -7,7 +7,8 @@ from typing import Final, Literal
 
 from router.model.delivery import Priority
 
-TaskKind = Literal["route", "send"]
+TaskKind = Literal["route", "send", "receive"]
+Direction = Literal["send", "receive"]
 TaskStatus = Literal["Ready", "In Progress", "On Hold", "Completed", "Failed", "Cancelled"]
 
 
@@ -21,16 +22,18 @@ class TaskFilter:
     requester: str | None = None
     priority: Priority | None = None
     created_since: float | None = None
+    direction: Direction | None = None
 
 
-ALL_TASKS: Final = TaskFilter()
+SENDS: Final = TaskFilter(direction="send")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One study on its way to one station, asked for by a rule (`route`) or a person (`send`).
+    """One study on its way to a station, for a rule (`route`) or a person (`send`), or from one.
 
-    Counts are deliveries. Times are seconds since the epoch, None while they have not happened.
+    Counts are deliveries; of what is received (`receive`) objects, as delivered at its end. Times
+    are seconds since the epoch, None while they have not happened.
     `series_instance_uid` is empty but where a series is waited for and sent by itself.
     `revision` is the commit of the configuration that its first object came under.
     """
@@ -56,3 +59,8 @@ class Task:
     ended_at: float | None
     last_modified_at: float
     revision: str = ""
+
+    @property
+    def direction(self) -> Direction:
+        """Whether it brings something in or sends something out."""
+        return "receive" if self.kind == "receive" else "send"

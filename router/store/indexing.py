@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from router.model.delivery import Disposition
+from router.model.delivery import Disposition, Priority
 from router.model.instance import RETRIEVED, Instance
 from router.model.recipe import Recipe
 from router.model.rule import Owed, Silence
@@ -21,6 +22,7 @@ from router.store.ledger import SEND_PREFIX, Indexed
 
 DUPLICATE_SECONDS: Final = 86400.0
 OPEN_AFTER_SECONDS: Final = 60.0
+RECEIVE_SECONDS: Final = 30.0
 
 _TWIN: Final = """
 SELECT coalesce(duplicate_of, instance_id) FROM instance
@@ -54,6 +56,18 @@ ORDER BY task_id DESC LIMIT 1
 _INSERT_TASK: Final = """
 INSERT INTO task (kind, priority, station, requester, study_instance_uid, created_at,
   last_modified_at, series_instance_uid, idle_seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_OPEN_RECEIVE: Final = f"""
+SELECT task_id FROM task WHERE study_instance_uid = ?1 AND station = ?2 AND requester = ?2
+  AND kind = 'receive' AND last_modified_at >= ?3 - {RECEIVE_SECONDS} ORDER BY task_id DESC LIMIT 1
+"""  # noqa: S608 - a constant
+_INSERT_RECEIVE: Final = """
+INSERT INTO task (kind, priority, station, requester, study_instance_uid, created_at, started_at,
+  ended_at, last_modified_at) VALUES ('receive', ?1, ?2, ?2, ?3, ?4, ?4, ?4, ?4)
+"""
+_RECEIVED: Final = """
+UPDATE task SET received = received + ?1, ended_at = max(ended_at, ?2),
+  last_modified_at = max(last_modified_at, ?2) WHERE task_id = ?3
 """
 _QUIET: Final = "UPDATE task SET quiet_at = max(coalesce(quiet_at, 0), ?) WHERE task_id = ?"
 EVENT: Final = (
@@ -107,6 +121,15 @@ def kind_and_requester(rule: str) -> tuple[str, str]:
     return "route", rule
 
 
+@dataclass(slots=True)
+class _Receiving:
+    """What this batch adds to a receive task."""
+
+    task_id: int
+    last_at: float
+    objects: int = 0
+
+
 class _Booking:
     """The booking of one batch: remembers what would otherwise be asked again and again."""
 
@@ -118,6 +141,8 @@ class _Booking:
         # A task's priority may have been changed by hand: what joins it follows.
         self._tasks: dict[tuple[str, str, str, str], tuple[int, int | None]] = {}
         self._quiet: dict[int, float] = {}
+        self._receiving: dict[tuple[str, str], _Receiving] = {}
+        self._received: list[_Receiving] = []
         self._deliveries: list[tuple[int, int, str, str, int, float, float]] = []
 
     def instance(self, entry: Indexed) -> int:
@@ -130,6 +155,7 @@ class _Booking:
             return int(known[0])
         twin = self._twin(entry.instance)
         disposition = entry.decision.disposition if twin is None else Disposition.DUPLICATE
+        self._receive(entry.instance)
         row = _instance_row(entry, disposition, twin)
         instance_id = connection.execute(_INSERT_INSTANCE, row).lastrowid
         assert instance_id is not None
@@ -156,11 +182,35 @@ class _Booking:
         self._connection.executemany(
             _QUIET, [(quiet_at, task_id) for task_id, quiet_at in self._quiet.items()]
         )
+        self._connection.executemany(
+            _RECEIVED, [(one.objects, one.last_at, one.task_id) for one in self._received]
+        )
         self._counts.write(self._connection)
 
     def _flush(self) -> None:
         self._connection.executemany(_INSERT_DELIVERY, self._deliveries)
         self._deliveries.clear()
+
+    def _receive(self, instance: Instance) -> None:
+        """Count the object in the receive task it joins or opens."""
+        source, at = instance.source, instance.received_at
+        sender = source.station or source.calling_ae_title or source.listener
+        key = (instance.study_instance_uid, sender)
+        known = self._receiving.get(key)
+        if known is None or at > known.last_at + RECEIVE_SECONDS:
+            known = self._receiving[key] = _Receiving(self._receive_task(*key, at), at)
+            self._received.append(known)
+        known.objects += 1
+        known.last_at = max(known.last_at, at)
+
+    def _receive_task(self, study: str, sender: str, at: float) -> int:
+        found = self._connection.execute(_OPEN_RECEIVE, (study, sender, at)).fetchone()
+        if found is not None:
+            return int(found[0])
+        values = (int(Priority.MEDIUM), sender, study, at)
+        task_id = self._connection.execute(_INSERT_RECEIVE, values).lastrowid
+        assert task_id is not None
+        return task_id
 
     def _twin(self, instance: Instance) -> int | None:
         found = self._connection.execute(
@@ -198,7 +248,7 @@ class _Booking:
     def _joined(self, instance: Instance, owed: Owed) -> tuple[int, int | None] | None:
         """The open task this delivery joins, and the priority somebody gave it; None: there is none."""
         study, silence, at = instance.study_instance_uid, owed.silence, instance.received_at
-        series = _series(instance, owed)
+        series = "" if silence is None else _series(instance, owed)
         key = (study, owed.station, owed.rule, series)
         known = self._tasks.get(key)
         if known is not None and (silence is None or at < self._quiet.get(known[0], at)):

@@ -15,7 +15,7 @@ from router.model.delivery import Disposition, Leased, Outcome, Priority, State
 from router.model.instance import Instance, RecordRef
 from router.model.recipe import Recipe
 from router.model.rule import Decision, Owed
-from router.model.task import ALL_TASKS, Task, TaskFilter, TaskStatus
+from router.model.task import SENDS, Task, TaskFilter, TaskStatus
 
 StationState = Literal["online", "offline", "unknown", "inactive"]
 
@@ -279,7 +279,7 @@ class Ledger(Protocol):
         station: str | None = None,
         limit: int = 100,
         before: int | None = None,
-        wanted: TaskFilter = ALL_TASKS,
+        wanted: TaskFilter = SENDS,
     ) -> tuple[Task, ...]:
         """Tasks, newest first, with ids below `before`, that meet the filter and what is given."""
 

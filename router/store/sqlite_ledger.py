@@ -16,7 +16,7 @@ from router.model.delivery import Leased, Priority
 from router.model.instance import RecordRef
 from router.model.recipe import Recipe
 from router.model.rule import Owed
-from router.model.task import ALL_TASKS, Task, TaskFilter, TaskStatus
+from router.model.task import SENDS, Task, TaskFilter, TaskStatus
 from router.store import (
     accounting,
     cataloguing,
@@ -196,7 +196,7 @@ class SqliteLedger:
         station: str | None = None,
         limit: int = 100,
         before: int | None = None,
-        wanted: TaskFilter = ALL_TASKS,
+        wanted: TaskFilter = SENDS,
     ) -> tuple[Task, ...]:
         """Tasks, newest first, with ids below `before`, that meet the filter and what is given."""
         with self._database.read() as connection:

@@ -1,7 +1,8 @@
 """Tasks as people see them, and what people do: send, retry, cancel, hold, resume, prioritise.
 
 Progress and status are counted from the deliveries each time. On Hold says why: somebody holds the
-task, or the station is offline or inactive. Completed means every delivery has the peer's receipt.
+task, or the station is offline or inactive. Completed means every delivery has the peer's receipt. A receive task
+has no deliveries: it is In Progress, at nothing, until 30 s pass without another object, then Completed.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from router.model.delivery import Priority, State
 from router.model.rule import Owed
 from router.model.task import Task, TaskFilter
 from router.store.counting import Counts
-from router.store.indexing import EVENT, new_task, remember
+from router.store.indexing import EVENT, RECEIVE_SECONDS, new_task, remember
 from router.store.ledger import Delivery, DeliveryCounts, Event
 from router.store.turning import END_TASK
 
-_COUNTED: Final = """
+_COUNTED: Final = f"""
 SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_uid, t.created_at,
   t.started_at, t.ended_at, t.last_modified_at, t.held_by, t.series_instance_uid, t.idle_seconds,
   iif(t.quiet_at > ?10 AND t.quiet_at <= ?10 + t.idle_seconds, t.quiet_at, NULL) AS waits_until,
-  count(d.delivery_id) AS objects,
-  count(*) FILTER (WHERE d.state = 'delivered') AS delivered,
+  t.kind = 'receive' AND ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS}
+    AS arrives,
+  iif(t.kind = 'receive', t.received, count(d.delivery_id)) AS objects,
+  iif(t.kind = 'receive', t.received, count(*) FILTER (WHERE d.state = 'delivered')) AS delivered,
   count(*) FILTER (WHERE d.state IN ('queued', 'sending')) AS waiting,
   count(*) FILTER (WHERE d.state = 'dead') AS dead,
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
@@ -34,13 +37,14 @@ FROM (
   SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
     AND task_id < coalesce(?3, 9223372036854775807) AND (?6 IS NULL OR study_instance_uid = ?6)
     AND (?7 IS NULL OR requester = ?7) AND (?8 IS NULL OR priority = ?8)
-    AND (?9 IS NULL OR created_at >= ?9)
+    AND (?9 IS NULL OR created_at >= ?9) AND (?11 IS NULL OR (kind = 'receive') = ?11)
   ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
 ) t LEFT JOIN delivery d ON d.task_id = t.task_id
 GROUP BY t.task_id
-"""
+"""  # noqa: S608 - a constant
 _LISTED: Final = f"""
 SELECT c.*, CASE
+    WHEN c.arrives THEN 'In Progress'
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'On Hold'
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive') THEN 'On Hold'
     WHEN c.waiting > 0 AND c.waits_until IS NOT NULL THEN 'On Hold'
@@ -50,6 +54,7 @@ SELECT c.*, CASE
     WHEN c.cancelled > 0 THEN 'Cancelled'
     ELSE 'Completed' END AS status,
   CASE
+    WHEN c.arrives THEN 'complete when {RECEIVE_SECONDS:g} s pass without another object'
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'held by ' || c.held_by
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive')
       THEN 'station is ' || s.state || iif(s.reason = '', '', ': ' || s.reason)
@@ -161,7 +166,15 @@ def list_tasks(
 ) -> tuple[Task, ...]:
     """Tasks, newest first."""
     priority = None if wanted.priority is None else int(wanted.priority)
-    more = (wanted.study_instance_uid, wanted.requester, priority, wanted.created_since, now)
+    receives = None if wanted.direction is None else wanted.direction == "receive"
+    more = (
+        wanted.study_instance_uid,
+        wanted.requester,
+        priority,
+        wanted.created_since,
+        now,
+        receives,
+    )
     rows = connection.execute(_LISTED, (None, wanted.station, before, wanted.status, limit, *more))
     return tuple(map(_task, rows))
 
@@ -169,7 +182,7 @@ def list_tasks(
 def find_task(connection: sqlite3.Connection, task_id: int, now: float) -> Task | None:
     """One task."""
     row = connection.execute(
-        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now)
+        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now, None)
     ).fetchone()
     return None if row is None else _task(row)
 
@@ -356,8 +369,8 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
-    objects, delivered, waiting, dead, quarantined, cancelled, failures = row[14:21]
-    status, reason, revision = row[21:]
+    arrives, objects, delivered, waiting, dead, quarantined, cancelled, failures = row[14:22]
+    status, reason, revision = row[22:]
     return Task(
         task_id=task_id,
         kind=kind,
@@ -369,7 +382,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         study_instance_uid=study,
         series_instance_uid=row[11],
         objects=objects,
-        delivered=delivered,
+        delivered=0 if arrives else delivered,
         waiting=waiting,
         dead=dead,
         quarantined=quarantined,
@@ -377,7 +390,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         failures=failures,
         created_at=created_at,
         started_at=started_at,
-        ended_at=ended_at,
+        ended_at=None if arrives else ended_at,
         last_modified_at=last_modified_at,
         revision=revision,
     )

@@ -222,7 +222,7 @@ def test_status_account_and_tasks_tell_the_same_story(
     assert output.startswith("edge  running\n")
     assert re.search(r"^pacs +online ", output, re.MULTILINE)
 
-    code, answer = site.ask("tasks", "list")
+    code, answer = site.ask("tasks", "list", "--direction", "send")
     assert code == 0
     assert [(one["station"], one["status"]) for one in answer["tasks"]] == [
         ("picky", "Failed"),
@@ -232,9 +232,22 @@ def test_status_account_and_tasks_tell_the_same_story(
     assert answer["tasks"][1]["priority"] == "high"
     code, answer = site.ask("tasks", "list", "--status", "Completed", "--station", "pacs")
     assert [one["station"] for one in answer["tasks"]] == ["pacs"]
-    code, output, _ = site.say("tasks", "list")
-    assert output.splitlines()[0].split()[:4] == ["ID", "STATUS", "PRI", "STATION"]
+    code, output, _ = site.say("tasks", "list", "--direction", "send")
+    assert output.splitlines()[0].split()[:4] == ["ID", "DIRECTION", "STATUS", "PRI"]
     assert len(output.splitlines()) == 3
+
+
+def test_f67_f69_what_came_in_is_a_task_too_and_cannot_be_changed(site: Site) -> None:
+    code, answer = site.ask("tasks", "list", "--direction", "receive")
+    assert code == 0
+    assert {(one["station"], one["priority"]) for one in answer["tasks"]} == {("ct-1", "medium")}
+    assert {one["status"] for one in answer["tasks"]} <= {"In Progress", "Completed"}
+    number = str(answer["tasks"][0]["task_id"])
+    for words in (("cancel",), ("retry",), ("hold",), ("priority", "high")):
+        code, _, errors = site.say("tasks", *words, number)
+        assert code == 1 and f"task {number} receives from ct-1" in errors, (words, errors)
+    code, output, _ = site.say("tasks", "show", number)
+    assert code == 0 and "SOP INSTANCE UID" not in output
 
 
 def test_a_refused_object_keeps_the_words_of_the_peer_and_can_be_retried(

@@ -56,6 +56,7 @@ def started(router: RouterFactory, work: Path, sent: list[Synthetic], **ports: i
     asker = Asker(work / "asking", edge.port)
     wanted = {one.study_instance_uid for one in sent}
     wait_until(lambda: wanted <= set(asker.find("StudyInstanceUID").uids()), 20, what="all listed")
+    wait_until(lambda: edge.instances()["received"] >= len(sent), 20, what="all are in the ledger")
     return edge
 
 

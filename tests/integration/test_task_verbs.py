@@ -50,7 +50,7 @@ class Site:
         return code, json.loads(output.splitlines()[-1] if words[1] == "follow" else output)
 
     def task_of(self, study: str) -> str:
-        _, told = self.ask("tasks", "list", "--study", study)
+        _, told = self.ask("tasks", "list", "--direction", "send", "--study", study)
         (task,) = told["tasks"]
         return str(task["task_id"])
 
@@ -145,7 +145,9 @@ def test_f58_cancel_sends_nothing_more_and_the_balance_holds(site: Site) -> None
 
 
 def test_list_sorts_filters_and_writes_csv(site: Site) -> None:
-    code, output, _ = site.router.command("tasks", "list", "--csv", "--sort", "objects")
+    code, output, _ = site.router.command(
+        "tasks", "list", "--csv", "--direction", "send", "--sort", "objects"
+    )
     rows = list(csv.DictReader(io.StringIO(output)))
     assert code == 0
     assert [int(row["objects"]) for row in rows] == sorted(int(row["objects"]) for row in rows)
@@ -155,7 +157,9 @@ def test_list_sorts_filters_and_writes_csv(site: Site) -> None:
     ids = [one["task_id"] for one in told["tasks"]]
     assert ids == sorted(ids)
     assert site.ask("tasks", "list", "--requester", "nobody")[1] == {"tasks": []}
-    assert len(site.ask("tasks", "list", "--since", "1h", "--reverse")[1]["tasks"]) == len(ids)
+    assert len(
+        site.ask("tasks", "list", "--since", "1h", "--direction", "send", "--reverse")[1]["tasks"]
+    ) == len(ids)
     assert site.router.command("tasks", "list", "--since", "soon")[0] == 64
     high = site.ask("tasks", "list", "--priority", "high")[1]["tasks"]
     assert {one["priority"] for one in high} == {"high"}

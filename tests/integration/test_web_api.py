@@ -78,6 +78,16 @@ def test_the_openapi_document_is_whole(root: httpx.Client) -> None:
             assert written == set(re.findall(r"{(\w+)}", path)), path
 
 
+def _asked_twice(root: httpx.Client, asked: str) -> httpx.Response:
+    """The answer to who has it already; a heartbeat may end between two requests, but not always."""
+    for _ in range(5):
+        etag = root.get(asked).headers["etag"]
+        again = root.get(asked, headers={"if-none-match": etag})
+        if again.status_code == 304:
+            break
+    return again
+
+
 def test_every_answer_is_as_described_and_has_an_entity_tag(
     site: WebSite, root: httpx.Client
 ) -> None:
@@ -86,7 +96,7 @@ def test_every_answer_is_as_described_and_has_an_entity_tag(
         answer = root.get(asked)
         assert answer.status_code == 200, (asked, answer.text)
         jsonschema.validate(answer.json(), schema)
-        again = root.get(asked, headers={"if-none-match": answer.headers["etag"]})
+        again = _asked_twice(root, asked)
         if path not in {"/status", "/rates", "/account"}:  # these change by themselves
             assert (again.status_code, again.content) == (304, b""), asked
         count += 1

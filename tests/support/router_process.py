@@ -115,8 +115,8 @@ class Router:
         return self._json("account", "--format", "json")
 
     def tasks(self) -> object:
-        """`tasks list --format json`."""
-        return self._json("tasks", "list", "--format", "json")
+        """What is sent, of `tasks list --format json`."""
+        return self._json("tasks", "list", "--direction", "send", "--format", "json")
 
     def _json(self, verb: str, *rest: str) -> dict[str, object]:
         code, output, errors = dicom_router(verb, *rest, "--config", str(self.folder))

@@ -19,6 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from router.clock import Clock
 from router.errors import StoreDown
 from router.flow.told import task_json
+from router.model.task import TaskFilter
 from router.store.ledger import Ledger
 
 LOOK_SECONDS: Final = 1.0
@@ -38,6 +39,8 @@ class Events:
         self._listeners: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
         self._seen: dict[str, str] | None = None
         self._version = -1
+        self._arrives = False
+        """Something is received: that ends by time alone, with no change of the ledger."""
 
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop."""
@@ -52,11 +55,13 @@ class Events:
 
     def _look(self) -> None:
         version = self._ledger.version()
-        if self._seen is not None and version == self._version:
+        if self._seen is not None and version == self._version and not self._arrives:
             return
         now: dict[str, str] = {}
-        for task in self._ledger.tasks(limit=_TASKS):
+        self._arrives = False
+        for task in self._ledger.tasks(limit=_TASKS, wanted=TaskFilter()):
             now[f"task {task.task_id}"] = _event("task", task_json(task))
+            self._arrives |= task.direction == "receive" and task.status == "In Progress"
         for name, one in self._ledger.station_statuses().items():
             told = {"name": name, "status": one.state, "reason": one.reason}
             now[f"station {name}"] = _event("station", told)

@@ -9,7 +9,7 @@ from router.flow.hand_in import Errand
 from router.flow.send_held import send_held
 from router.flow.told import task_detail_json, task_json
 from router.model.delivery import Priority
-from router.model.task import Task, TaskStatus
+from router.model.task import Direction, Task, TaskFilter, TaskStatus
 from router.web.api.call import (
     CURSOR,
     LIMIT,
@@ -30,6 +30,7 @@ from router.web.api.stations import known
 from router.web.services import Services
 
 STATUSES: Final[tuple[TaskStatus, ...]] = get_args(TaskStatus)
+DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 PRIORITIES: Final = ("high", "medium", "low")
 
 
@@ -39,10 +40,13 @@ def list_tasks(services: Services, call: Call) -> dict[str, Any]:
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise Wrong(400, "cursor is not one of ours")
     found = services.ledger.tasks(
-        status=call.query["status"],
-        station=call.query["station"] or None,
         limit=limit + 1,
         before=int(cursor) if cursor else None,
+        wanted=TaskFilter(
+            status=call.query["status"],
+            station=call.query["station"] or None,
+            direction=call.query["direction"],
+        ),
     )
     page = found[:limit]
     following = str(page[-1].task_id) if len(found) > limit else None
@@ -74,9 +78,19 @@ def _task(services: Services, call: Call) -> Task:
     return task
 
 
+def _sent(services: Services, call: Call) -> Task:
+    """A task that sends: only such can be changed."""
+    task = _task(services, call)
+    if task.direction == "receive":
+        raise Wrong(
+            409, f"task {task.task_id} receives from {task.station}: nothing can be changed"
+        )
+    return task
+
+
 def retry(services: Services, call: Call) -> dict[str, Any]:
     """Queue what is dead or quarantined again."""
-    task = _task(services, call)
+    task = _sent(services, call)
     count = services.ledger.retry([task.task_id], by=call.identity.name)
     if not count:
         raise Wrong(409, f"nothing of task {task.task_id} failed: it is {task.status}")
@@ -85,7 +99,7 @@ def retry(services: Services, call: Call) -> dict[str, Any]:
 
 def cancel(services: Services, call: Call) -> dict[str, Any]:
     """Cancel what still waits."""
-    task = _task(services, call)
+    task = _sent(services, call)
     count = services.ledger.cancel([task.task_id], by=call.identity.name)
     if not count:
         raise Wrong(409, f"nothing of task {task.task_id} waits: it is {task.status}")
@@ -94,7 +108,7 @@ def cancel(services: Services, call: Call) -> dict[str, Any]:
 
 def hold(services: Services, call: Call) -> dict[str, Any]:
     """Send nothing more of it until it is resumed."""
-    task = _task(services, call)
+    task = _sent(services, call)
     if not services.ledger.hold([task.task_id], by=call.identity.name):
         raise Wrong(
             409, f"task {task.task_id} is held, or nothing of it waits: it is {task.status}"
@@ -104,7 +118,7 @@ def hold(services: Services, call: Call) -> dict[str, Any]:
 
 def resume(services: Services, call: Call) -> dict[str, Any]:
     """Let it go on."""
-    task = _task(services, call)
+    task = _sent(services, call)
     if not services.ledger.resume([task.task_id], by=call.identity.name):
         raise Wrong(409, f"nobody holds task {task.task_id}: it is {task.status}")
     return {"task": task.task_id, "deliveries": task.waiting}
@@ -112,7 +126,7 @@ def resume(services: Services, call: Call) -> dict[str, Any]:
 
 def prioritise(services: Services, call: Call) -> dict[str, Any]:
     """Give what waits of it, and what joins it, another priority."""
-    task = _task(services, call)
+    task = _sent(services, call)
     wanted = Priority.of(call.body["priority"])
     if not services.ledger.prioritise([task.task_id], wanted, by=call.identity.name):
         raise Wrong(409, f"task {task.task_id} is {wanted.word} already, or nothing of it waits")
@@ -147,6 +161,9 @@ TASK: Final = record({"task_id": whole("Its number."), "status": text("How it is
                      open_ended=True)  # fmt: skip
 _DONE: Final = record({"task": whole("Its number."), "deliveries": whole("How many.")})
 _STATUS: Final = Parameter("status", {"type": "string", "enum": list(STATUSES)}, "Only these.")
+_DIRECTION: Final = Parameter(
+    "direction", {"type": "string", "enum": list(DIRECTIONS)}, "Only what comes in, or is sent."
+)
 _STATION: Final = Parameter("station", {"type": "string"}, "Only those of this station.")
 _SEND: Final = record(
     {
@@ -161,7 +178,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET", "/tasks", "read", "The Task Log, newest first.", list_tasks,
         record({"tasks": many(TASK), "next": maybe(text("Cursor of the next page."))}),
-        parameters=(_STATUS, _STATION, LIMIT, CURSOR),
+        parameters=(_STATUS, _STATION, _DIRECTION, LIMIT, CURSOR),
     ),
     Endpoint(
         "POST", "/tasks", "operate", "Queue a held study for a station.", send,

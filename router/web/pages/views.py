@@ -80,16 +80,20 @@ def list_tasks(services: Services, call: Call, _form: Form) -> dict[str, Any]:
     wanted = {
         "status": call.query.get("status") or None,
         "station": call.query.get("station") or None,
+        "direction": call.query.get("direction") or None,
         "cursor": call.query.get("cursor") or None,
         "limit": _ROWS,
     }
     if wanted["status"] not in {None, *tasks.STATUSES}:
         raise Wrong(400, "there is no such status")
+    if wanted["direction"] not in {None, *tasks.DIRECTIONS}:
+        raise Wrong(400, "there is no such direction")
     found = asked(services, call, "GET", "/tasks", query=wanted)
     return {
         **found.data,
         "filters": wanted,
         "statuses": tasks.STATUSES,
+        "directions": tasks.DIRECTIONS,
         "names": sorted(services.plan.stations),
     }
 
