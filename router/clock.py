@@ -23,6 +23,11 @@ class Clock:
         """Seconds that only ever grow."""
         return time.monotonic()
 
+    def minute_of_day(self) -> int:
+        """Minutes since midnight, in the local time of this machine."""
+        local = time.localtime(self.now())
+        return local.tm_hour * 60 + local.tm_min
+
     def jitter(self, low: float, high: float) -> float:
         """A random number of seconds between the two."""
         return random.uniform(low, high)  # noqa: S311 - spreads load, guards nothing

@@ -226,16 +226,11 @@ def _warn_of_later_keys(
     data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
 ) -> None:
     """Where the router does less than was written, that is said."""
-    limits = data.get("limits", {})
-    harmless = [(key,) for key in _NOT_ACTED_UPON if data.get(key)]
-    below: list[tuple[str, ...]] = [
-        *harmless,
-        *(("limits", key) for key in ("bandwidth", "hours") if key in limits),
-    ]
-    for keys in below:
-        message = f"'{keys[-1]}' is not acted upon by this version"
-        place = place_at(entry.value, keys, at_key=True)
-        context.report.warn("DR390", message, place, path=show_path((*path, *keys)))
+    for key in _NOT_ACTED_UPON:
+        if data.get(key):
+            message = f"'{key}' is not acted upon by this version"
+            place = place_at(entry.value, (key,), at_key=True)
+            context.report.warn("DR390", message, place, path=show_path((*path, key)))
 
 
 def _auth(

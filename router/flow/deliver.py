@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from router.dicom.dataset import EditableDataSet
 from router.dicom.outgoing import OutgoingDataSet, prepare
 from router.errors import MorphFailed, RouterError
+from router.flow.bandwidth import Bandwidth
 from router.model.delivery import Leased
 from router.model.plug import Morph
 from router.model.recipe import NO_CHANGE
@@ -28,6 +30,7 @@ from router.store.records import Record, RecordDamaged
 
 Edit = Callable[[EditableDataSet, MorphContext], None]
 MAX_COMPILED = 1000
+_UNBOUNDED: Final[Mapping[str, Bandwidth]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,18 @@ class Courier:
     """Makes parcels of leases. Shared by all lanes of a process."""
 
     def __init__(
-        self, journal: Journal, ledger: Ledger, morphs: Mapping[str, Morph], names: RouterNames
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        morphs: Mapping[str, Morph],
+        names: RouterNames,
+        bandwidths: Mapping[str, Bandwidth] = _UNBOUNDED,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
         self._morphs = morphs
         self._names = names
+        self._bandwidths = bandwidths
         self._compiled: dict[str, Edit] = {}
         self._lock = threading.Lock()
 
@@ -74,7 +83,7 @@ class Courier:
             edit, character_set = self._edit(leased, record)
         except RecordDamaged as error:
             raise MorphFailed(f"the stored record is damaged, nothing was sent: {error}") from error
-        return prepare(
+        outgoing = prepare(
             record.read,
             record.length,
             leased.transfer_syntax_uid,
@@ -84,6 +93,8 @@ class Courier:
             default_character_set=character_set,
             views=record.chunks,
         )
+        bandwidth = self._bandwidths.get(leased.station)
+        return outgoing if bandwidth is None else bandwidth.spread(outgoing)
 
     def _edit(
         self, leased: Leased, record: Record

@@ -48,6 +48,7 @@ class _Desked:
     pace: Pace
     probing: bool = False
     warned: str = ""
+    closed: str = ""
 
 
 class Dispatcher:
@@ -79,11 +80,14 @@ class Dispatcher:
         self._settlements: list[Settlement] = []
         self._recalled: dict[str, list[int]] = {}
         self._next_turn_at = 0.0
+        self._minute = -1
+        known = ledger.station_statuses()
         self._desks = {
             name: _Desked(
                 station,
                 Desk(station.limits, clock, ordered=station.kind != "dicomweb"),
                 self._pace(station),
+                closed=known[name].closed if name in known else "",
             )
             for name, station in plan.stations.items()
             if station.send
@@ -112,6 +116,7 @@ class Dispatcher:
             if stopping:
                 self._close_desks()
             self._settlements += self._collect()
+            self._keep_hours()
             self._turn({} if stopping else self._wants())
             if stopping and self._all_handed_back():
                 return
@@ -120,6 +125,22 @@ class Dispatcher:
             self._clock.wait(self._wake, self._patience())
             self._keep_distance()
             self._wake.clear()
+
+    def _keep_hours(self) -> None:
+        """Nothing is begun outside a station's hours; what is being sent still leaves."""
+        minute = self._clock.minute_of_day()
+        if minute == self._minute:
+            return
+        self._minute = minute
+        for name, entry in self._desks.items():
+            limits = entry.station.limits
+            closed = "" if limits.is_open(minute) else f"outside its hours, {limits.hours_written}"
+            if closed == entry.closed:
+                continue
+            entry.closed = closed
+            self._statuses.closed(name, closed)
+            if closed:
+                self._put_back(name, entry)
 
     def _keep_distance(self) -> None:
         """Under load turns keep a distance: each costs a disk sync, and the next one gathers."""
@@ -165,7 +186,7 @@ class Dispatcher:
             entry = self._desks.get(name)
             if entry is None or not waiting or not entry.station.active:
                 continue
-            if not entry.pace.may_send():
+            if not entry.pace.may_send() or entry.closed:
                 continue
             window = entry.pace.lanes * entry.station.limits.batch_instances * WINDOW_BATCHES
             free = window - entry.desk.outstanding()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 
 from router.clock import Clock
 from router.errors import StoreFull
@@ -88,6 +89,12 @@ class Statuses:
     def offline(self, name: str, reason: str) -> None:
         """It does not answer, or refuses us."""
         self._set(name, "offline", reason)
+
+    def closed(self, name: str, words: str) -> None:
+        """It is outside its hours, and why; empty: it may be sent to."""
+        with suppress(StoreFull):
+            if self._ledger.set_station_closed(name, words):
+                self._log.info("station hours", station=name, open=not words, reason=words)
 
     def probed(self, name: str, probe: Probe) -> None:
         """What a probe took and was answered, whatever follows from it."""

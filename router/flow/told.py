@@ -28,7 +28,7 @@ def station_states(ledger: Ledger | None, names: Iterable[str]) -> list[dict[str
                 "name": name,
                 "status": known.state if known else "unknown",
                 "since": iso_time(known.since) if known else None,
-                "reason": known.reason if known else "",
+                "reason": (known.reason or known.closed) if known else "",
                 "queued": waiting.get(name, 0),
                 "checked": iso_time(known.checked_at) if known else None,
                 "seconds": known.seconds if known else None,

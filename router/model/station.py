@@ -89,7 +89,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a station may be asked to carry at once. `hours` are minutes of the local day."""
+    """What a station may be asked to carry at once. `hours` are minutes of the local day.
+
+    Hours that end before they begin pass midnight; those that end where they begin are all day.
+    """
 
     associations: int = 2
     requests: int = 8
@@ -99,6 +102,22 @@ class Limits:
     hours: tuple[int, int] | None = None
     timeout_seconds: float = 60.0
     max_pdu_bytes: int = 262144
+
+    def is_open(self, minute_of_day: int) -> bool:
+        """Whether it may be sent to at that minute."""
+        if self.hours is None:
+            return True
+        begin, end = self.hours
+        if begin < end:
+            return begin <= minute_of_day < end
+        return minute_of_day >= begin or minute_of_day < end
+
+    @property
+    def hours_written(self) -> str:
+        """The hours as `19:00-07:00`; empty where there are none."""
+        if self.hours is None:
+            return ""
+        return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in self.hours)
 
 
 @dataclass(frozen=True, slots=True)

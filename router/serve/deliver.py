@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 
+from router.flow.bandwidth import Bandwidth
 from router.flow.cataloguer import Cataloguer
 from router.flow.deliver import Courier, RouterNames
 from router.flow.dispatch import Dispatcher
@@ -48,6 +49,7 @@ def deliver(role: Role, bell: int) -> None:
         ledger,
         morphs_by_name(),
         RouterNames(settings.name, settings.organization, key),
+        _bandwidths(role),
     )
     make_peer = peer_maker(role.plan, role.clock)
     stations = tuple(role.plan.stations.values())
@@ -108,3 +110,15 @@ def _cataloguer(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Cat
     hooks = ReceiveHooks(morphs_by_name(), key)
     headers = HeldHeaders(lambda: role.plan, journal, hooks)
     return Cataloguer(ledger, headers, journal.keys, role.clock, role.log, role.threads.stop)
+
+
+def _bandwidths(role: Role) -> dict[str, Bandwidth]:
+    limited = {
+        name: station.limits.bandwidth_bytes_per_second
+        for name, station in role.plan.stations.items()
+    }
+    return {
+        name: Bandwidth(rate, role.clock, role.threads.stop)
+        for name, rate in limited.items()
+        if rate is not None
+    }

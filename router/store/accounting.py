@@ -21,7 +21,9 @@ _COUNTED: Final = """
 SELECT 'instance:' || disposition, '', count(*) FROM instance GROUP BY disposition
 UNION ALL SELECT 'delivery:' || state, station, count(*) FROM delivery GROUP BY station, state
 """
-_HOLDING: Final = "SELECT station FROM station_status WHERE state IN ('offline', 'inactive')"
+_HOLDING: Final = (
+    "SELECT station FROM station_status WHERE state IN ('offline', 'inactive') OR closed <> ''"
+)
 _FORGOTTEN: Final = "forgotten:"
 _STATES: Final = ("created", *(state.value for state in State), "held")
 

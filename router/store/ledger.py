@@ -61,6 +61,8 @@ class StationStatus:
     checked_at: float
     seconds: float | None = None
     answer: str = ""
+    closed: str = ""
+    """Why nothing is begun for it now although it may be online: it is outside its hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,9 @@ class Ledger(Protocol):
 
     def station_statuses(self) -> Mapping[str, StationStatus]:
         """The status of every station that was ever looked at."""
+
+    def set_station_closed(self, station: str, words: str) -> bool:
+        """Note why nothing is begun for a station, '' when something is; whether that is new."""
 
     def station_events(self, station: str, limit: int = 100) -> tuple[StationEvent, ...]:
         """The changes of a station's status, latest first."""

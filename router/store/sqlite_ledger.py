@@ -184,6 +184,11 @@ class SqliteLedger:
         with self._database.read() as connection:
             return stations.statuses(connection)
 
+    def set_station_closed(self, station: str, words: str) -> bool:
+        """Note why nothing is begun for a station, '' when something is; whether that is new."""
+        with self._database.write() as connection:
+            return stations.set_closed(connection, station, words)
+
     def station_events(self, station: str, limit: int = 100) -> tuple[StationEvent, ...]:
         """The changes of a station's status, latest first."""
         with self._database.read() as connection:

@@ -21,6 +21,9 @@ WHERE (SELECT state FROM station_status WHERE station = ?1) IS NOT ?2
 _PROBED: Final = """
 UPDATE station_status SET seconds = ?2, answer = ?3, checked_at = ?4 WHERE station = ?1
 """
+_CLOSED: Final = """
+UPDATE station_status SET closed = ?2 WHERE station = ?1 AND closed <> ?2
+"""
 _EVENTS: Final = """
 SELECT at, station, state, reason FROM station_event WHERE station = ?
 ORDER BY event_id DESC LIMIT ?
@@ -42,10 +45,16 @@ def note_probe(
     connection.execute(_PROBED, (station, seconds, answer, at))
 
 
+def set_closed(connection: sqlite3.Connection, station: str, words: str) -> bool:
+    """Note why nothing is begun now, '' when something is; whether that is a change."""
+    return connection.execute(_CLOSED, (station, words)).rowcount > 0
+
+
 def statuses(connection: sqlite3.Connection) -> Mapping[str, StationStatus]:
     """The status of every station that was ever looked at."""
     statement = (
-        "SELECT station, state, reason, since, checked_at, seconds, answer FROM station_status"
+        "SELECT station, state, reason, since, checked_at, seconds, answer, closed "
+        "FROM station_status"
     )
     return {row[0]: StationStatus(*row) for row in connection.execute(statement)}
 

@@ -47,7 +47,7 @@ SELECT c.*, CASE
     WHEN c.arrives THEN 'In Progress'
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'On Hold'
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive') THEN 'On Hold'
-    WHEN c.waiting > 0 AND c.waits_until IS NOT NULL THEN 'On Hold'
+    WHEN c.waiting > 0 AND (c.waits_until IS NOT NULL OR s.closed <> '') THEN 'On Hold'
     WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
     WHEN c.waiting > 0 THEN 'In Progress'
     WHEN c.dead + c.quarantined > 0 THEN 'Failed'
@@ -58,6 +58,7 @@ SELECT c.*, CASE
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'held by ' || c.held_by
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive')
       THEN 'station is ' || s.state || iif(s.reason = '', '', ': ' || s.reason)
+    WHEN c.waiting > 0 AND s.closed <> '' THEN 'station is ' || s.closed
     WHEN c.waiting > 0 AND c.waits_until IS NOT NULL
       THEN printf('sent when the %s has been silent for %g s',
         iif(c.series_instance_uid = '', 'study', 'series'), c.idle_seconds)

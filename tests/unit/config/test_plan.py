@@ -10,6 +10,7 @@ import pytest
 
 from router.config.load import load
 from router.model.delivery import Priority
+from router.model.rule import Silence
 from router.model.station import Heartbeat, OAuth, Secret
 from tests.support.configuration import BASE, PACS, all_plugs, loaded, write
 
@@ -91,7 +92,8 @@ def test_rules(example):
     assert [send.station for send in everything.sends] == ["pacs"]
     assert everything.sends[0].recipe.is_empty
     (send,) = chest.sends
-    assert (send.station, send.priority, send.when) == ("cloud", Priority.LOW, "study")
+    assert (send.station, send.priority) == ("cloud", Priority.LOW)
+    assert send.silence == Silence("study", 30)
     assert [name for name, _ in send.recipe.unpacked()] == ["set", "prefix", "replace"]
     assert {path.text for path in example.needs} == {"Modality", "StudyDescription", "PatientID"}
 
