@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 MAKEFLAGS += --no-print-directory
 # Most tests wait for peers and deadlines, and the slow ones come first.
-SIDE_BY_SIDE := -n 2 --dist loadgroup
+SIDE_BY_SIDE := -n 3 --dist loadgroup
 ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test integration faults fuzz bench growth profile crash-long docs peers
