@@ -5,8 +5,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 MAKEFLAGS += --no-print-directory
-# Most tests wait for peers and deadlines, and the slow ones come first.
-SIDE_BY_SIDE := -n 3 --dist loadgroup
+# Most tests wait for peers and deadlines; those of a file share peers and follow one another.
+SIDE_BY_SIDE := -n 3 --dist loadfile
 ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test integration faults fuzz bench growth profile crash-long docs peers

@@ -35,13 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before the marks are read by what spreads the tests
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked `long`, unless asked for; keep each module with one peer together."""
-    for item in items:
-        # Integration tests share the peers of their module, and some go on where others ended.
-        if item.path.parent.name == "integration":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Leave out what is marked `long`, unless asked for."""
     if config.getoption("--long") or "long" in (config.getoption("-m") or ""):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]
