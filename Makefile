@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 MAKEFLAGS += --no-print-directory
 # Most tests wait for peers and deadlines; those of a file share peers and follow one another.
-SIDE_BY_SIDE := -n 3 --dist loadfile
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test integration faults fuzz bench growth profile crash-long docs peers
