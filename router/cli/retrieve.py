@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +21,8 @@ from router.cli.common import (
 from router.cli.plan import plan_or_exit
 from router.errors import RouterError
 from router.flow.retrieving import counts, verdict
-from router.model.plan import Plan
 from router.model.query import MoveProgress, Retrieval
-from router.model.station import Station
-from router.peers.peer import Peer
-from router.peers.search import Fetchable, Retrievable
-from router.serve.retrieving import fetched_from
+from router.serve.retrieving import retrieved_from
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 
@@ -60,7 +56,7 @@ def retrieve(
     with interrupt() as interrupted:
         try:
             wanted = Retrieval(study, series, timeout)
-            answers = _answers(plan, known, peer, wanted, interrupted.is_set)
+            answers = retrieved_from(plan, known, peer, wanted, interrupted.is_set)
             last = _followed(answers, quiet=form == "json")
         except RouterError as error:
             failure = str(error)
@@ -86,22 +82,6 @@ def retrieve(
         for uid in last.failed_uids if last else ():
             click.echo(f"not sent: {uid}", err=True)
     return 0 if ok else EXIT_FAILED
-
-
-def _answers(
-    plan: Plan,
-    station: Station,
-    peer: Peer,
-    wanted: Retrieval,
-    wish_to_cancel: Callable[[], bool],
-) -> Iterator[MoveProgress]:
-    if isinstance(peer, Retrievable):
-        return peer.retrieve(wanted, wish_to_cancel)
-    if isinstance(peer, Fetchable):
-        return fetched_from(plan, station, peer, wanted, wish_to_cancel)
-    raise click.ClickException(
-        f"station {station.name} is a {station.kind}: nothing can be retrieved from it"
-    )
 
 
 def _followed(answers: Iterator[MoveProgress], *, quiet: bool) -> MoveProgress | None:

@@ -21,6 +21,7 @@ from router.config.nodes import (
     Sequence,
     node_at,
     place_at,
+    plain,
     raw,
     show_path,
 )
@@ -34,7 +35,7 @@ from router.dicom.uid_names import uid_for
 from router.match.condition import ConditionProblems, Predicates, compile_condition
 from router.model.delivery import Priority
 from router.model.recipe import Recipe
-from router.model.rule import Condition, Refusal, Rule, Send, Silence
+from router.model.rule import Condition, FetchPriors, Refusal, Rule, Send, Silence
 from router.model.station import Station
 
 _WRITABLE: Final = (
@@ -111,10 +112,52 @@ class Rules:
             sends=self._sends(node, steps, path) if "route" in data else (),
             discard="discard" in data,
             refuse=_refusal(refuse) if refuse is not None else None,
+            fetch_priors=self._fetch_priors(node, data, path) if "fetch_priors" in data else None,
             final=data.get("final", False),
             enabled=data.get("enabled", True),
             place=(node_at(node, ("name",)) or node).place,
         )
+
+    def _fetch_priors(
+        self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
+    ) -> FetchPriors:
+        """Archives only are asked (DR201, DR208): what else a station holds is no prior."""
+        written = data["fetch_priors"]
+        archives = [name for name, one in self._stations.items() if one.archive_server]
+        named = _listed(written.get("from", []))
+        if not named and not archives:
+            place = node_at(node, ("fetch_priors",)) or node
+            message = "priors are to be fetched, and no station is an archive"
+            hint = "archive_server: true on a station"
+            self._context.error("DR208", message, place, (*path, "fetch_priors"), hint)
+        for index, name in enumerate(named or archives):
+            self._archive(name, node, path, index)
+        return FetchPriors(
+            stations=tuple(name for name in named or archives if name in archives),
+            modalities=_listed(written.get("modality", [])),
+            words=_listed(written.get("description", [])),
+            at_most=written.get("at_most", 3),
+            hours=units.hours(written["hours"]) if "hours" in written else None,
+        )
+
+    def _archive(self, name: str, node: Node, path: tuple[PathPart, ...], index: int) -> None:
+        written = node_at(node, ("fetch_priors", "from"))
+        place = written or node_at(node, ("fetch_priors",)) or node
+        if isinstance(written, Sequence):
+            place = written.items[index]
+        at = (*path, "fetch_priors", "from")
+        station = self._stations.get(name)
+        if name not in self._names:
+            message = f"priors are asked of '{name}', which no station defines"
+            self._context.error("DR201", message, place, at, did_you_mean(name, self._names))
+        elif station is not None and not station.archive_server:
+            message = f"priors are asked of '{name}', which is no archive"
+            hint = f"add archive_server: true to station '{name}'"
+            self._context.error("DR208", message, place, at, hint)
+        elif station is not None and not station.query_retrieve:
+            message = f"priors are asked of '{name}', which may not be queried"
+            hint = f"add query_retrieve: true to station '{name}'"
+            self._context.error("DR208", message, place, at, hint)
 
     def _condition(
         self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
@@ -268,6 +311,10 @@ class Rules:
         return None
 
 
+def _listed(written: Any) -> tuple[str, ...]:
+    return (written,) if isinstance(written, str) else tuple(map(str, written))
+
+
 def raw_rule(node: Node) -> Any:
     """The plain value of a rule or route entry, without what is inside `match` and `morph`.
 
@@ -275,7 +322,10 @@ def raw_rule(node: Node) -> Any:
     """
     if not isinstance(node, Mapping):
         return _shallow(node)
-    return {key: _shallow(entry.value) for key, entry in node.entries.items()}
+    return {
+        key: plain(entry.value) if key == "fetch_priors" else _shallow(entry.value)
+        for key, entry in node.entries.items()
+    }
 
 
 def _shallow(node: Node) -> Any:

@@ -29,7 +29,7 @@ from router.model.station import (
 )
 
 _FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
-_NOT_ACTED_UPON: Final = ("archive_server", "iocm")
+_NOT_ACTED_UPON: Final = ("iocm",)
 _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
 
 

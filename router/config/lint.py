@@ -18,7 +18,8 @@ from router.model.station import Station
 def advise(rules: Iterable[Rule], stations: Mapping[str, Station], report: Report) -> None:
     """Report it, about a configuration that is otherwise sound."""
     for rule in rules:
-        if rule.enabled and not (rule.sends or rule.discard or rule.refuse or rule.final):
+        acts = rule.sends or rule.discard or rule.refuse or rule.final or rule.fetch_priors
+        if rule.enabled and not acts:
             message = f"rule '{rule.name}' routes nowhere"
             hint = "give it route, discard or refuse"
             report.warn("DR311", message, rule.place or Place("", 1, 1), hint=hint)

@@ -49,6 +49,33 @@ ROUTE_ENTRY: Final = shapes.mapping(
     },
 )
 
+FETCH_PRIORS: Final = shapes.mapping(
+    "Earlier studies of the patient, fetched once for a study that the rule matched.",
+    {
+        "from": {
+            "type": ["array", "string"],
+            "title": "a list of stations",
+            "description": "Stations with `archive_server: true`, in this order; without it all.",
+            "minItems": 1,
+            "minLength": 1,
+        },
+        "modality": {
+            "type": ["array", "string"],
+            "title": "a modality or a list of them",
+            "description": "Only studies with one of these; `same` is the one that came.",
+            "examples": ["same", "CT"],
+        },
+        "description": {
+            "type": ["array", "string"],
+            "title": "a word or a list of words",
+            "description": "Only studies whose description holds one of these, in any case.",
+            "examples": ["chest"],
+        },
+        "at_most": shapes.whole("The latest so many.", 1, 50, default=3),
+        "hours": shapes.hours("Local hours in which they are fetched; may pass midnight."),
+    },
+)
+
 RULE: Final = shapes.mapping(
     "Which instances, what is changed, and where they go.",
     {
@@ -90,6 +117,7 @@ RULE: Final = shapes.mapping(
                 ),
             },
         ),
+        "fetch_priors": FETCH_PRIORS,
         "final": shapes.switch("Ends the list for an instance this rule matched."),
         "enabled": shapes.switch("Off: the rule is checked and does nothing.", default=True),
     },

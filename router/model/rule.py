@@ -49,6 +49,21 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchPriors:
+    """Which earlier studies of its patient are fetched when a study comes in.
+
+    `stations` are archives, asked in order. Empty `modalities` and `words` (of the description) are
+    any; `same` among the modalities is that of the instance. `hours` are minutes of the local day.
+    """
+
+    stations: tuple[str, ...]
+    modalities: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    at_most: int = 3
+    hours: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """What the peer hears when a rule refuses an instance. `comment` is at most 64 characters."""
 
@@ -58,13 +73,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. Exactly one of sends, discard and refuse acts when `condition` holds."""
+    """One rule. At most one of sends, discard and refuse acts when `condition` holds."""
 
     name: str
     condition: Condition
     sends: tuple[Send, ...] = ()
     discard: bool = False
     refuse: Refusal | None = None
+    fetch_priors: FetchPriors | None = None
     final: bool = False
     enabled: bool = True
     place: Place | None = field(default=None, compare=False)

@@ -87,6 +87,16 @@ class Retry:
     give_up_seconds: float = 604800.0
 
 
+def is_within(hours: tuple[int, int] | None, minute_of_day: int) -> bool:
+    """Whether the minute lies in these hours (minutes of the day; they may pass midnight)."""
+    if hours is None:
+        return True
+    begin, end = hours
+    if begin < end:
+        return begin <= minute_of_day < end
+    return minute_of_day >= begin or minute_of_day < end
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a station may be asked to carry at once. `hours` are minutes of the local day.
@@ -105,12 +115,7 @@ class Limits:
 
     def is_open(self, minute_of_day: int) -> bool:
         """Whether it may be sent to at that minute."""
-        if self.hours is None:
-            return True
-        begin, end = self.hours
-        if begin < end:
-            return begin <= minute_of_day < end
-        return minute_of_day >= begin or minute_of_day < end
+        return is_within(self.hours, minute_of_day)
 
     @property
     def hours_written(self) -> str:

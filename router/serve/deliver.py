@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from functools import partial
 
 from router.flow.bandwidth import Bandwidth
 from router.flow.cataloguer import Cataloguer
@@ -12,6 +13,7 @@ from router.flow.dispatch import Dispatcher
 from router.flow.heartbeat import Heartbeat
 from router.flow.held import HeldHeaders
 from router.flow.housekeeping import Housekeeping
+from router.flow.priors import Archives, Priors
 from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
 from router.plugs import morphs_by_name
@@ -19,6 +21,7 @@ from router.serve.leases import Leases
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import DRAIN_SECONDS, Role
+from router.serve.retrieving import retrieved_from
 from router.serve.stores import open_journal, open_ledger
 from router.store.journal import Journal
 from router.store.ledger import Ledger
@@ -68,15 +71,6 @@ def deliver(role: Role, bell: int) -> None:
     heartbeat = Heartbeat(
         stations, make_peer, statuses, dispatcher.heard, role.threads, role.clock, role.log
     )
-    housekeeping = Housekeeping(
-        role.plan.store,
-        journal,
-        ledger,
-        Room(role.places.data_dir, role.clock),
-        role.clock,
-        role.log,
-        role.threads.stop,
-    )
 
     def listen() -> None:
         while not role.threads.stop.is_set():
@@ -88,12 +82,15 @@ def deliver(role: Role, bell: int) -> None:
 
     role.log.info("delivering", stations=sum(station.send for station in stations))
     role.threads.start("bell", listen)
-    role.threads.start("housekeeping", housekeeping.run)
-    role.threads.start("catalogue", _cataloguer(role, ledger, journal, key).run)
+    role.threads.start("housekeeping", _housekeeping(role, ledger, journal).run)
+    archives = Archives(make_peer, partial(retrieved_from, role.plan), statuses, key)
+    priors = _readers(role, ledger, journal, archives)
+    looking = role.threads.start("priors", priors.run)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
     role.wait()
+    priors.end()
     if role.notices.retiring:
         heartbeat.end()
         dispatcher.retire()
@@ -101,15 +98,26 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.stop.set()
     dispatcher.ring()
     turning.join(DRAIN_SECONDS)
+    looking.join(DRAIN_SECONDS)
     leases.close()
     journal.close()
     ledger.close()
 
 
-def _cataloguer(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Cataloguer:
-    hooks = ReceiveHooks(morphs_by_name(), key)
+def _housekeeping(role: Role, ledger: Ledger, journal: Journal) -> Housekeeping:
+    room = Room(role.places.data_dir, role.clock)
+    stop = role.threads.stop
+    return Housekeeping(role.plan.store, journal, ledger, room, role.clock, role.log, stop)
+
+
+def _readers(role: Role, ledger: Ledger, journal: Journal, archives: Archives) -> Priors:
+    """What reads what is held: the catalogue, begun, and the look for priors, to be begun."""
+    hooks = ReceiveHooks(morphs_by_name(), archives.mapping_key)
     headers = HeldHeaders(lambda: role.plan, journal, hooks)
-    return Cataloguer(ledger, headers, journal.keys, role.clock, role.log, role.threads.stop)
+    stop = role.threads.stop
+    cataloguer = Cataloguer(ledger, headers, journal.keys, role.clock, role.log, stop)
+    role.threads.start("catalogue", cataloguer.run)
+    return Priors(role.plan, ledger, headers, archives, role.clock, role.log, role.metrics)
 
 
 def _bandwidths(role: Role) -> dict[str, Bandwidth]:

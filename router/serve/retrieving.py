@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from router.clock import Clock
+from router.errors import Refused
 from router.flow.fetching import Fetched, Fetcher
 from router.flow.indexer import Indexer
 from router.flow.intake import Intake
@@ -29,7 +30,8 @@ from router.model.query import (
 )
 from router.model.station import Station
 from router.model.status import PENDING, SUB_OPERATIONS_FAILED, SUCCESS, UNABLE_TO_PERFORM
-from router.peers.search import Fetchable
+from router.peers.peer import Peer
+from router.peers.search import Fetchable, Retrievable
 from router.plugs import morphs_by_name
 from router.serve.mapping import mapping_key
 from router.serve.places import Places
@@ -39,6 +41,21 @@ from router.telemetry.metrics import Metrics
 from router.threads import Threads
 
 TELL_SECONDS: Final = 1.0
+
+
+def retrieved_from(
+    plan: Plan,
+    station: Station,
+    peer: Peer,
+    wanted: Retrieval,
+    wish_to_cancel: Callable[[], bool],
+) -> Iterator[MoveProgress]:
+    """Have it here, by C-MOVE or WADO-RS: how far it is. Raises Refused where neither is possible."""
+    if isinstance(peer, Retrievable):
+        return peer.retrieve(wanted, wish_to_cancel)
+    if isinstance(peer, Fetchable):
+        return fetched_from(plan, station, peer, wanted, wish_to_cancel)
+    raise Refused(f"station {station.name} is a {station.kind}: nothing can be retrieved from it")
 
 
 def fetched_from(

@@ -144,6 +144,21 @@ class HeldCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Prior:
+    """A study whose patient's earlier studies a rule wants here. Times are since the epoch."""
+
+    prior_id: int
+    study_instance_uid: str
+    rule: str
+    instance_id: int
+    state: str
+    tries: int
+    due_at: float
+    message: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class HeldStudy:
     """What is held of one study; `sources` are stations, or AE titles of callers that are none."""
 
@@ -368,6 +383,25 @@ class Ledger(Protocol):
 
     def held_counts(self, study_instance_uids: Collection[str]) -> tuple[HeldCounts, ...]:
         """How many instances are held of these studies, by series and SOP class."""
+
+    def notice_priors(
+        self, rules: Collection[str], archives: Collection[str], plan_digest: str, at: float
+    ) -> int:
+        """Note what matched these rules since and came from none of these stations; how many.
+
+        Who begins to look begins with what came under the plan of that digest.
+        """
+
+    def due_priors(self, now: float, limit: int = 1) -> tuple[Prior, ...]:
+        """What is to be fetched now, the longest waiting first."""
+
+    def priors(self, limit: int = 100) -> tuple[Prior, ...]:
+        """What was noticed, the latest first."""
+
+    def settle_prior(
+        self, prior_id: int, state: str, message: str, at: float, due_at: float = 0.0
+    ) -> None:
+        """Note what a try came to: waiting until `due_at`, fetched or failed."""
 
     def changes(self, after: int, limit: int) -> tuple[Change, ...]:
         """What was booked behind that sequence and may be given, in order."""

@@ -23,6 +23,7 @@ from router.store import (
     indexing,
     instances,
     keeping,
+    priors,
     stations,
     tasks,
     turning,
@@ -40,6 +41,7 @@ from router.store.ledger import (
     HeldStudy,
     HeldVersion,
     Indexed,
+    Prior,
     Settlement,
     StationEvent,
     StationState,
@@ -339,6 +341,31 @@ class SqliteLedger:
         """The last of them."""
         with self._database.read() as connection:
             return cataloguing.latest_change(connection)
+
+    def notice_priors(
+        self, rules: Collection[str], archives: Collection[str], plan_digest: str, at: float
+    ) -> int:
+        """See `Ledger`."""
+        with self._database.write() as connection:
+            return priors.notice(connection, rules, archives, plan_digest, at)
+
+    def due_priors(self, now: float, limit: int = 1) -> tuple[Prior, ...]:
+        """See `Ledger`."""
+        with self._database.read() as connection:
+            return priors.due(connection, now, limit)
+
+    def priors(self, limit: int = 100) -> tuple[Prior, ...]:
+        """See `Ledger`."""
+        with self._database.read() as connection:
+            return priors.listed(connection, limit)
+
+    def settle_prior(
+        self, prior_id: int, state: str, message: str, at: float, due_at: float = 0.0
+    ) -> None:
+        """See `Ledger`."""
+        with self._database.write() as connection:
+            message = message[: turning.MAX_MESSAGE]
+            priors.settle(connection, prior_id, state, due_at, message, at)
 
     def held_studies(self, study_instance_uids: Collection[str]) -> tuple[HeldStudy, ...]:
         """See `Ledger`."""

@@ -75,6 +75,7 @@ class Metrics:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
             registry=self.registry,
         )
+        self.priors = self._counter("priors", "Looks for earlier studies, by result.", "result")
         self.probes = self._counter(
             "station_probes", "Heartbeats, by station and result.", "station", "result"
         )
