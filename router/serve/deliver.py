@@ -49,7 +49,7 @@ def deliver(role: Role, bell: int) -> None:
         morphs_by_name(),
         RouterNames(settings.name, settings.organization, key),
     )
-    make_peer = peer_maker(role.plan, role.clock)
+    make_peer = peer_maker(role.plan, role.clock, role.metrics)
     stations = tuple(role.plan.stations.values())
     statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
     dispatcher = Dispatcher(
@@ -90,6 +90,7 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.start("catalogue", _cataloguer(role, ledger, journal, key).run)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
+    role.refresh.append(statuses.measure)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
     role.wait()
     if role.notices.retiring:

@@ -18,6 +18,11 @@ class Places:
         return self.data_dir / "ledger" / "ledger.db"
 
     @property
+    def journal(self) -> Path:
+        """The journal's folder."""
+        return self.data_dir / "journal"
+
+    @property
     def keys(self) -> Path:
         """The key ring's folder."""
         return self.data_dir / "keys"

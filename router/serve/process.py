@@ -25,6 +25,7 @@ from router.model.plan import Plan
 from router.serve.places import Places
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics, publish
+from router.telemetry.tap import Tap
 from router.threads import Threads
 
 PUBLISH_SECONDS = 1.0
@@ -161,17 +162,20 @@ def run_role(
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
     notices.listen()
+    places = Places(plan.router.data_dir)
+    tap = Tap(places.run)
     role = Role(
         name=name,
         plan=plan,
-        places=Places(plan.router.data_dir),
+        places=places,
         boot_id=boot_id,
         clock=Clock(),
-        log=log,
+        log=log.tapped(tap),
         metrics=Metrics(),
         threads=threads,
         notices=notices,
         generation=generation,
+        refresh=[tap.look],
     )
     try:
         body(role)
