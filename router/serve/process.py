@@ -163,19 +163,25 @@ def run_role(
     gc.set_threshold(*_COLLECT_AFTER)
     notices.listen()
     places = Places(plan.router.data_dir)
-    tap = Tap(places.run)
+    tap = Tap(places.run, name)
+    log = log.tapped(tap)
+
+    def look_for_listeners() -> None:
+        for listener in tap.look():
+            log.info("tapped", by=listener)
+
     role = Role(
         name=name,
         plan=plan,
         places=places,
         boot_id=boot_id,
         clock=Clock(),
-        log=log.tapped(tap),
+        log=log,
         metrics=Metrics(),
         threads=threads,
         notices=notices,
         generation=generation,
-        refresh=[tap.look],
+        refresh=[look_for_listeners],
     )
     try:
         body(role)

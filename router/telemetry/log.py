@@ -48,11 +48,12 @@ def _plain(_logger: Any, _method: str, fields: Fields) -> str:
     when = fields.pop("timestamp", "")
     level = fields.pop("level", "info")
     event = fields.pop("event", "")
-    rest = " ".join(f"{name}={_escaped(value)}" for name, value in fields.items())
+    rest = " ".join(f"{name}={escaped(value)}" for name, value in fields.items())
     return f"{when} {level:<7} {event}  {rest}".rstrip()
 
 
-def _escaped(value: Any) -> str:
+def escaped(value: Any) -> str:
+    """The value as a word, or quoted with nothing in it that could forge a line."""
     text = str(value)
     if text.isprintable() and " " not in text and '"' not in text:
         return text

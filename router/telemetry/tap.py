@@ -38,27 +38,36 @@ class _Heard:
 class Tap:
     """The telling side, of one process. Any thread may tell; one calls `look` now and then."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, role: str = "") -> None:
         self._folder = folder
+        self._role = {"role": role} if role else {}
         self._listeners: Mapping[str, _Heard] = {}
         self.is_heard = False  # whether anybody listens; else nothing need be made to be told
         # Nobody may write to a descriptor that was closed: its number may be a journal's by then.
         self._lock = threading.Lock()
 
-    def look(self) -> None:
-        """See who listens now; the pipes of those who have gone are closed."""
+    def look(self) -> tuple[str, ...]:
+        """See who listens now; the names of those who are new, to be told in the log.
+
+        The pipes of those who have gone are closed.
+        """
         try:
             names = sorted(name for name in os.listdir(self._folder) if name.endswith(_KIND))
         except OSError:
             names = []
+        if not names and not self._listeners:
+            return ()
         with self._lock:
+            fresh = []
             now = {name: one for name, one in self._listeners.items() if name in names}
             for name in set(self._listeners) - set(now):
                 os.close(self._listeners[name].descriptor)
             for name in names[:MOST_LISTENERS]:
                 if name not in now and (descriptor := self._opened(name)) is not None:
                     now[name] = _Heard(descriptor, name.endswith(_IDENTIFYING))
+                    fresh.append(name)
             self._listeners, self.is_heard = now, bool(now)
+        return tuple(fresh)
 
     def _opened(self, name: str) -> int | None:
         path = self._folder / name
@@ -80,7 +89,7 @@ class Tap:
             for one in self._listeners.values():
                 more = {"missed": one.missed} if one.missed else {}
                 known = identifying if one.identifying and identifying else {}
-                self._write(one, {"event": event, **facts, **known, **more})
+                self._write(one, {"event": event, **self._role, **facts, **known, **more})
 
     def _write(self, one: _Heard, told: Mapping[str, Any]) -> None:
         line = json.dumps(told, default=str).encode() + b"\n"
