@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import PROJECT, environment
+from tests.support.process import environment
 from tests.support.web_site import WebSite
 
 CHECKS = (
@@ -51,7 +51,7 @@ class Run:
         ]  # fmt: skip
         hooks = {"SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks"}
         self.process = subprocess.Popen(
-            command, cwd=PROJECT, env=environment(hooks), stdout=subprocess.PIPE,
+            command, cwd=work, env=environment(hooks), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
