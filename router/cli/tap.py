@@ -134,12 +134,10 @@ def _show(form: str, event: dict[str, Any]) -> None:
     if kind != "log":
         facts.pop("role", None)
     rest = " ".join(f"{key}={escaped(_words(value))}" for key, value in facts.items())
-    print(
-        f"{at}  {kind:11}  {escaped_words(route)}  {outcome or name}  {rest}".rstrip(), flush=True
-    )
+    print(f"{at}  {kind:11}  {_plain(route)}  {outcome or name}  {rest}".rstrip(), flush=True)
 
 
-def escaped_words(text: str) -> str:
+def _plain(text: str) -> str:
     """Names of the configuration as they are, and nothing that moves a cursor."""
     return text if text.isprintable() else escaped(text)
 
