@@ -33,6 +33,7 @@ class _Heard:
     descriptor: int
     identifying: bool
     missed: int = 0
+    has_gone: bool = False
 
 
 class Tap:
@@ -59,9 +60,14 @@ class Tap:
             return ()
         with self._lock:
             fresh = []
-            now = {name: one for name, one in self._listeners.items() if name in names}
-            for name in set(self._listeners) - set(now):
-                os.close(self._listeners[name].descriptor)
+            now: dict[str, _Heard] = {}
+            for name, one in self._listeners.items():
+                if name in names and not one.has_gone:
+                    now[name] = one
+                    continue
+                os.close(one.descriptor)
+                if one.has_gone:
+                    self._tidy(name)
             for name in names[:MOST_LISTENERS]:
                 if name not in now and (descriptor := self._opened(name)) is not None:
                     now[name] = _Heard(descriptor, name.endswith(_IDENTIFYING))
@@ -77,9 +83,12 @@ class Tap:
             return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             if error.errno == errno.ENXIO:  # its reader was killed
-                with suppress(OSError):
-                    path.unlink()
+                self._tidy(name)
             return None
+
+    def _tidy(self, name: str) -> None:
+        with suppress(OSError):
+            (self._folder / name).unlink()
 
     def tell(
         self, event: str, facts: Mapping[str, Any], identifying: Mapping[str, Any] | None = None
@@ -87,6 +96,8 @@ class Tap:
         """Tell every listener; `identifying` facts go to those alone that asked for them."""
         with self._lock:
             for one in self._listeners.values():
+                if one.has_gone:
+                    continue
                 more = {"missed": one.missed} if one.missed else {}
                 known = identifying if one.identifying and identifying else {}
                 self._write(one, {"event": event, **self._role, **facts, **known, **more})
@@ -98,8 +109,10 @@ class Tap:
         try:
             os.write(one.descriptor, line)
             one.missed = 0
+        except BrokenPipeError:
+            one.has_gone = True
         except OSError:
-            one.missed += 1  # it is full, or its reader has gone: the next look will tell
+            one.missed += 1  # it is full
 
 
 class Listener:
@@ -112,11 +125,14 @@ class Listener:
 
     def __enter__(self) -> Self:
         """Begin to listen; roles notice within a second."""
+        # It gets its name once it has a reader: one without is taken for what a kill left.
+        fresh = self._path.with_suffix(".new")
         with suppress(FileNotFoundError):
-            self._path.unlink()
-        os.mkfifo(self._path, 0o600)
+            fresh.unlink()
+        os.mkfifo(fresh, 0o600)
         # For writing too, so that the pipe does not end when a role does.
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._descriptor = os.open(fresh, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fresh.rename(self._path)
         with suppress(OSError):
             fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _ROOM_BYTES)
         return self

@@ -57,16 +57,28 @@ def test_who_reads_too_slowly_loses_events_and_hears_how_many(tap, tmp_path):
         assert told(slow) == [{"event": "instance", "n": -1, "missed": sent - len(found)}]
 
 
+def killed(listener):
+    """It ended without a word: its pipe is there, and nobody reads it."""
+    listener.__enter__()
+    return lambda: os.close(listener._descriptor)
+
+
 def test_who_was_killed_is_forgotten_and_their_pipe_taken_away(tap, tmp_path):
-    gone = Listener(tmp_path)
-    gone.__enter__()
+    kill = killed(Listener(tmp_path))
     tap.look()
-    os.close(gone._descriptor)
+    kill()
     tap.tell("instance", {})
-    Tap(tmp_path).look()
-    assert list(tmp_path.iterdir()) == []
     tap.look()
     assert not tap.is_heard
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_that_was_left_before_we_came_is_taken_away(tap, tmp_path):
+    killed(Listener(tmp_path))()
+    assert len(list(tmp_path.iterdir())) == 1
+    assert tap.look() == ()
+    assert not tap.is_heard
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_pipe_is_never_written_to(tap, tmp_path):
