@@ -7,6 +7,7 @@ shouted about elsewhere. After each test that ran a router, its account must bal
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def dcmtk() -> None:
     """DCMTK's programs are on this machine."""
     if not storescp_peer.is_installed():
         _missing("DCMTK")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> None:
+    """Prometheus and its promtool are on this machine."""
+    if shutil.which("promtool") is None or shutil.which("prometheus") is None:
+        _missing("Prometheus")
 
 
 @pytest.fixture(scope="session")

@@ -37,9 +37,11 @@ VERBS = {
     "send": "router.cli.dicom:send",
     "stations": "router.cli.stations:stations",
     "status": "router.cli.watch:status",
+    "tap": "router.cli.tap:tap",
     "tasks": "router.cli.tasks:tasks",
     "test": "router.cli.rule_tests:test",
     "token": "router.cli.token:token",
+    "top": "router.cli.top:top",
 }
 SUMMARIES = {
     "account": "The balance: every accepted instance, and where it is.",
@@ -63,9 +65,11 @@ SUMMARIES = {
     "send": "Queue files, or a study held here, for one station.",
     "stations": "Stations: list, show, test, enable, disable; export and import as JSON.",
     "status": "How the router and its stations are.",
+    "tap": "Watch what passes, a line for each instance, delivery and association.",
     "tasks": "What is being sent: list, show, follow; retry, cancel, hold, resume, priority.",
     "test": "Run the tests beside the rules: JUnit, coverage, mutation.",
     "token": "Tokens for pages and API: make, list, revoke.",
+    "top": "Watch roles, rates, stations and the latest failures.",
 }
 
 

@@ -39,7 +39,7 @@ _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 class TokenSource:
-    """The token of one station; any number of threads may ask."""
+    """The token of one station; any number of threads may ask. `count` hears fetched or failed."""
 
     def __init__(
         self,
@@ -47,11 +47,13 @@ class TokenSource:
         read_secret: Callable[[Secret], str],
         clock: Clock,
         session: HttpSession,
+        count: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
         self._settings = settings
         self._read_secret = read_secret
         self._clock = clock
         self._session = session
+        self._count = count
         self._fetching = threading.Lock()
         self._token: Token | None = None
         self._called_at = -math.inf
@@ -114,10 +116,12 @@ class TokenSource:
         try:
             self._token = self._fetched()
         except DeliveryError as error:
+            self._count("failed")
             self._failure, self._failures = error, self._failures + 1
             if still_good and token is not None:
                 return token.text
             raise
+        self._count("fetched")
         self._failure, self._failures = None, 0
         return self._token.text
 

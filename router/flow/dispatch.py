@@ -16,6 +16,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from router.clock import Clock
+from router.dicom.uid_names import uid_name
 from router.errors import StoreFull
 from router.flow.deliver import Courier
 from router.flow.desk import Desk
@@ -246,7 +247,23 @@ class Dispatcher:
         if outcome.result is Result.DELIVERED:
             self._metrics.sent_bytes.add(name, amount=sent.leased.data_set_length)
             self._metrics.send_seconds.labels(name).observe(sent.seconds)
+        if self._log.is_tapped:
+            self._tell(sent)
         return settle(outcome, sent.leased, entry.station, self._clock)
+
+    def _tell(self, sent: Sent) -> None:
+        leased, outcome = sent.leased, sent.outcome
+        facts = {
+            "station": leased.station,
+            "outcome": outcome.result.value,
+            "sop_class": uid_name(leased.sop_class_uid) or "other",
+            "bytes": leased.data_set_length,
+            "seconds": round(sent.seconds, 4),
+            "attempt": leased.attempts + 1,
+            "status": outcome.status,
+            "reason": outcome.message,
+        }
+        self._log.passed("delivery", facts, {"sop_instance_uid": leased.sop_instance_uid})
 
     def _react(self, sent: Sent) -> None:
         """What an outcome says of the station; deliveries nobody began are put back."""

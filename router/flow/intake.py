@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from router.clock import Clock
 from router.dicom.header import HeaderReader
+from router.dicom.uid_names import uid_name
 from router.errors import BadDataset, MorphFailed, RouterError, StoreDown, StoreFull
 from router.flow.indexer import Indexer
 from router.flow.received import ReceiveHooks, Tape, assumed_character_set, receive_recipe
@@ -98,27 +99,27 @@ class Intake:
         The bytes are pulled from `chunks`; where the answer is known before the end, the rest is
         left to the caller to drain.
         """
-        station = arrival.source.station or "-"
         try:
             answer = self._take(arrival, chunks)
         except StoreFull as error:
-            answer = self._failed(station, error, "no room, try again later", "full")
+            answer = self._failed(arrival, error, "no room, try again later", "full")
         except StoreDown as error:
-            answer = self._failed(station, error, "storage unavailable", "store_down")
+            answer = self._failed(arrival, error, "storage unavailable", "store_down")
         except BadDataset as error:
             self._log.warning(
                 "data set refused",
-                station=station,
+                station=arrival.source.station or "-",
                 sop_instance_uid=arrival.sop_instance_uid,
                 reason=str(error),
             )
             answer = Answer(error.status, str(error)[:64], error.offending_tags)
-            self._metrics.instances_received.add(station, "bad_data_set")
+            self._ended(arrival, "bad_data_set")
         return answer
 
-    def _failed(self, station: str, error: RouterError, comment: str, outcome: str) -> Answer:
+    def _failed(self, arrival: Arrival, error: RouterError, comment: str, outcome: str) -> Answer:
+        station = arrival.source.station or "-"
         self._log.error("instance not accepted", station=station, reason=str(error))
-        self._metrics.instances_received.add(station, outcome)
+        self._ended(arrival, outcome)
         return Answer(error.dimse_status, comment)
 
     def _take(self, arrival: Arrival, chunks: Iterator[memoryview]) -> Answer:
@@ -144,7 +145,9 @@ class Intake:
                 decision = self._undecided(plan, instance, Disposition.ROUTED)
             if decision.refusal is not None:
                 writer.abandon()
-                self._metrics.instances_received.add(arrival.source.station or "-", "refused")
+                self._ended(arrival, "refused")
+                if self._log.is_tapped:
+                    self._tell(instance, decision)
                 return Answer(decision.refusal.status, decision.refusal.comment)
             ref = writer.commit(encode(instance, decision, plan.digest))
         except BaseException:
@@ -176,6 +179,14 @@ class Intake:
         )
 
     def _decide(
+        self, plan: Plan, reader: HeaderReader, instance: Instance, tape: Tape | None
+    ) -> Decision:
+        began = self._clock.monotonic()
+        decision = self._decided(plan, reader, instance, tape)
+        self._metrics.rule_evaluation_seconds.observe(self._clock.monotonic() - began)
+        return decision
+
+    def _decided(
         self, plan: Plan, reader: HeaderReader, instance: Instance, tape: Tape | None
     ) -> Decision:
         try:
@@ -221,10 +232,39 @@ class Intake:
 
     def _count(self, instance: Instance, decision: Decision) -> None:
         station = instance.source.station or "-"
-        self._metrics.instances_received.add(station, decision.disposition.value)
+        # Peers choose UIDs: those that are not registered are one series.
+        sop_class = uid_name(instance.sop_class_uid) or "other"
+        self._metrics.instances_received.add(station, sop_class, decision.disposition.value)
         self._metrics.received_bytes.add(station, amount=instance.data_set_length)
         for rule in decision.rules:
             self._metrics.rule_matches.add(rule)
+        if self._log.is_tapped:
+            self._tell(instance, decision)
+
+    def _ended(self, arrival: Arrival, outcome: str) -> None:
+        """An instance that was not taken."""
+        station = arrival.source.station or "-"
+        sop_class = uid_name(arrival.sop_class_uid) or "other"
+        self._metrics.instances_received.add(station, sop_class, outcome)
+
+    def _tell(self, instance: Instance, decision: Decision) -> None:
+        refused = decision.refusal is not None
+        facts = {
+            "station": instance.source.station or "-",
+            "listener": instance.source.listener,
+            "outcome": "refused" if refused else decision.disposition.value,
+            "sop_class": uid_name(instance.sop_class_uid) or "other",
+            "bytes": instance.data_set_length,
+            "rules": list(decision.rules),
+            "to": sorted({owed.station for owed in decision.owed}),
+        }
+        identifying = {
+            "patient_id": instance.patient_id,
+            "accession_number": instance.accession_number,
+            "study_instance_uid": instance.study_instance_uid,
+            "sop_instance_uid": instance.sop_instance_uid,
+        }
+        self._log.passed("instance", facts, identifying)
 
 
 def _with_real_uids(arrival: Arrival, reader: HeaderReader) -> Arrival:

@@ -25,6 +25,7 @@ from router.model.station import Station
 from router.model.status import OUT_OF_RESOURCES
 from router.peers.search import Fetchable
 from router.store.ledger import HeldVersion, Ledger
+from router.telemetry.metrics import Metrics
 
 MAX_READS: Final = 8
 LIST_SECONDS: Final = 120.0
@@ -43,7 +44,9 @@ class ReadThrough:
         fetcher: Fetcher,
         ledger: Ledger,
         clock: Clock,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._make_peer = make_peer
         self._change = change
         self._fetcher = fetcher
@@ -64,6 +67,8 @@ class ReadThrough:
             names = yield from self._listed(station, peer, query, goes_on)
             here = self._held(station, names)
             absent = [one for one in names if one.sop_instance_uid not in here]
+            self._metrics.cache_requests.add("hit", amount=len(here))
+            self._metrics.cache_requests.add("miss", amount=len(absent))
             yield Batch(tuple(here.values()), to_come=len(absent))
             if absent:
                 yield from self._brought(station, peer, absent, goes_on)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -218,7 +219,8 @@ class DicomwebPeer:
         credentials: TokenSource | FixedCredentials | None = None
         read_secret = _guarded(context.read_secret)
         if isinstance(station.auth, OAuth):
-            credentials = TokenSource(station.auth, read_secret, context.clock, session)
+            count = partial(context.count_token, station.name)
+            credentials = TokenSource(station.auth, read_secret, context.clock, session, count)
         elif station.auth is not None:
             credentials = FixedCredentials(station.auth, read_secret)
         return StowClient(session, station.url, self._profile, credentials)

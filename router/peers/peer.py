@@ -109,12 +109,16 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class PeerContext:
-    """What all peers of one plan are given. `read_secret` raises Rejected when it cannot."""
+    """What all peers of one plan are given. `read_secret` raises Rejected when it cannot.
+
+    `count_token(station, outcome)` hears of every access token asked for: fetched or failed.
+    """
 
     calling_ae_title: str
     read_secret: Callable[[Secret], str]
     clock: Clock = field(default_factory=Clock)
     tls: Mapping[str, TlsProfile] = field(default_factory=dict)
+    count_token: Callable[..., None] = lambda *_names: None
     shared: Shared = field(default_factory=Shared, compare=False)
 
 

@@ -54,7 +54,7 @@ def deliver(role: Role, bell: int) -> None:
         RouterNames(settings.name, settings.organization, key),
         _bandwidths(role),
     )
-    make_peer = peer_maker(role.plan, role.clock)
+    make_peer = peer_maker(role.plan, role.clock, role.metrics)
     stations = tuple(role.plan.stations.values())
     statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
     dispatcher = Dispatcher(
@@ -88,6 +88,7 @@ def deliver(role: Role, bell: int) -> None:
     looking = role.threads.start("priors", priors.run)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
+    role.refresh.append(statuses.measure)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
     role.wait()
     priors.end()

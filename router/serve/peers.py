@@ -10,9 +10,12 @@ from router.model.station import Station
 from router.peers.peer import Peer, PeerContext
 from router.plugs import station_kinds
 from router.serve.secrets import read_secret
+from router.telemetry.metrics import Metrics
 
 
-def peer_maker(plan: Plan, clock: Clock) -> Callable[[Station], Peer]:
+def peer_maker(
+    plan: Plan, clock: Clock, metrics: Metrics | None = None
+) -> Callable[[Station], Peer]:
     """Makes peers that call by our AE title, with the secrets and certificates of the plan."""
     kinds = {kind.name: kind for kind in station_kinds()}
     context = PeerContext(
@@ -20,6 +23,7 @@ def peer_maker(plan: Plan, clock: Clock) -> Callable[[Station], Peer]:
         read_secret=lambda secret: read_secret(secret, plan.folder),
         clock=clock,
         tls=plan.tls,
+        count_token=(metrics or Metrics()).token_refreshes.add,
     )
 
     def make_peer(station: Station) -> Peer:

@@ -18,6 +18,11 @@ class Places:
         return self.data_dir / "ledger" / "ledger.db"
 
     @property
+    def journal(self) -> Path:
+        """The journal's folder."""
+        return self.data_dir / "journal"
+
+    @property
     def keys(self) -> Path:
         """The key ring's folder."""
         return self.data_dir / "keys"
@@ -34,5 +39,6 @@ def is_running(places: Places) -> bool:
         inode = str((places.data_dir / "LOCK").stat().st_ino)
     except FileNotFoundError:
         return False
-    held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    return any(" FLOCK " in line and line.split()[5].split(":")[2] == inode for line in held)
+    locks = map(str.split, Path("/proc/locks").read_text(encoding="ascii").splitlines())
+    # `1: FLOCK ADVISORY WRITE pid device:inode 0 EOF`; who waits for a lock has `->` before FLOCK.
+    return any(words[1] == "FLOCK" and words[5].split(":")[2] == inode for words in locks)

@@ -25,6 +25,7 @@ from router.model.plan import Plan
 from router.serve.places import Places
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics, publish
+from router.telemetry.tap import Tap
 from router.threads import Threads
 
 PUBLISH_SECONDS = 1.0
@@ -161,10 +162,18 @@ def run_role(
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
     notices.listen()
+    places = Places(plan.router.data_dir)
+    tap = Tap(places.run, name)
+    log = log.tapped(tap)
+
+    def look_for_listeners() -> None:
+        for listener in tap.look():
+            log.info("tapped", by=listener)
+
     role = Role(
         name=name,
         plan=plan,
-        places=Places(plan.router.data_dir),
+        places=places,
         boot_id=boot_id,
         clock=Clock(),
         log=log,
@@ -172,6 +181,7 @@ def run_role(
         threads=threads,
         notices=notices,
         generation=generation,
+        refresh=[look_for_listeners],
     )
     try:
         body(role)

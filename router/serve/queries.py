@@ -39,6 +39,7 @@ def query_services(
         fetcher,
         holdings.ledger,
         clock,
+        role.metrics,
     )
     passing_on = PassingOn(
         archives, lambda station: search_hooks(role.plan, station, key, clock.now())
@@ -51,7 +52,7 @@ def query_services(
 
 
 def _archives(role: Role) -> Callable[[Station], Archive]:
-    make_peer = peer_maker(role.plan, role.clock)
+    make_peer = peer_maker(role.plan, role.clock, role.metrics)
 
     def make(station: Station) -> Archive:
         peer = make_peer(station)

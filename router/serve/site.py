@@ -57,7 +57,7 @@ def open_site(
         journal=journal,
         book=book,
         mapping_key=key_or_nothing(role.plan, role.log),
-        make_peer=peer_maker(role.plan, role.clock),
+        make_peer=peer_maker(role.plan, role.clock, role.metrics),
         running=_running(role, not_ready),
         rates=rates,
         retrievals=Retrievals(role.places.run, role.clock, role.threads.start),

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from router.dimse.certificates import read_certificate
 from router.dimse.tls import server_context
 from router.errors import StoreDown, StoreFull
-from router.model.plan import Plan
 from router.serve.dicomweb import SERVICES, open_dicomweb
-from router.serve.places import Places
+from router.serve.gauges import SILENT_AFTER_SECONDS, gauges
 from router.serve.process import Role
-from router.serve.reload_state import read_state
 from router.serve.site import open_site
 from router.store.ledger import Ledger
 from router.store.room import Room
-from router.telemetry.metrics import Gauges, merged, published_ages
+from router.telemetry.metrics import merged, published_ages
 from router.web.app import Readings, Site, make_app
 from router.web.dicomweb.routes import Routes
 from router.web.server import DRAIN_SECONDS, HttpServer
-
-SILENT_AFTER_SECONDS = 5.0
 
 
 def web(
@@ -43,12 +36,7 @@ def web(
     ledger = site.services.ledger
 
     def metrics() -> bytes:
-        gauges = (
-            *_ledger_gauges(ledger, role.places.data_dir),
-            *_reload_gauges(role.places),
-            _certificate_gauges(role.plan),
-        )
-        return merged(role.places.run, gauges)
+        return merged(role.places.run, gauges(role, ledger, expected))
 
     readings = Readings(not_ready, metrics)
     dicomweb = None
@@ -112,68 +100,3 @@ def _server(
         on_bug=lambda error: role.log.bug("a request failed", error),
     )
     return HttpServer(app, listening, context)
-
-
-def _certificate_gauges(plan: Plan) -> Gauges:
-    """When our own certificates end; those that cannot be read now are left out."""
-    rows: list[tuple[tuple[str, ...], float]] = []
-    for profile in plan.tls.values():
-        with suppress(ValueError):
-            if profile.cert is not None:
-                rows.append(((profile.name,), read_certificate(profile.cert).not_after))
-    return Gauges(
-        "tls_certificate_expiry_timestamp_seconds",
-        "When the certificate of a TLS profile ends.",
-        ("profile",),
-        tuple(rows),
-    )
-
-
-def _reload_gauges(places: Places) -> tuple[Gauges, ...]:
-    """How the last change of the configuration went; a router that never changed went well."""
-    state = read_state(places)
-    went_well = state is None or state.state != "refused"
-    rows = () if state is None or not went_well else (((), state.at),)
-    return (
-        Gauges(
-            "config_last_reload_successful",
-            "0 while the configuration folder holds what was refused.",
-            (),
-            (((), float(went_well)),),
-        ),
-        Gauges(
-            "config_last_reload_success_timestamp_seconds",
-            "When a change of the configuration was last taken.",
-            (),
-            rows,
-        ),
-    )
-
-
-def _ledger_gauges(ledger: Ledger, data_dir: Path) -> tuple[Gauges, ...]:
-    account = ledger.account()
-    deliveries = tuple(
-        ((station, state), float(count))
-        for station, states in account.stations.items()
-        for state, count in states.items()
-    )
-    up = tuple(
-        ((station,), float(status.state == "online"))
-        for station, status in ledger.station_statuses().items()
-        if status.state in {"online", "offline"}
-    )
-    instances = tuple(((name,), float(count)) for name, count in account.instances.items())
-    imbalance = float(len(account.differences))
-    free_bytes = float(shutil.disk_usage(data_dir).free)
-    return (
-        Gauges("instances", "Accepted instances, by where they are.", ("disposition",), instances),
-        Gauges("deliveries", "Deliveries, by state.", ("station", "state"), deliveries),
-        Gauges("station_up", "1 online, 0 offline; absent when unknown.", ("station",), up),
-        Gauges(
-            "ledger_imbalance",
-            "What is not in exactly one place; must be 0.",
-            (),
-            (((), imbalance),),
-        ),
-        Gauges("storage_free_bytes", "Free bytes on the volume.", (), (((), free_bytes),)),
-    )

@@ -216,6 +216,30 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What there is to do: since when each station is owed something, tasks by (station, status).
+
+    `owed_bytes` is what records take that may not be evicted.
+    """
+
+    oldest_waiting_at: Mapping[str, float]
+    tasks: Mapping[tuple[str, str], int]
+    owed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A try that failed: `kind` says what follows, `message` is the station's own answer."""
+
+    at: float
+    station: str
+    task_id: int
+    kind: str
+    message: str
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """The balance. Counts by name; `stations` has the delivery counts of each station.
 
@@ -423,6 +447,12 @@ class Ledger(Protocol):
 
     def catalogue_after(self, entry_id: int, limit: int) -> tuple[CatalogueRow, ...]:
         """The rows of the catalogue that changed after that entry, in that order."""
+
+    def backlog(self) -> Backlog:
+        """How much there is to do, and since when."""
+
+    def failures(self, limit: int) -> tuple[Failure, ...]:
+        """The tries that failed last, the latest first."""
 
     def account(self) -> Account:
         """The balance, counted now."""

@@ -27,16 +27,19 @@ from router.store import (
     stations,
     tasks,
     turning,
+    watching,
 )
 from router.store.counting import Counts
 from router.store.database import Database
 from router.store.ledger import (
     Account,
+    Backlog,
     CatalogueRow,
     Change,
     Delivery,
     DeliveryCounts,
     Event,
+    Failure,
     HeldCounts,
     HeldStudy,
     HeldVersion,
@@ -392,6 +395,16 @@ class SqliteLedger:
         """The rows of the catalogue that changed after that entry, in that order."""
         with self._database.read() as connection:
             return cataloguing.following(connection, entry_id, limit)
+
+    def backlog(self) -> Backlog:
+        """How much there is to do, and since when."""
+        with self._database.read() as connection:
+            return watching.backlog(connection, self._clock.now())
+
+    def failures(self, limit: int) -> tuple[Failure, ...]:
+        """The tries that failed last, the latest first."""
+        with self._database.read() as connection:
+            return watching.failures(connection, limit)
 
     def account(self) -> Account:
         """The balance, counted now."""

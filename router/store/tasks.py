@@ -42,17 +42,21 @@ FROM (
 ) t LEFT JOIN delivery d ON d.task_id = t.task_id
 GROUP BY t.task_id
 """  # noqa: S608 - a constant
+# Of a row `c` with counts of its deliveries, beside the status `s` of its station.
+STATUS: Final = """
+CASE
+  WHEN c.arrives THEN 'In Progress'
+  WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'On Hold'
+  WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive') THEN 'On Hold'
+  WHEN c.waiting > 0 AND (c.waits_until IS NOT NULL OR s.closed <> '') THEN 'On Hold'
+  WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
+  WHEN c.waiting > 0 THEN 'In Progress'
+  WHEN c.dead + c.quarantined > 0 THEN 'Failed'
+  WHEN c.cancelled > 0 THEN 'Cancelled'
+  ELSE 'Completed' END
+"""
 _LISTED: Final = f"""
-SELECT c.*, CASE
-    WHEN c.arrives THEN 'In Progress'
-    WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'On Hold'
-    WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive') THEN 'On Hold'
-    WHEN c.waiting > 0 AND (c.waits_until IS NOT NULL OR s.closed <> '') THEN 'On Hold'
-    WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
-    WHEN c.waiting > 0 THEN 'In Progress'
-    WHEN c.dead + c.quarantined > 0 THEN 'Failed'
-    WHEN c.cancelled > 0 THEN 'Cancelled'
-    ELSE 'Completed' END AS status,
+SELECT c.*, {STATUS} AS status,
   CASE
     WHEN c.arrives THEN 'complete when {RECEIVE_SECONDS:g} s pass without another object'
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'held by ' || c.held_by
@@ -73,7 +77,7 @@ SELECT c.*, CASE
     ORDER BY d.delivery_id LIMIT 1), '') AS revision
 FROM ({_COUNTED}) c LEFT JOIN station_status s ON s.station = c.station
 WHERE (?4 IS NULL OR status = ?4) ORDER BY c.task_id DESC LIMIT ?5
-"""  # noqa: S608 - both parts are constants
+"""  # noqa: S608 - its parts are constants
 _DELIVERIES: Final = """
 SELECT d.delivery_id, d.instance_id, d.task_id, d.station, d.recipe_digest, d.priority, d.state,
   d.attempts, d.due_at, d.last_error, d.last_status, d.created_at, d.changed_at, i.sop_instance_uid

@@ -2,7 +2,8 @@
 
 Fields are UIDs, names from the configuration, counts and reasons. A processor drops every field
 whose name says it holds a patient attribute or a secret, so that a careless call cannot leak; text
-from peers is escaped, so that a hostile AE title cannot forge a line.
+from peers is escaped, so that a hostile AE title cannot forge a line. What passes is told to whoever
+taps the process too, and written nowhere.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
+
+from router.telemetry.tap import Tap
 
 FORBIDDEN_FIELDS = frozenset(
     {
@@ -45,11 +48,12 @@ def _plain(_logger: Any, _method: str, fields: Fields) -> str:
     when = fields.pop("timestamp", "")
     level = fields.pop("level", "info")
     event = fields.pop("event", "")
-    rest = " ".join(f"{name}={_escaped(value)}" for name, value in fields.items())
+    rest = " ".join(f"{name}={escaped(value)}" for name, value in fields.items())
     return f"{when} {level:<7} {event}  {rest}".rstrip()
 
 
-def _escaped(value: Any) -> str:
+def escaped(value: Any) -> str:
+    """The value as a word, or quoted with nothing in it that could forge a line."""
     text = str(value)
     if text.isprintable() and " " not in text and '"' not in text:
         return text
@@ -59,24 +63,50 @@ def _escaped(value: Any) -> str:
 class Log:
     """A bound logger. `event` is a short sentence in lower case; the facts are fields."""
 
-    def __init__(self, logger: Any) -> None:
+    def __init__(self, logger: Any, tap: Tap | None = None) -> None:
         self._logger = logger
+        self._tap = tap
 
     def bind(self, **fields: Any) -> Log:
         """The same log with these fields on every line."""
-        return Log(self._logger.bind(**fields))
+        return Log(self._logger.bind(**fields), self._tap)
+
+    def tapped(self, tap: Tap) -> Log:
+        """The same log, told to whoever listens there too."""
+        return Log(self._logger, tap)
+
+    @property
+    def is_tapped(self) -> bool:
+        """Whether somebody looks at what passes now."""
+        return self._tap is not None and self._tap.is_heard
+
+    def passed(self, what: str, facts: Fields, identifying: Fields) -> None:
+        """Tell whoever taps of an instance or a delivery; nobody else ever hears of it."""
+        if self._tap is not None:
+            self._tap.tell(what, facts, identifying)
 
     def info(self, event: str, **fields: Any) -> None:
         """Something worth knowing happened."""
         self._logger.info(event, **fields)
+        self._tell("info", event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
         """Something needs attention soon."""
         self._logger.warning(event, **fields)
+        self._tell("warning", event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
         """Something needs a person now."""
         self._logger.error(event, **fields)
+        self._tell("error", event, fields)
+
+    def _tell(self, level: str, event: str, fields: Fields) -> None:
+        if self._tap is None or not self._tap.is_heard:
+            return
+        shown = _bounded(None, level, _without_patient_data(None, level, fields))
+        uids = {name: value for name, value in shown.items() if name.endswith("_uid")}
+        facts = {name: value for name, value in shown.items() if name not in uids}
+        self._tap.tell(event, {"level": level, **facts}, uids)
 
     def bug(self, event: str, error: BaseException) -> None:
         """A failure of our own: where it happened, without the values (they may be a patient's)."""

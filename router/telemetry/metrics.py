@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "dicom_router"
 _RETIRED = "retired"
+_TIMESTAMP = "_timestamp_seconds"
 
 
 class Series:
@@ -43,7 +44,11 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.instances_received = self._counter(
-            "instances_received", "Instances that arrived, by how they ended.", "station", "outcome"
+            "instances_received",
+            "Instances that arrived, by who sent them, SOP class and how they ended.",
+            "station",
+            "sop_class",
+            "outcome",
         )
         self.received_bytes = self._counter(
             "received_bytes", "Bytes of accepted data sets.", "station"
@@ -87,6 +92,29 @@ class Metrics:
         )
         self.web_refused = self._counter(
             "web_refused", "HTTP requests refused before they were looked at, by reason.", "reason"
+        )
+        self.rule_evaluation_seconds = Histogram(
+            f"{_PREFIX}_rule_evaluation_seconds",
+            "Time to decide where an instance goes.",
+            buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1),
+            registry=self.registry,
+        )
+        self.heartbeat_last_success = Gauge(
+            f"{_PREFIX}_heartbeat_last_success_timestamp_seconds",
+            "When a station last answered a heartbeat, or took an instance.",
+            ["station"],
+            registry=self.registry,
+        )
+        self.token_refreshes = self._counter(
+            "oauth_token_refresh",
+            "Access tokens asked for, by station and outcome.",
+            "station",
+            "outcome",
+        )
+        self.cache_requests = self._counter(
+            "cache_requests",
+            "Objects of other stations asked for, by whether they were held here.",
+            "result",
         )
         self.index_queue = Gauge(
             f"{_PREFIX}_index_queue",
@@ -188,7 +216,7 @@ def counted(folder: Path) -> dict[str, dict[tuple[tuple[str, str], ...], float]]
 
 
 def _summed(paths: Iterable[Path]) -> list[Metric]:
-    """The families of these files, equal series added up."""
+    """The families of these files, equal series added up; of points in time the latest."""
     families: dict[str, Metric] = {}
     values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
     for path in paths:
@@ -198,7 +226,10 @@ def _summed(paths: Iterable[Path]) -> list[Metric]:
                 if sample.name.endswith("_created"):
                     continue
                 key = (family.name, sample.name, tuple(sorted(sample.labels.items())))
-                values[key] = values.get(key, 0.0) + float(sample.value)
+                value = float(sample.value)
+                before = values.get(key, 0.0)
+                is_time = sample.name.endswith(_TIMESTAMP)
+                values[key] = max(before, value) if is_time else before + value
     for (name, sample_name, labels), value in values.items():
         families[name].add_sample(sample_name, dict(labels), value)
     return list(families.values())

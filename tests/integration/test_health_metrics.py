@@ -34,7 +34,7 @@ stations:
   ct-1: {ae_title: CT1, host: 127.0.0.1}
   pacs: {ae_title: DEST, host: 127.0.0.1, port: $pacs, send: true}
   away: {ae_title: AWAY, host: 127.0.0.1, port: $away, send: true}
-  strict: {ae_title: STRICT, host: 127.0.0.1, port: $pacs, send: true}
+  strict: {ae_title: STRICT, host: 127.0.0.1, port: $pacs, send: true, heartbeat: {every: 2s}}
 rules:
   - {name: all, route: [pacs, away]}
   - name: a morph that fails, with the patient in its hands
@@ -86,8 +86,13 @@ class Site:
         }
 
     def value(self, name: str, **labels: str) -> float:
-        """One sample, 0 when it is not there."""
-        return self.series().get((f"dicom_router_{name}", tuple(sorted(labels.items()))), 0.0)
+        """The samples that have these labels, added up; 0 when there is none."""
+        wanted = set(labels.items())
+        return sum(
+            value
+            for (found, pairs), value in self.series().items()
+            if found == f"dicom_router_{name}" and wanted <= set(pairs)
+        )
 
     def counted(self) -> tuple[float, float, float]:
         """Objects received, sent to the archive, and refused, as the counters have them now."""
@@ -143,6 +148,22 @@ def test_metrics_are_readable_and_move(site: Site) -> None:
     assert site.value("station_up", station="away") == 0
     assert site.value("ledger_imbalance") == 0
     assert site.value("rule_matches_total", rule="all") == received + 1
+    assert site.value("instances_received_total", sop_class="CT Image Storage") > 0
+    assert site.value("rule_evaluation_seconds_count") >= received + 1
+    assert 0 < site.value("task_oldest_waiting_seconds", station="away") < 60
+    assert site.value("tasks", status="On Hold", station="away") > 0
+    assert site.value("tasks", status="Failed", station="strict") == 1
+    wait_until(lambda: 0 < site.value("station_echo_seconds", station="strict") < 5, 10)
+    assert site.value("station_echo_seconds", station="away") == 0, "absent: it answers nothing"
+    for name in ("pacs", "strict"):
+        beat = site.value("heartbeat_last_success_timestamp_seconds", station=name)
+        assert -1 <= time.time() - beat < 60, "one took an instance, the other answered"
+    held = sum(path.stat().st_size for path in (site.router.data_dir / "journal").iterdir())
+    owed = site.value("spool_bytes")
+    assert (owed > 0, owed + site.value("cache_bytes")) == (True, held)
+    assert site.value("config_info", router="edge", revision="") == 1
+    assert site.value("build_info") == 1
+    assert site.value("role_up") == 2, "receive and deliver"
     names = {name for name, _ in site.series()}
     assert all(name.startswith("dicom_router_") for name in names)
 
@@ -201,6 +222,7 @@ def test_a_role_that_hangs_is_not_ready_and_why(site: Site, role: str) -> None:
     try:
         wait_until(lambda: site.get("/-/ready")[0] == 503, 12, what="not ready")
         assert time.monotonic() - began > SILENCE_SECONDS - 1.5
+        assert site.value("role_up", role=role) == 0
         body = json.loads(site.get("/-/ready")[1])
         assert body == {"ready": False, "reasons": [f"role {role} is silent"]}
         assert site.get("/-/healthy")[0] == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -82,6 +83,52 @@ def test_f77_tls_1_2_with_forward_secrecy_is_the_least(site: Site) -> None:
     assert "ECDHE-ECDSA-AES256-GCM-SHA384" in told
     assert "Cipher is (NONE)" in _handshake(site.https, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
     assert "Cipher is (NONE)" in _handshake(site.https, "-tls1_2", "-cipher", "AES128-SHA")
+
+
+def _offered(version: str) -> list[str]:
+    """The names of all suites OpenSSL knows for that version of TLS, weak ones too."""
+    words = ["openssl", "ciphers", "-s", version, "ALL:COMPLEMENTOFALL:@SECLEVEL=0"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True)
+    return [name for name in done.stdout.strip().split(":") if not name.startswith("TLS_")]
+
+
+def _agreed(port: int, version: str, suites: list[str]) -> set[str]:
+    """Which of the suites the listener takes: asked for all, then for all but those it took."""
+    taken: set[str] = set()
+    while left := [name for name in suites if name not in taken]:
+        offer = ":".join([*left, "@SECLEVEL=0"])
+        told = _handshake(port, version, "-cipher", offer)
+        found = re.search(r"Cipher is (\S+)", told)
+        if found is None or found[1] == "(NONE)":
+            return taken
+        taken.add(found[1])
+    return taken
+
+
+def test_f77_of_all_suites_only_authenticated_ones_with_forward_secrecy_are_taken(
+    site: Site,
+) -> None:
+    suites = _offered("-tls1_2")
+    assert {"AES128-SHA", "ECDHE-ECDSA-AES256-SHA384"} <= set(suites), "weak ones are offered"
+    assert _agreed(site.https, "-tls1_2", suites) == {
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+    }
+    for version in ("-tls1", "-tls1_1"):
+        assert _agreed(site.https, version, _offered(version)) == set()
+        told = _handshake(site.https, version, "-cipher", "ALL:@SECLEVEL=0")
+        assert "no protocols available" not in told, "the client did ask"
+
+
+def test_f77_tls_1_2_neither_compresses_nor_renegotiates_insecurely(site: Site) -> None:
+    told = _handshake(site.https, "-tls1_2")
+    assert "Secure Renegotiation IS supported" in told
+    assert "Compression: NONE" in told
+    assert "Server Temp Key: X25519" in told
+    # A client that was talked down to an older version says so, and is refused (RFC 7507).
+    refused = _handshake(site.https, "-tls1_2", "-fallback_scsv")
+    assert "Cipher is (NONE)" in refused
 
 
 def test_f77_plain_http_is_not_answered_on_a_tls_port(site: Site) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from router.dicomweb.multipart import Part, RelatedBody
+from router.telemetry.metrics import counted
 from tests.conftest import RouterFactory
 from tests.support import orthanc as orthanc_peer
 from tests.support import storescp as storescp_peer
@@ -149,6 +150,10 @@ def test_f55_c_move_and_c_get_reach_through_and_ask_once(
         assert len(patient.objects) == PLAIN
         assert edge.account()["received"] == COUNT, "nothing was asked for twice"
         assert edge.deliveries()["created"] == COUNT, "the rules were not asked"
+        series = "dicom_router_cache_requests_total"
+        wait_until(lambda: len(counted(edge.data_dir / "run").get(series, {})) == 2, 10)
+        told_of = {labels[0][1]: n for labels, n in counted(edge.data_dir / "run")[series].items()}
+        assert told_of == {"miss": COUNT, "hit": 2 * COUNT + 1}
         # What is held for the cloud is held: it is found and given under our own title too.
         ours = Asker(tmp_path / "ours", edge.port)
         wait_until(lambda: ours.find("StudyInstanceUID").uids() == [study], 10, what="listed")

@@ -339,3 +339,17 @@ def test_f40_a_token_endpoint_without_tls_is_refused(cloud: Cloud) -> None:
         tokens.token()
     session.close()
     assert cloud.count("token") == 0
+
+
+def test_each_token_asked_for_is_counted_by_what_came_of_it(cloud: Cloud) -> None:
+    counts: list[str] = []
+    with source(cloud) as tokens:
+        tokens._count = counts.append
+        tokens.token()
+        tokens.token()
+        assert counts == ["fetched"], "the second was kept from the first"
+    with source(cloud, client_id="stranger") as tokens:
+        tokens._count = counts.append
+        with pytest.raises(Rejected):
+            tokens.token()
+    assert counts == ["fetched", "failed"]

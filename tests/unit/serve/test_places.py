@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +22,7 @@ from router.serve.places import Places, is_running
 from router.serve.secrets import MAX_BYTES, read_secret
 from router.store.lock import DataLock
 from tests.support.inside import plan_of
-from tests.support.process import PROJECT, environment, free_port
+from tests.support.process import PROJECT, environment, free_port, wait_until
 
 
 @pytest.fixture
@@ -165,3 +168,23 @@ def test_the_data_directory_is_for_its_owner_alone(tmp_path):
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "data" / "LOCK").stat().st_mode) == 0o600
+
+
+def test_a_lock_that_somebody_waits_for_is_held_and_others_are_not_ours(tmp_path):
+    places = Places(tmp_path)
+    assert not is_running(places)
+    with open(tmp_path / "LOCK", "w") as mine, open(tmp_path / "other", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def wait():
+            with open(tmp_path / "other", "w") as again:
+                fcntl.flock(again, fcntl.LOCK_EX)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        wait_until(lambda: "->" in Path("/proc/locks").read_text(), what="the other waits")
+        assert not is_running(places)
+        fcntl.flock(mine, fcntl.LOCK_EX)
+        assert is_running(places)
+        fcntl.flock(other, fcntl.LOCK_UN)
+        waiting.join()

@@ -531,3 +531,39 @@ def test_tasks_are_narrowed_by_what_is_asked(ledger):
     assert len(stations(requester=ledger.tasks()[0].requester)) == 3
     assert stations(created_since=NOW * 1000) == []
     assert stations(status="Ready", station="cloud") == ["cloud"]
+
+
+def test_the_backlog_tells_how_long_each_station_is_owed_something_and_its_tasks(tmp_path):
+    clock = TestClock(NOW)
+    ledger = SqliteLedger.open(tmp_path / "ledger.db", clock, "boot-1")
+    entries = [
+        indexed(1, owed(), owed("cloud")),
+        indexed(2, owed(), study="1.7"),
+        indexed(3),  # unmatched: owed to nobody, and kept
+    ]
+    ledger.index(entries[:1])
+    clock.time += 60
+    ledger.index(entries[1:])
+    everything = sum(one.ref.length for one in entries)
+    found = ledger.backlog()
+    assert found.oldest_waiting_at == {"pacs": NOW, "cloud": NOW}
+    assert found.tasks == {("pacs", "Ready"): 2, ("cloud", "Ready"): 1}
+    assert found.owed_bytes == everything
+    first, second = lease(ledger)
+    assert ledger.backlog().oldest_waiting_at["pacs"] == NOW, "being sent is waiting too"
+    ledger.turn(
+        [settled(first), settled(second, Result.DEAD, State.DEAD, message="refused 0xA900")],
+        {},
+        NOW,
+    )
+    found = ledger.backlog()
+    assert found.oldest_waiting_at == {"cloud": NOW}
+    assert found.tasks == {
+        ("pacs", "Failed"): 1, ("cloud", "Ready"): 1,
+    }  # fmt: skip
+    assert found.owed_bytes == everything, "the first is owed to the cloud, the dead one is kept"
+    ledger.set_station_status("cloud", "offline", "no answer", NOW)
+    assert ledger.backlog().tasks["cloud", "On Hold"] == 1
+    (failure,) = ledger.failures(5)
+    assert (failure.station, failure.kind, failure.message) == ("pacs", "dead", "refused 0xA900")
+    ledger.close()

@@ -27,10 +27,10 @@ def value(text, name, **labels):
 @pytest.fixture
 def roles(tmp_path):
     receive, deliver = Metrics(), Metrics()
-    receive.instances_received.add("ct-1", "routed", amount=3)
+    receive.instances_received.add("ct-1", "CT", "routed", amount=3)
     receive.received_bytes.add("ct-1", amount=1000)
     deliver.send_attempts.add("pacs", "delivered")
-    deliver.instances_received.add("ct-1", "routed", amount=2)
+    deliver.instances_received.add("ct-1", "CT", "routed", amount=2)
     deliver.send_seconds.labels("pacs").observe(0.02)
     publish(tmp_path, "receive", receive)
     publish(tmp_path, "deliver", deliver)
@@ -40,7 +40,10 @@ def roles(tmp_path):
 def test_equal_series_of_processes_are_added_up_and_others_stand_beside(roles):
     folder, _, _ = roles
     text = merged(folder)
-    assert value(text, "instances_received_total", station="ct-1", outcome="routed") == 5
+    assert (
+        value(text, "instances_received_total", station="ct-1", sop_class="CT", outcome="routed")
+        == 5
+    )
     assert value(text, "received_bytes_total", station="ct-1") == 1000
     assert value(text, "send_attempts_total", station="pacs", result="delivered") == 1
     assert value(text, "send_seconds_count", station="pacs") == 1
@@ -59,11 +62,30 @@ def test_histograms_of_processes_are_added_bucket_by_bucket(roles):
     assert value(text, "send_seconds_bucket", station="pacs", le="+Inf") == 2
 
 
+def test_of_points_in_time_the_latest_counts(roles):
+    folder, receive, deliver = roles
+    receive.heartbeat_last_success.labels("pacs").set(1_700_000_000)
+    deliver.heartbeat_last_success.labels("pacs").set(1_700_000_050)
+    publish(folder, "receive", receive)
+    publish(folder, "deliver", deliver)
+    found = value(merged(folder), "heartbeat_last_success_timestamp_seconds", station="pacs")
+    assert found == 1_700_000_050
+
+
 def test_publishing_again_replaces_and_leaves_no_other_file(roles):
     folder, receive, _ = roles
-    receive.instances_received.add("ct-1", "routed")
+    receive.instances_received.add("ct-1", "CT", "routed")
     publish(folder, "receive", receive)
-    assert value(merged(folder), "instances_received_total", station="ct-1", outcome="routed") == 6
+    assert (
+        value(
+            merged(folder),
+            "instances_received_total",
+            station="ct-1",
+            sop_class="CT",
+            outcome="routed",
+        )
+        == 6
+    )
     assert sorted(os.listdir(folder)) == ["deliver.prom", "receive.prom"]
 
 
