@@ -16,9 +16,11 @@ from router.config.references import check_tls_name, is_loopback, kind_of, named
 from router.config.suggest import did_you_mean
 from router.model.ids import normalise_ae_title
 from router.model.station import (
+    USUAL_DUPLICATES,
     Auth,
     Basic,
     Bearer,
+    Duplicates,
     Heartbeat,
     Hooks,
     Limits,
@@ -29,7 +31,7 @@ from router.model.station import (
 )
 
 _FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
-_NOT_ACTED_UPON: Final = ("archive_server", "iocm")
+_NOT_ACTED_UPON: Final = ("archive_server",)
 _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
 
 
@@ -147,6 +149,8 @@ def _station(
         heartbeat=beat,
         retry=compile_router.retry(data.get("retry", {}), retry),
         limits=_limits(data.get("limits", {})),
+        cancel_unsent=data.get("cancel_unsent", "safety"),
+        duplicates=Duplicates(**data["duplicates"]) if "duplicates" in data else USUAL_DUPLICATES,
         hooks=acts,
         place=entry.key.place,
     )

@@ -16,11 +16,13 @@ from router.dicom.header import HeaderReader
 from router.errors import BadDataset, MorphFailed, RouterError, StoreDown, StoreFull
 from router.flow.indexer import Indexer
 from router.flow.received import ReceiveHooks, Tape, assumed_character_set, receive_recipe
+from router.flow.rejections import rejection_of, wanted
 from router.flow.route import decide
 from router.match.facts import Facts, Header
 from router.model.delivery import Disposition
 from router.model.instance import Instance, Source
 from router.model.plan import Plan
+from router.model.rejection import KEY_OBJECT_SELECTION
 from router.model.rule import Decision
 from router.model.status import DATA_SET_MISMATCH, SUCCESS
 from router.store.envelope import encode
@@ -125,8 +127,9 @@ class Intake:
         plan = self._plan()
         self._indexer.check()
         character_set = assumed_character_set(plan, arrival.source)
+        needs = wanted(plan, arrival.sop_class_uid)
         reader = HeaderReader(
-            arrival.transfer_syntax_uid, plan.needs, default_character_set=character_set
+            arrival.transfer_syntax_uid, needs, default_character_set=character_set
         )
         tape = None if receive_recipe(plan, arrival.source).is_empty else Tape()
         writer = self._journal.begin()
@@ -140,6 +143,8 @@ class Intake:
             instance = self._instance(arrival, reader, writer, character_set)
             if arrival.is_routed:
                 decision = self._decide(plan, reader, instance, tape)
+                if instance.sop_class_uid == KEY_OBJECT_SELECTION:
+                    decision = self._rejecting(plan, reader, instance, decision)
             else:
                 decision = self._undecided(plan, instance, Disposition.ROUTED)
             if decision.refusal is not None:
@@ -206,6 +211,33 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - a crashing rule must not cost the image
             self._log.bug("routing failed, instance quarantined", error)
             return self._quarantined(plan, instance)
+
+    def _rejecting(
+        self, plan: Plan, reader: HeaderReader, instance: Instance, decision: Decision
+    ) -> Decision:
+        """The decision about a Key Object Selection document, with what it rejects.
+
+        A rule may refuse a note; that no rule takes it means nothing, and a morph that fails keeps
+        the note here, not what it says.
+        """
+        try:
+            rejection = rejection_of(plan, instance, reader)
+        except BadDataset as error:
+            self._log.error("a rejection note cannot be read, quarantined", reason=str(error))
+            return self._quarantined(plan, instance)
+        is_refused = decision.refusal is not None
+        if rejection is None or (is_refused and decision.disposition is not Disposition.UNMATCHED):
+            return decision
+        self._metrics.rejection_notes.add(rejection.code)
+        self._log.info(
+            "rejection note",
+            station=instance.source.station or "-",
+            code=rejection.code,
+            objects=len(rejection.references),
+        )
+        if decision.disposition is not Disposition.QUARANTINED:
+            decision = replace(decision, disposition=Disposition.ROUTED, refusal=None)
+        return replace(decision, rejection=rejection)
 
     def _quarantined(self, plan: Plan, instance: Instance) -> Decision:
         return self._undecided(plan, instance, Disposition.QUARANTINED)
