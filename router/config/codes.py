@@ -48,6 +48,8 @@ CODES: Final[dict[str, str]] = {
     "DR324": "A station outside of the organization would get who the patient is.",
     "DR325": "There are more pairs of rules than are compared.",
     "DR326": "A station asks for the original Patient ID of what is de-identified for it, and does not get it.",
+    "DR327": "A station asks for rejection notes, or for what they bring about, and cannot get them.",
+    "DR328": "A station gets rejection notes whose content tree de-identification empties.",
     "DR390": "Something of the language that this version does not act upon yet; harmless to leave.",
     "DR401": "A file or folder that is named does not exist or cannot be read.",
     "DR402": "An environment variable that holds a secret is not set.",

@@ -149,6 +149,7 @@ def _station(
         heartbeat=beat,
         retry=compile_router.retry(data.get("retry", {}), retry),
         limits=_limits(data.get("limits", {})),
+        delete_rejected=data.get("delete_rejected", False),
         cancel_unsent=data.get("cancel_unsent", "safety"),
         duplicates=Duplicates(**data["duplicates"]) if "duplicates" in data else USUAL_DUPLICATES,
         hooks=acts,

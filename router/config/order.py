@@ -42,6 +42,7 @@ _STATION: Final = (
     "archive_server",
     "iocm",
     "cancel_unsent",
+    "delete_rejected",
     "original_patient_id",
     "external",
     "character_set",

@@ -250,6 +250,10 @@ def _dicomweb() -> dict[str, Fragment]:
             "Wants rejection notes (IOCM), behind the objects they name; other stations never get one."
         ),
         "cancel_unsent": _CANCEL_UNSENT,
+        "delete_rejected": shapes.switch(
+            "Before a rejection note for patient safety or a wrong worklist entry is stored there, what "
+            "it names is deleted there, for good. For servers that do nothing about notes; with iocm."
+        ),
         "duplicates": _DUPLICATES,
         "original_patient_id": shapes.switch(
             "Gets Patient ID and Issuer of Patient ID as originally received."

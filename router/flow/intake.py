@@ -221,7 +221,7 @@ class Intake:
         the note here, not what it says.
         """
         try:
-            rejection = rejection_of(plan, instance, reader)
+            rejection = rejection_of(plan, instance.source.station, reader)
         except BadDataset as error:
             self._log.error("a rejection note cannot be read, quarantined", reason=str(error))
             return self._quarantined(plan, instance)

@@ -138,6 +138,7 @@ class Station:
     """One remote. `port` is None for a station that only sends to us.
 
     `external`: outside of the organization, so what it gets should not say who the patient is.
+    `delete_rejected`: what a rejection note names for safety is deleted there, the note is stored.
     `move_destinations` are the stations it may move to by C-MOVE, besides itself.
     """
 
@@ -159,6 +160,7 @@ class Station:
     archive_server: bool = False
     iocm: bool = False
     cancel_unsent: Literal["safety", "all"] = "safety"
+    delete_rejected: bool = False
     original_patient_id: bool = False
     character_set: str = ""
     issuer_of_patient_id: str = ""

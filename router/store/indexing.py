@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from router.model.delivery import Disposition
 from router.model.instance import RETRIEVED, Instance
@@ -87,7 +87,9 @@ def book(
     now: float,
 ) -> tuple[int, ...]:
     """Book the entries inside the open transaction; their instance ids."""
-    register = rejecting.Register(connection, (entry.instance for entry in entries))
+    register = rejecting.Register(
+        connection, [entry.instance.sop_instance_uid for entry in entries]
+    )
     booking = _Booking(connection, register, known_recipes, now)
     ids = tuple(booking.instance(entry) for entry in entries)
     booking.finish()
@@ -119,14 +121,6 @@ def kind_and_requester(rule: str) -> tuple[str, str]:
     return "route", rule
 
 
-class _Placed(NamedTuple):
-    """Where an instance is: its disposition, its twin, and for what code it is kept back."""
-
-    disposition: Disposition
-    duplicate_of: int | None
-    withheld: str | None
-
-
 class _Booking:
     """The booking of one batch: remembers what would otherwise be asked again and again."""
 
@@ -154,53 +148,65 @@ class _Booking:
         ).fetchone()
         if known is not None:
             return int(known[0])
-        twin, is_changed = self._earlier(entry.instance)
-        placed = self._placed(entry, twin, is_changed=is_changed)
-        instance_id = connection.execute(_INSERT_INSTANCE, _instance_row(entry, placed)).lastrowid
+        decision, twin, withheld = entry.decision, None, None
+        disposition = decision.disposition
+        owed = {(one.station, one.recipe.digest): one for one in decision.owed}
+        earlier, is_changed = self._earlier(entry.instance)
+        if is_changed or earlier is not None or decision.rejection or self._register.known:
+            disposition, twin, withheld = self._placed(entry, earlier, is_changed=is_changed)
+        row = _instance_row(entry, disposition, twin, withheld)
+        instance_id = connection.execute(_INSERT_INSTANCE, row).lastrowid
         assert instance_id is not None
-        self._counts.instance(placed.disposition.value)
-        if placed.withheld == NOTE:
+        self._counts.instance(disposition.value)
+        if withheld == NOTE:
             self._note(instance_id, entry)
-        elif not placed.withheld and placed.disposition is not Disposition.QUARANTINED:
-            self._deliveries_of(instance_id, entry, twin, is_changed=is_changed)
+            return instance_id
+        if withheld is not None or disposition is Disposition.QUARANTINED:
+            return instance_id
+        if owed and (is_changed or twin is not None):
+            self._flush()
+            self._as_wanted(owed, entry, instance_id, twin)
+        for one in owed.values():
+            self._owe(instance_id, entry.instance.study_instance_uid, one)
+        if owed and is_changed:
+            self._flush()
+            uid = entry.instance.sop_instance_uid
+            connection.execute(_BEHIND, (uid, instance_id))
         return instance_id
 
-    def _placed(self, entry: Indexed, twin: int | None, *, is_changed: bool) -> _Placed:
-        """Where the instance is; what is kept apart is quarantined, whatever the rules said."""
+    def _placed(
+        self, entry: Indexed, twin: int | None, *, is_changed: bool
+    ) -> tuple[Disposition, int | None, str | None]:
+        """Disposition, twin and `withheld`; what is kept apart is quarantined, whatever rules say."""
         decision = entry.decision
         code = self._register.withheld(entry.instance)
         # What a person sends by hand goes: they know what they send.
         if code is not None and not any(one.rule.startswith(SEND_PREFIX) for one in decision.owed):
-            return _Placed(Disposition.QUARANTINED, None, code)
+            return Disposition.QUARANTINED, None, code
         withheld = None if decision.rejection is None else NOTE
         if twin is not None:
-            return _Placed(Disposition.DUPLICATE, twin, withheld)
+            return Disposition.DUPLICATE, twin, withheld
         if is_changed and decision.duplicates.other_content == "quarantine":
-            return _Placed(Disposition.QUARANTINED, None, withheld)
-        return _Placed(decision.disposition, None, withheld)
+            return Disposition.QUARANTINED, None, withheld
+        return decision.disposition, None, withheld
 
-    def _deliveries_of(
-        self, instance_id: int, entry: Indexed, twin: int | None, *, is_changed: bool
+    def _as_wanted(
+        self,
+        owed: dict[tuple[str, str], Owed],
+        entry: Indexed,
+        instance_id: int,
+        twin: int | None,
     ) -> None:
+        """Take out of `owed` what a duplicate does not owe; cancel what a version replaces."""
         uid, duplicates = entry.instance.sop_instance_uid, entry.decision.duplicates
-        owed = {(one.station, one.recipe.digest): one for one in entry.decision.owed}
-        if not owed:
-            return
         if twin is not None:
-            self._flush()
             is_once = duplicates.same_content == "send_missing"
             for key in self._connection.execute(_LIVE, (twin, uid, is_once)).fetchall():
                 owed.pop(key, None)
-        if is_changed and duplicates.other_content == "replace":
-            self._flush()
+        elif duplicates.other_content == "replace":
             stations = json.dumps([station for station, _ in owed])
             rows = self._connection.execute(_UNSENT_BEFORE, (uid, instance_id, stations)).fetchall()
             rejecting.cancel(self._connection, self._counts, rows, REPLACED, self._now)
-        for one in owed.values():
-            self._owe(instance_id, entry.instance.study_instance_uid, one)
-        if is_changed:
-            self._flush()
-            self._connection.execute(_BEHIND, (uid, instance_id))
 
     def _note(self, note_id: int, entry: Indexed) -> None:
         """Do what a rejection note says, and owe it to whom it concerns."""
@@ -280,7 +286,9 @@ def _record_id(entry: Indexed) -> bytes:
     return ref.record_id or f"{ref.segment}:{ref.offset}".encode()
 
 
-def _instance_row(entry: Indexed, placed: _Placed) -> tuple[object, ...]:
+def _instance_row(
+    entry: Indexed, disposition: Disposition, twin: int | None, withheld: str | None
+) -> tuple[object, ...]:
     ref, instance, source = entry.ref, entry.instance, entry.instance.source
     return (
         _record_id(entry),
@@ -303,10 +311,10 @@ def _instance_row(entry: Indexed, placed: _Placed) -> tuple[object, ...]:
         source.address,
         source.station,
         entry.plan_digest,
-        placed.disposition.value,
-        placed.duplicate_of,
+        disposition.value,
+        twin,
         json.dumps(entry.decision.rules),
-        placed.withheld,
+        withheld,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from router.model.delivery import Priority, State
@@ -87,21 +87,23 @@ WHERE d.state = 'queued' AND i.withheld IN (SELECT value FROM json_each(?2))
 
 
 class Register:
-    """What the register says of the objects of one batch, as the batch itself adds to it."""
+    """What the register says of the objects of one batch, as the batch itself adds to it.
 
-    def __init__(self, connection: sqlite3.Connection, instances: Iterable[Instance]) -> None:
+    `known` is empty where nothing of the batch was rejected: SOP Instance UID → (code, time).
+    """
+
+    def __init__(self, connection: sqlite3.Connection, uids: Sequence[str]) -> None:
         self._connection = connection
-        self._known: dict[str, list[tuple[str, float]]] = {}
-        uids = json.dumps([instance.sop_instance_uid for instance in instances])
-        for uid, code, at in connection.execute(_KNOWN, (uids,)):
-            self._known.setdefault(uid, []).append((code, at))
+        self.known: dict[str, list[tuple[str, float]]] = {}
+        for uid, code, at in connection.execute(_KNOWN, (json.dumps(uids),)):
+            self.known.setdefault(uid, []).append((code, at))
 
     def withheld(self, instance: Instance) -> str | None:
         """The code for which the instance is kept apart, if it is.
 
         What arrived before a note for quality was sent, or waits in front of the note.
         """
-        for code, at in self._known.get(instance.sop_instance_uid, ()):
+        for code, at in self.known.get(instance.sop_instance_uid, ()):
             is_late = code in REFUSED_LATER and instance.received_at > at
             if is_late or code in CANCELLING:
                 return code
@@ -113,7 +115,7 @@ class Register:
         rows = [(uid, note_id, rejection.code, at) for uid in rejection.references]
         self._connection.executemany(_REGISTER, rows)
         for uid in rejection.references:
-            self._known.setdefault(uid, []).append((rejection.code, at))
+            self.known.setdefault(uid, []).append((rejection.code, at))
 
 
 def apply(
