@@ -16,7 +16,7 @@ from router.dicom.header import HeaderReader
 from router.errors import BadDataset, MorphFailed, RouterError, StoreDown, StoreFull
 from router.flow.indexer import Indexer
 from router.flow.received import ReceiveHooks, Tape, assumed_character_set, receive_recipe
-from router.flow.rejections import rejection_of, wanted
+from router.flow.rejections import as_note, wanted
 from router.flow.route import decide
 from router.match.facts import Facts, Header
 from router.model.delivery import Disposition
@@ -215,29 +215,21 @@ class Intake:
     def _rejecting(
         self, plan: Plan, reader: HeaderReader, instance: Instance, decision: Decision
     ) -> Decision:
-        """The decision about a Key Object Selection document, with what it rejects.
-
-        A rule may refuse a note; that no rule takes it means nothing, and a morph that fails keeps
-        the note here, not what it says.
-        """
+        """The decision about a Key Object Selection document, with what it rejects."""
         try:
-            rejection = rejection_of(plan, instance.source.station, reader)
+            decision = as_note(plan, decision, instance.source.station, reader)
         except BadDataset as error:
             self._log.error("a rejection note cannot be read, quarantined", reason=str(error))
             return self._quarantined(plan, instance)
-        is_refused = decision.refusal is not None
-        if rejection is None or (is_refused and decision.disposition is not Disposition.UNMATCHED):
-            return decision
-        self._metrics.rejection_notes.add(rejection.code)
-        self._log.info(
-            "rejection note",
-            station=instance.source.station or "-",
-            code=rejection.code,
-            objects=len(rejection.references),
-        )
-        if decision.disposition is not Disposition.QUARANTINED:
-            decision = replace(decision, disposition=Disposition.ROUTED, refusal=None)
-        return replace(decision, rejection=rejection)
+        if decision.rejection is not None:
+            self._metrics.rejection_notes.add(decision.rejection.code)
+            self._log.info(
+                "rejection note",
+                station=instance.source.station or "-",
+                code=decision.rejection.code,
+                objects=len(decision.rejection.references),
+            )
+        return decision
 
     def _quarantined(self, plan: Plan, instance: Instance) -> Decision:
         return self._undecided(plan, instance, Disposition.QUARANTINED)

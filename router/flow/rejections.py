@@ -7,14 +7,17 @@ must not travel as an ordinary object, and it must not be lost.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from router.dicom.header import HeaderReader
 from router.dicom.key_object import PATHS, named_by, title_of
 from router.errors import BadDataset
+from router.model.delivery import Disposition
 from router.model.path import Path
 from router.model.plan import Plan
-from router.model.rejection import KEY_OBJECT_SELECTION, TITLES, Rejection
+from router.model.rejection import KEY_OBJECT_SELECTION, RETENTION, TITLES, Rejection
+from router.model.rule import Decision
 
 
 def wanted(plan: Plan, sop_class_uid: str) -> frozenset[Path]:
@@ -29,21 +32,30 @@ def _with_references(needs: frozenset[Path]) -> frozenset[Path]:
     return needs | PATHS
 
 
-def rejection_of(plan: Plan, source_station: str | None, header: HeaderReader) -> Rejection | None:
-    """What a Key Object Selection document rejects; None when it is no rejection note.
+def as_note(
+    plan: Plan, decision: Decision, source_station: str | None, header: HeaderReader
+) -> Decision:
+    """The decision about a Key Object Selection document, with what it rejects if it is a note.
 
-    Raises BadDataset when it is one, or may be one, and cannot be read.
+    A rule may refuse a note; that no rule takes it means nothing. Of what rules owe, only stations
+    that want notes are left: where else it goes is known to the ledger alone. A note that cannot be
+    routed is quarantined, and says what it says. Raises BadDataset when it is one and cannot be read.
     """
     code, scheme = title_of(header)
-    if code not in TITLES or scheme != "DCM":
-        return None
+    is_refused = decision.refusal is not None and decision.disposition is not Disposition.UNMATCHED
+    if code not in TITLES or scheme != "DCM" or is_refused:
+        return decision
     named = named_by(header)
     if not named:
         raise BadDataset("the rejection note names no object that can be read")
-    stations = [one for one in plan.stations.values() if one.send and one.name != source_station]
-    return Rejection(
-        code,
-        named,
-        tuple(one.name for one in stations if one.iocm),
-        tuple(one.name for one in stations if one.cancel_unsent == "all"),
+    others = [one for one in plan.stations.values() if one.send and one.name != source_station]
+    wanting = tuple(one.name for one in others if one.iocm and code != RETENTION)
+    kept_clean = tuple(one.name for one in others if one.cancel_unsent == "all")
+    is_quarantined = decision.disposition is Disposition.QUARANTINED
+    return replace(
+        decision,
+        disposition=Disposition.QUARANTINED if is_quarantined else Disposition.ROUTED,
+        owed=tuple(one for one in decision.owed if one.station in wanting),
+        refusal=None,
+        rejection=Rejection(code, named, wanting, kept_clean),
     )
