@@ -14,10 +14,10 @@ import json
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from router.model.delivery import Leased, Priority, State
+from router.model.delivery import Leased, Priority, Result, State
 from router.model.instance import RecordRef
 from router.store import rejecting
 from router.store.counting import Counts
@@ -59,6 +59,16 @@ ORDER BY wanted.key
 """
 _START: Final = """
 UPDATE task SET started_at = coalesce(started_at, ?1), last_modified_at = ?1 WHERE task_id = ?2
+"""
+# "It was there already" is a receipt for the version the station has, not for another one.
+_THERE_ALREADY: Final = frozenset({0x0111, 0xB00E})
+_KEEPS_ANOTHER: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM delivery d JOIN instance own USING (instance_id)
+  JOIN instance other ON other.sop_instance_uid = own.sop_instance_uid
+  JOIN delivery past ON past.instance_id = other.instance_id
+  WHERE d.delivery_id = ? AND other.content_digest <> own.content_digest
+    AND past.station = d.station AND past.state = 'delivered')
 """
 _FOLLOWED: Final = """
 DELETE FROM delivery_behind WHERE earlier_id IN (
@@ -112,6 +122,9 @@ def settle(
         late_receipt = before == State.QUEUED and one.state is State.DELIVERED
         if before != State.SENDING and not late_receipt:
             continue
+        if outcome.status in _THERE_ALREADY and one.state is State.DELIVERED:
+            one = _honest(connection, one)
+            outcome = one.outcome
         # A second settlement of the same delivery in this call must see the first.
         found[outcome.delivery_id] = (task_id, station, one.state.value)
         message = outcome.message[:MAX_MESSAGE]
@@ -140,6 +153,16 @@ def settle(
         rejecting.call_back(connection, counts, requeued, now)
     connection.execute(_FOLLOWED, (ids,))
     connection.executemany(END_TASK, [(now, task_id) for task_id in tasks])
+
+
+def _honest(connection: sqlite3.Connection, one: Settlement) -> Settlement:
+    """The settlement; dead where the station has another version of the object from us."""
+    asked = (one.outcome.delivery_id,)
+    if not connection.execute(_KEEPS_ANOTHER, asked).fetchone()[0]:
+        return one
+    message = f"the station keeps the other version it has; {one.outcome.message}"
+    outcome = replace(one.outcome, result=Result.DEAD, message=message)
+    return replace(one, outcome=outcome, state=State.DEAD)
 
 
 def lease(

@@ -115,3 +115,19 @@ def test_p5_quarantine_keeps_the_other_version_apart(edge_with):
     ]
     assert deliver(edge) == [version(1).data_set]
     assert deliver(edge) == [version(3).data_set]
+
+
+@pytest.mark.parametrize("status", [0x0111, 0xB00E])
+def test_p9_it_was_there_already_is_no_receipt_for_another_version(edge_with, status):
+    edge = edge_with("same_content: send_again")
+    edge.keep(version(1))
+    assert len(deliver(edge)) == 1
+    edge.keep(version(1))
+    (again,) = edge.lease()
+    edge.ledger.turn([settled(again, status=status)], {}, edge.clock.now())
+    edge.keep(version(2))
+    (other,) = edge.lease()
+    edge.ledger.turn([settled(other, status=status)], {}, edge.clock.now())
+    assert states(edge) == ["delivered", "delivered", "dead"]
+    (failed,) = [one for one in edge.ledger.tasks() if one.status == "Failed"]
+    assert "keeps the other version" in failed.status_reason
