@@ -223,6 +223,14 @@ def test_f24_a_note_that_names_nothing_is_quarantined_and_goes_nowhere(edge):
     assert edge.lines("a rejection note cannot be read, quarantined")
 
 
+@pytest.mark.parametrize("missing", [0x0040A375, 0x0040A730])
+def test_f24_what_evidence_or_content_tree_names_alone_is_rejected_too(edge, missing):
+    found = images(2)
+    edge.keep(*found)
+    edge.keep(key_object(SAFETY, found, changes={missing: ("SQ", [])}))
+    assert edge.deliveries() == {"created": 4, "cancelled": 4}
+
+
 def test_f24_the_class_may_be_said_by_the_data_set_alone(edge):
     """As in STOW-RS, where no command names it; and in any transfer syntax."""
     found = images(1)
