@@ -1,7 +1,7 @@
 """Rejection: what a rejection note says of other objects, and what that means here (IHE IOCM).
 
 A rejection note is a Key Object Selection document (PS3.3 A.35.4) whose title is one of four codes
-of PS3.16 CID 7011. Any other title, private ones that revoke a rejection included, makes an ordinary
+of PS3.16 CID 7010. Any other title, private ones that revoke a rejection included, makes an ordinary
 object of it. Which code means what is a table here, so that ledger and pages say the same.
 """
 

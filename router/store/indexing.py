@@ -48,6 +48,12 @@ SELECT d.station, d.recipe_digest FROM instance i JOIN delivery d USING (instanc
 WHERE (i.instance_id = ?1 OR i.duplicate_of = ?1) AND i.sop_instance_uid = ?2
   AND (d.state IN ('queued', 'sending') OR d.state = 'delivered' AND ?3)
 """
+_IS_OTHER_VERSION: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM instance twin JOIN instance first USING (sop_instance_uid)
+  WHERE twin.instance_id = ? AND first.instance_id < twin.instance_id
+    AND first.content_digest <> twin.content_digest)
+"""
 _UNSENT_BEFORE: Final = """
 SELECT d.delivery_id, d.task_id, d.station FROM instance i JOIN delivery d USING (instance_id)
 WHERE i.sop_instance_uid = ?1 AND i.instance_id < ?2 AND d.state = 'queued'
@@ -203,10 +209,17 @@ class _Booking:
             is_once = duplicates.same_content == "send_missing"
             for key in self._connection.execute(_LIVE, (twin, uid, is_once)).fetchall():
                 owed.pop(key, None)
+            # What was kept apart is so when it comes again.
+            if duplicates.other_content == "quarantine" and self._is_other_version(twin):
+                owed.clear()
         elif duplicates.other_content == "replace":
             stations = json.dumps([station for station, _ in owed])
             rows = self._connection.execute(_UNSENT_BEFORE, (uid, instance_id, stations)).fetchall()
             rejecting.cancel(self._connection, self._counts, rows, REPLACED, self._now)
+
+    def _is_other_version(self, twin: int) -> bool:
+        """Whether other bytes came before that instance under its UID."""
+        return bool(self._connection.execute(_IS_OTHER_VERSION, (twin,)).fetchone()[0])
 
     def _note(self, note_id: int, entry: Indexed) -> None:
         """Do what a rejection note says, and owe it to whom it concerns."""

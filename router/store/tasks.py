@@ -60,8 +60,8 @@ SELECT c.*, CASE
         AND (d.last_error GLOB 'rejected: *' OR d.last_error GLOB 'replaced: *')
       ORDER BY d.changed_at DESC LIMIT 1), '')
     WHEN c.waiting > 0 AND EXISTS (
-      SELECT 1 FROM delivery d JOIN delivery_behind b USING (delivery_id)
-      JOIN delivery e ON e.delivery_id = b.earlier_id
+      SELECT 1 FROM delivery_behind b CROSS JOIN delivery d USING (delivery_id)
+      CROSS JOIN delivery e ON e.delivery_id = b.earlier_id
       WHERE d.task_id = c.task_id AND e.state IN ('queued', 'sending'))
       THEN 'waits for what it has to follow'
     ELSE '' END AS status_reason,

@@ -115,6 +115,9 @@ def test_p5_quarantine_keeps_the_other_version_apart(edge_with):
     ]
     assert deliver(edge) == [version(1).data_set]
     assert deliver(edge) == [version(3).data_set]
+    edge.keep(version(2), source=CT1)
+    assert deliver(edge) == [], "when it comes again, too"
+    assert edge.ledger.account().instances["duplicate"] == 1
 
 
 @pytest.mark.parametrize("status", [0x0111, 0xB00E])
