@@ -13,7 +13,7 @@ from tests.conftest import OrthancFactory, RouterFactory, StoreScpFactory
 from tests.support.dicomweb_site import DicomwebSite, stow
 from tests.support.key_objects import QUALITY, SAFETY, key_object
 from tests.support.ledger_view import ledger_of, wait_for
-from tests.support.process import wait_until
+from tests.support.process import run, wait_until
 from tests.support.retrievers import Asker
 from tests.support.scripted_scp import Script, ScriptedScp
 from tests.support.storescp import dcmsend
@@ -90,6 +90,11 @@ def test_f24_notes_reach_the_archives_that_want_them_and_what_is_rejected_is_not
     known = {one.SOPInstanceUID for one in at(research) if one.Modality == "CT"}
     assert len(named) == 2
     assert named < known, "it names them as the station knows them"
+    document = tmp_path / "mapped.dcm"
+    document.write_bytes(research.file(rejected[0].SOPInstanceUID))
+    dumped = run(["dsrdump", str(document)])
+    assert dumped.returncode == 0, "DCMTK reads the mapped note as a key object document"
+    assert dumped.stdout.count("contains IMAGE") == 2
 
     sent(edge.port, tmp_path / "again", *images)
     wait_until(lambda: edge.instances()["received"] == 7, what="all are booked")
