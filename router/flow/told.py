@@ -9,7 +9,7 @@ from typing import Any
 from router.clock import iso_time
 from router.flow.explain import Explanation
 from router.model.plan import Plan
-from router.model.rejection import Rejection, title
+from router.model.rejection import TITLES, Rejection
 from router.model.rule import Decision
 from router.model.station import Station
 from router.model.task import Task
@@ -151,7 +151,7 @@ def rejection_json(rejection: Rejection | None) -> dict[str, Any] | None:
         return None
     return {
         "code": rejection.code,
-        "title": title(rejection.code),
+        "title": TITLES[rejection.code],
         "objects": len(rejection.references),
         "stations": list(rejection.stations),
     }
