@@ -17,6 +17,7 @@ from router.clock import Clock
 from router.flow.kept import DeliveryTold, InstanceTold, Kept
 from router.flow.told import explanation_json, task_json
 from router.model.plan import Plan
+from router.model.rejection import NOTE, title
 from router.plugs import morphs_by_name
 from router.serve.places import Places
 from router.serve.stores import open_journal
@@ -124,6 +125,7 @@ def _instance_json(told: InstanceTold) -> dict[str, Any]:
         "decided": {
             "outcome": stored.disposition.value,
             "duplicate_of": stored.duplicate_of,
+            "withheld": stored.withheld,
             "rules": list(stored.rules),
             "plan": stored.plan_digest,
         },
@@ -182,6 +184,12 @@ def _instance_text(told: InstanceTold) -> str:
         f"received {iso_time(facts.received_at)} on {source.listener} from {caller}",
         f"decided by plan {stored.plan_digest[:12]}: {stored.disposition.value}{twin}; {rules}",
     ]
+    if stored.withheld == NOTE:
+        lines.append(
+            "withheld: a rejection note goes to the stations that want it, not to who asks"
+        )
+    elif stored.withheld is not None:
+        lines.append(f"withheld: {title(stored.withheld)}")
     for one in told.deliveries:
         lines += _delivery_lines(one)
     if told.now is None:

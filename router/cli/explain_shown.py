@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from router.flow.explain import Explanation
 from router.flow.told import outcome
+from router.model.rejection import title
 from router.morph.apply import Change
 
 
@@ -16,6 +17,13 @@ def explanation_text(told: Explanation) -> str:
         lines.append(f"no rule is asked: {told.failure}")
     if told.received:
         lines += ["on receive, before the rules:", *change_lines(told.received)]
+    rejection = told.decision.rejection
+    if rejection is not None:
+        objects = f"{len(rejection.references)} objects"
+        lines.append(f"rejection note: {title(rejection.code)} of {objects}")
+        names = ", ".join(rejection.stations) or "nobody"
+        lines.append(f"    goes behind them to whoever has them, of: {names}")
+        lines.append("    goes where rules lead, of these, if one of them never came through here")
     for rule in told.rules:
         lines.append(f"{rule.name}   {'MATCH' if rule.matched else 'no match'}")
         lines += [
@@ -29,7 +37,7 @@ def explanation_text(told: Explanation) -> str:
         if one.failure:
             lines.append(f"    quarantined, nothing is sent: {one.failure}")
         lines += change_lines(one.changes)
-    if not told.owed:
+    if not told.owed and rejection is None:
         lines.append(f"→ nowhere: {outcome(told.decision)}")
     return "\n".join(lines)
 

@@ -292,7 +292,7 @@ class Rules:
             wrong = node_at(node, ("idle",)) or node
             message = "'idle' says nothing here: each instance is sent at once"
             hint = "when: study, or when: series"
-            self._context.warn("DR327", message, wrong, (*path, "idle"), hint)
+            self._context.warn("DR329", message, wrong, (*path, "idle"), hint)
         return None
 
     def _transfer_syntax(

@@ -16,9 +16,11 @@ from router.config.references import check_tls_name, is_loopback, kind_of, named
 from router.config.suggest import did_you_mean
 from router.model.ids import normalise_ae_title
 from router.model.station import (
+    USUAL_DUPLICATES,
     Auth,
     Basic,
     Bearer,
+    Duplicates,
     Heartbeat,
     Hooks,
     Limits,
@@ -29,7 +31,6 @@ from router.model.station import (
 )
 
 _FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
-_NOT_ACTED_UPON: Final = ("iocm",)
 _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
 
 
@@ -50,7 +51,6 @@ def stations(
         if not checked.is_fine:
             context.faulty.add(("stations", name))
         check_tls_name(data.get("tls"), tls, entry.value, path, context)
-        _warn_of_later_keys(data, entry, path, context)
         if kind == "dicom" and checked.is_fine:
             _check_reachable(data, entry, path, context)
         if kind == "dicomweb":
@@ -147,6 +147,9 @@ def _station(
         heartbeat=beat,
         retry=compile_router.retry(data.get("retry", {}), retry),
         limits=_limits(data.get("limits", {})),
+        delete_rejected=data.get("delete_rejected", False),
+        cancel_unsent=data.get("cancel_unsent", "safety"),
+        duplicates=Duplicates(**data["duplicates"]) if "duplicates" in data else USUAL_DUPLICATES,
         hooks=acts,
         place=entry.key.place,
     )
@@ -220,17 +223,6 @@ def _check_url(
         return
     hint = "write https://, or add allow_insecure_http: true"
     context.error("DR209", message, node, (*path, *below), hint)
-
-
-def _warn_of_later_keys(
-    data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
-) -> None:
-    """Where the router does less than was written, that is said."""
-    for key in _NOT_ACTED_UPON:
-        if data.get(key):
-            message = f"'{key}' is not acted upon by this version"
-            place = place_at(entry.value, (key,), at_key=True)
-            context.report.warn("DR390", message, place, path=show_path((*path, key)))
 
 
 def _auth(

@@ -1,6 +1,6 @@
 """Advice that needs no thought: a rule that does nothing, a peer twice, a wish in vain.
 
-DR311, DR315, DR326.
+DR311, DR315, DR326, DR327, DR328.
 
 What takes conditions apart is `router.analysis`.
 """
@@ -25,6 +25,39 @@ def advise(rules: Iterable[Rule], stations: Mapping[str, Station], report: Repor
             report.warn("DR311", message, rule.place or Place("", 1, 1), hint=hint)
     _same_peer(stations, report)
     _original_ids(rules, stations, report)
+    _rejections(rules, stations, report)
+
+
+def _rejections(rules: Iterable[Rule], stations: Mapping[str, Station], report: Report) -> None:
+    """Rejection notes that cannot arrive, or say less than they should."""
+    for station in stations.values():
+        place = station.place or Place("", 1, 1)
+        if station.iocm and not station.send:
+            message = f"station '{station.name}' wants rejection notes and may not be sent to"
+            report.warn("DR327", message, place, hint="add send: true, or leave out iocm")
+        if station.delete_rejected and not station.iocm:
+            message = f"station '{station.name}' has delete_rejected and gets no rejection notes"
+            report.warn(
+                "DR327", message, place, hint="add iocm: true, or leave out delete_rejected"
+            )
+    for rule in rules:
+        for send in rule.sends:
+            target = stations.get(send.station)
+            if target is None or not target.iocm:
+                continue
+            if any(_empties_content(*step) for step in send.recipe.unpacked()):
+                message = (
+                    f"'{send.station}' wants rejection notes, and rule '{rule.name}' takes the content "
+                    "tree out of what it gets"
+                )
+                hint = "its notes keep the evidence alone; options: [clean_structured_content] keeps it"
+                report.warn("DR328", message, rule.place or Place("", 1, 1), hint=hint)
+
+
+def _empties_content(name: str, parameters: object) -> bool:
+    if name != "deidentify" or not isinstance(parameters, dict):
+        return False
+    return "clean_structured_content" not in parameters.get("options", ())
 
 
 def _original_ids(rules: Iterable[Rule], stations: Mapping[str, Station], report: Report) -> None:

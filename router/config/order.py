@@ -41,6 +41,8 @@ _STATION: Final = (
     "move_destinations",
     "archive_server",
     "iocm",
+    "cancel_unsent",
+    "delete_rejected",
     "original_patient_id",
     "external",
     "character_set",
@@ -49,6 +51,7 @@ _STATION: Final = (
     "heartbeat",
     "retry",
     "limits",
+    "duplicates",
     "morph",
 )
 _RULE: Final = (

@@ -104,6 +104,27 @@ AUTH: Final[dict[str, Fragment]] = {
         ("type", "username", "password"),
     ),
 }
+_CANCEL_UNSENT: Final = shapes.choice(
+    "What is no longer sent to it once rejected: for patient safety and wrong worklist entries, or all.",
+    ("safety", "all"),
+    default="safety",
+)
+_DUPLICATES: Final = shapes.mapping(
+    "What happens to an object it sends once more. It is answered with success, whatever is chosen.",
+    {
+        "same_content": shapes.choice(
+            "The same bytes: owe only what is missing, or send it to everyone again.",
+            ("send_missing", "send_again"),
+            default="send_missing",
+        ),
+        "other_content": shapes.choice(
+            "Other bytes under one UID: send them behind the first, send them instead of what waits of "
+            "the first, or keep them apart for a person.",
+            ("version", "replace", "quarantine"),
+            default="version",
+        ),
+    },
+)
 HOOKS: Final[dict[str, str]] = {
     "receive": "Changes to what comes from it, before the rules see it.",
     "send": "Changes to what goes to it, behind the morphs of rule and route.",
@@ -184,7 +205,11 @@ def _dicom() -> dict[str, Fragment]:
             "Stations it may have objects sent to by C-MOVE, besides itself.",
         ),
         "archive_server": _ARCHIVE,
-        "iocm": shapes.switch("Wants rejection notes."),
+        "iocm": shapes.switch(
+            "Wants rejection notes (IOCM), behind the objects they name; other stations never get one."
+        ),
+        "cancel_unsent": _CANCEL_UNSENT,
+        "duplicates": _DUPLICATES,
         "original_patient_id": shapes.switch(
             "Gets Patient ID and Issuer of Patient ID as originally received."
         ),
@@ -221,7 +246,15 @@ def _dicomweb() -> dict[str, Fragment]:
         "allow_insecure_http": _INSECURE,
         "query_retrieve": _QUERY,
         "archive_server": _ARCHIVE,
-        "iocm": shapes.switch("Wants rejection notes."),
+        "iocm": shapes.switch(
+            "Wants rejection notes (IOCM), behind the objects they name; other stations never get one."
+        ),
+        "cancel_unsent": _CANCEL_UNSENT,
+        "delete_rejected": shapes.switch(
+            "Before a rejection note for patient safety or a wrong worklist entry is stored there, what "
+            "it names is deleted there, for good. For servers that do nothing about notes; with iocm."
+        ),
+        "duplicates": _DUPLICATES,
         "original_patient_id": shapes.switch(
             "Gets Patient ID and Issuer of Patient ID as originally received."
         ),

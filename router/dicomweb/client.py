@@ -298,6 +298,15 @@ class StowClient:
             seconds,
         )
 
+    def delete(self, resource: str, seconds: float) -> HttpAnswer:
+        """DELETE a resource below the station's address, within `seconds`."""
+        return self._authorised(
+            lambda headers: self._session.exchange(
+                "DELETE", f"{self._url}/{resource}", headers, seconds=seconds
+            ),
+            seconds,
+        )
+
     @contextmanager
     def stream(self, resource: str, accept: str, seconds: float) -> Iterator[HttpStream]:
         """GET a resource below the station's address, read as it comes, within `seconds` in all."""

@@ -20,6 +20,7 @@ from router.flow.received import (
     plain,
     receive_recipe,
 )
+from router.flow.rejections import as_note, wanted
 from router.flow.route import decide
 from router.match.facts import Facts
 from router.model.delivery import Disposition
@@ -27,6 +28,7 @@ from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.recipe import Recipe
+from router.model.rejection import KEY_OBJECT_SELECTION
 from router.model.rule import Decision, Owed
 from router.morph.apply import Change, describe_changes
 from router.morph.context import EXAMPLE_KEY
@@ -121,21 +123,24 @@ def routed_as(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Routed:
     """What would be decided. Raises BadDataset when the data set would be refused."""
     kept = Decision(Disposition.QUARANTINED, (), (), receive=receive_recipe(plan, subject.source))
     try:
-        facts = _facts_of(plan, subject, hooks)
+        facts, reader = _facts_of(plan, subject, hooks)
     except MorphFailed as error:
         return Routed(kept, None, f"its station's morph on receive fails: {error}")
     try:
-        return Routed(decide(plan, facts), facts)
+        decision = decide(plan, facts)
+        if subject.sop_class_uid == KEY_OBJECT_SELECTION:
+            decision = as_note(plan, decision, subject.source.station, reader)
+        return Routed(decision, facts)
     except BadDataset as error:
         # A sequence a rule asks about is broken; the object itself is whole, so it is kept.
         return Routed(kept, None, f"routing cannot read the header: {error}")
 
 
-def _facts_of(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Facts:
-    """The facts the rules see, read as an arriving instance is read."""
+def _facts_of(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> tuple[Facts, HeaderReader]:
+    """The facts the rules see, and the header as it came, read as an arriving instance is read."""
     reader = HeaderReader(
         subject.transfer_syntax_uid,
-        plan.needs,
+        wanted(plan, subject.sop_class_uid),
         default_character_set=assumed_character_set(plan, subject.source),
     )
     is_hooked = not receive_recipe(plan, subject.source).is_empty
@@ -152,7 +157,7 @@ def _facts_of(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Facts:
         header = hooks.header(
             plan, subject.source, subject.received_at, subject.transfer_syntax_uid, octets
         )
-    return Facts(
+    facts = Facts(
         header=header,
         source=subject.source,
         transfer_syntax_uid=subject.transfer_syntax_uid,
@@ -160,6 +165,7 @@ def _facts_of(plan: Plan, subject: Subject, hooks: ReceiveHooks) -> Facts:
         received_at=subject.received_at,
         organization=plan.router.organization,
     )
+    return facts, reader
 
 
 def tell_owed(

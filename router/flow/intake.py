@@ -17,11 +17,13 @@ from router.dicom.uid_names import uid_name
 from router.errors import BadDataset, MorphFailed, RouterError, StoreDown, StoreFull
 from router.flow.indexer import Indexer
 from router.flow.received import ReceiveHooks, Tape, assumed_character_set, receive_recipe
+from router.flow.rejections import as_note, wanted
 from router.flow.route import decide
 from router.match.facts import Facts, Header
 from router.model.delivery import Disposition
 from router.model.instance import Instance, Source
 from router.model.plan import Plan
+from router.model.rejection import KEY_OBJECT_SELECTION
 from router.model.rule import Decision
 from router.model.status import DATA_SET_MISMATCH, SUCCESS
 from router.store.envelope import encode
@@ -126,8 +128,9 @@ class Intake:
         plan = self._plan()
         self._indexer.check()
         character_set = assumed_character_set(plan, arrival.source)
+        needs = wanted(plan, arrival.sop_class_uid)
         reader = HeaderReader(
-            arrival.transfer_syntax_uid, plan.needs, default_character_set=character_set
+            arrival.transfer_syntax_uid, needs, default_character_set=character_set
         )
         tape = None if receive_recipe(plan, arrival.source).is_empty else Tape()
         writer = self._journal.begin()
@@ -141,6 +144,8 @@ class Intake:
             instance = self._instance(arrival, reader, writer, character_set)
             if arrival.is_routed:
                 decision = self._decide(plan, reader, instance, tape)
+                if instance.sop_class_uid == KEY_OBJECT_SELECTION:
+                    decision = self._rejecting(plan, reader, instance, decision)
             else:
                 decision = self._undecided(plan, instance, Disposition.ROUTED)
             if decision.refusal is not None:
@@ -217,6 +222,25 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - a crashing rule must not cost the image
             self._log.bug("routing failed, instance quarantined", error)
             return self._quarantined(plan, instance)
+
+    def _rejecting(
+        self, plan: Plan, reader: HeaderReader, instance: Instance, decision: Decision
+    ) -> Decision:
+        """The decision about a Key Object Selection document, with what it rejects."""
+        try:
+            decision = as_note(plan, decision, instance.source.station, reader)
+        except BadDataset as error:
+            self._log.error("a rejection note cannot be read, quarantined", reason=str(error))
+            return self._quarantined(plan, instance)
+        if decision.rejection is not None:
+            self._metrics.rejection_notes.add(decision.rejection.code)
+            self._log.info(
+                "rejection note",
+                station=instance.source.station or "-",
+                code=decision.rejection.code,
+                objects=len(decision.rejection.references),
+            )
+        return decision
 
     def _quarantined(self, plan: Plan, instance: Instance) -> Decision:
         return self._undecided(plan, instance, Disposition.QUARANTINED)

@@ -15,6 +15,7 @@ from router.match.facts import Facts
 from router.model.delivery import Disposition
 from router.model.plan import Plan
 from router.model.rule import Decision, Owed, Refusal, Rule
+from router.model.station import USUAL_DUPLICATES
 from router.model.status import REFUSED_BY_RULE
 
 UNMATCHED_REFUSAL = Refusal(REFUSED_BY_RULE, "no rule takes this instance")
@@ -26,6 +27,9 @@ def decide(plan: Plan, facts: Facts) -> Decision:
     The recipes stand behind what its station has done on receive.
     """
     decision = _decided(plan, facts)
+    sender = plan.stations.get(facts.source.station) if facts.source.station else None
+    if sender is not None and sender.duplicates != USUAL_DUPLICATES:
+        decision = replace(decision, duplicates=sender.duplicates)
     first = receive_recipe(plan, facts.source)
     if first.is_empty:
         return decision

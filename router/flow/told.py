@@ -9,6 +9,7 @@ from typing import Any
 from router.clock import iso_time
 from router.flow.explain import Explanation
 from router.model.plan import Plan
+from router.model.rejection import TITLES, Rejection
 from router.model.rule import Decision
 from router.model.station import Station
 from router.model.task import Task
@@ -117,6 +118,7 @@ def explanation_json(told: Explanation) -> dict[str, Any]:
     return {
         "outcome": outcome(told.decision),
         "failure": told.failure or None,
+        "rejects": rejection_json(told.decision.rejection),
         "received": [_change(change) for change in told.received],
         "rules": [
             {
@@ -141,6 +143,18 @@ def explanation_json(told: Explanation) -> dict[str, Any]:
             }
             for one in told.owed
         ],
+    }
+
+
+def rejection_json(rejection: Rejection | None) -> dict[str, Any] | None:
+    """What a rejection note says, in numbers, and who is told where it has or may have the objects."""
+    if rejection is None:
+        return None
+    return {
+        "code": rejection.code,
+        "title": TITLES[rejection.code],
+        "objects": len(rejection.references),
+        "stations": list(rejection.stations),
     }
 
 

@@ -14,6 +14,8 @@ from router.model.delivery import Disposition, Priority
 from router.model.path import Path
 from router.model.problem import Place
 from router.model.recipe import NOTHING, Recipe
+from router.model.rejection import Rejection
+from router.model.station import USUAL_DUPLICATES, Duplicates
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ class Decision:
     """What routing an instance came to. `rules` are the names of all that matched, in order.
 
     `receive` is what its station's hook did before the rules saw it; it is part of each recipe owed,
-    and stays with the instance for whatever is sent of it later.
+    and stays with the instance for whatever is sent of it later. `duplicates` is what its station asks
+    for where the object is known already, `rejection` what it says of others if it is a rejection note.
     """
 
     disposition: Disposition
@@ -110,3 +113,5 @@ class Decision:
     rules: tuple[str, ...]
     refusal: Refusal | None = None
     receive: Recipe = NOTHING
+    duplicates: Duplicates = USUAL_DUPLICATES
+    rejection: Rejection | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from router.model.problem import Place
 from router.model.recipe import NOTHING, Recipe
@@ -142,10 +142,27 @@ class Hooks:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicates:
+    """What happens to an object that a station sends once more.
+
+    `same_content`: `send_missing` owes what is not queued, being sent or delivered for it already,
+    `send_again` all but what is on its way. `other_content`: `version` sends the new version too,
+    behind the old one; `replace` instead of what waits of the old one; `quarantine` keeps it apart.
+    """
+
+    same_content: Literal["send_missing", "send_again"] = "send_missing"
+    other_content: Literal["version", "replace", "quarantine"] = "version"
+
+
+USUAL_DUPLICATES: Final = Duplicates()
+
+
+@dataclass(frozen=True, slots=True)
 class Station:
     """One remote. `port` is None for a station that only sends to us.
 
     `external`: outside of the organization, so what it gets should not say who the patient is.
+    `delete_rejected`: what a rejection note names for safety is deleted there, the note is stored.
     `move_destinations` are the stations it may move to by C-MOVE, besides itself.
     """
 
@@ -166,6 +183,8 @@ class Station:
     move_destinations: tuple[str, ...] = ()
     archive_server: bool = False
     iocm: bool = False
+    cancel_unsent: Literal["safety", "all"] = "safety"
+    delete_rejected: bool = False
     original_patient_id: bool = False
     character_set: str = ""
     issuer_of_patient_id: str = ""
@@ -175,5 +194,6 @@ class Station:
     heartbeat: Heartbeat = Heartbeat()
     retry: Retry = Retry()
     limits: Limits = Limits()
+    duplicates: Duplicates = USUAL_DUPLICATES
     hooks: Hooks = Hooks()
     place: Place | None = field(default=None, compare=False)

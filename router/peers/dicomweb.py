@@ -30,7 +30,9 @@ from router.errors import ConfigError, Rejected, RouterError, Undeliverable
 from router.model.delivery import Outcome
 from router.model.plug import StationKind
 from router.model.query import ObjectName, Query
+from router.model.rejection import KEY_OBJECT_SELECTION
 from router.model.station import OAuth, Secret, Station, TlsProfile
+from router.peers.dicomweb_rejected import delete_rejected
 from router.peers.dicomweb_retrieve import fetched, listed
 from router.peers.dicomweb_schema import EXAMPLE, SCHEMA
 from router.peers.peer import (
@@ -156,6 +158,10 @@ class DicomwebPeer:
         source = layout_of(parcel.leased.transfer_syntax_uid)
         as_stored = source.explicit_vr and source.little_endian and not source.deflated
         outgoing = parcel.outgoing(None if as_stored else EXPLICIT_VR_LITTLE_ENDIAN)
+        is_note = parcel.leased.sop_class_uid == KEY_OBJECT_SELECTION
+        if is_note and self._station.delete_rejected:
+            seconds = self._station.limits.timeout_seconds
+            delete_rejected(outgoing, lambda resource: self._stow().delete(resource, seconds))
         header = file_header(outgoing)
         length = outgoing.length
         if length is None:  # inflating tells the length only at its end, and the request needs it

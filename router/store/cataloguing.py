@@ -1,7 +1,7 @@
 """The catalogue's rows in the ledger: which series have none yet, and what is held of each.
 
 Held is an instance whose bytes are here and that may be handed out: routed or unmatched. What a
-rule discarded, what a failed hook quarantined and what came twice is not. Of an instance that came
+rule discarded, what a failed hook quarantined, what came twice and what was rejected is not. Of an instance that came
 again with other bytes only the newest version counts.
 """
 
@@ -16,7 +16,8 @@ from typing import Final
 from router.store.instances import COLUMNS, stored
 from router.store.ledger import CatalogueRow, Change, HeldCounts, HeldStudy, HeldVersion, Unlisted
 
-_HELD: Final = "i.segment IS NOT NULL AND i.disposition IN ('routed', 'unmatched')"
+_HELD: Final = """i.segment IS NOT NULL AND i.withheld IS NULL
+  AND i.disposition IN ('routed', 'unmatched')"""
 _UPPER_MARK: Final = """
 SELECT max(instance_id) FROM (
   SELECT instance_id FROM instance WHERE instance_id > ? ORDER BY instance_id LIMIT ?)
@@ -48,6 +49,10 @@ WHERE c.study_instance_uid = ? AND c.series_instance_uid = ? AND c.sealed IS NOT
   AND NOT EXISTS (SELECT 1 FROM instance i WHERE i.study_instance_uid = c.study_instance_uid
                   AND i.series_instance_uid = c.series_instance_uid AND {_HELD})
 """  # noqa: S608 - a constant
+_REJECTED_IN: Final = """
+SELECT EXISTS (SELECT 1 FROM instance WHERE study_instance_uid = ? AND series_instance_uid = ?
+               AND withheld IS NOT NULL)
+"""
 _COUNTS: Final = f"""
 SELECT i.study_instance_uid, i.series_instance_uid, i.sop_class_uid,
   count(DISTINCT i.sop_instance_uid)
@@ -74,8 +79,10 @@ SELECT i.instance_id, i.study_instance_uid, i.series_instance_uid, i.sop_instanc
   i.received_at, CASE WHEN EXISTS (
     SELECT 1 FROM instance n WHERE n.sop_instance_uid = i.sop_instance_uid
     AND n.instance_id > i.instance_id AND n.disposition IN ('routed', 'unmatched')
-  ) THEN 'replaced' WHEN i.segment IS NULL THEN 'deleted' ELSE 'current' END
+  ) THEN 'replaced' WHEN i.segment IS NULL OR i.withheld IS NOT NULL THEN 'deleted'
+  ELSE 'current' END
 FROM instance i WHERE i.instance_id > ? AND i.disposition IN ('routed', 'unmatched')
+  AND i.withheld IS NOT 'note'
 """
 
 
@@ -124,6 +131,11 @@ def put(connection: sqlite3.Connection, mark: int, rows: Sequence[CatalogueRow])
             for row in rows
         ],
     )
+    for row in rows:
+        # What was rejected while it was being read is not listed.
+        series = (row.study_instance_uid, row.series_instance_uid)
+        if connection.execute(_REJECTED_IN, series).fetchone()[0]:
+            forget(connection, [series])
     connection.execute("UPDATE catalogue_mark SET instance_id = max(instance_id, ?)", (mark,))
 
 

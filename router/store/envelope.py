@@ -16,7 +16,9 @@ from typing import Any, Final
 from router.model.delivery import Disposition, Priority
 from router.model.instance import Instance, Source
 from router.model.recipe import NOTHING, Recipe
+from router.model.rejection import Rejection
 from router.model.rule import Decision, Owed, Silence
+from router.model.station import USUAL_DUPLICATES, Duplicates
 from router.store.records import RecordDamaged
 
 VERSION: Final = 1
@@ -74,6 +76,11 @@ def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
     if receive is not NOTHING and not receive.is_empty:
         recipes[receive.digest] = receive.steps
         value["receive"] = receive.digest
+    if decision.duplicates != USUAL_DUPLICATES:
+        twice = decision.duplicates
+        value["duplicates"] = [twice.same_content, twice.other_content]
+    if (note := decision.rejection) is not None:
+        value["rejection"] = [note.code, note.references, note.stations, note.cancel_unsent]
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8", "surrogatepass"
     )
@@ -134,4 +141,11 @@ def _decision(value: Any) -> Decision:
         ),
         tuple(value["rules"]),
         receive=recipes[value["receive"]] if "receive" in value else NOTHING,
+        duplicates=Duplicates(*value["duplicates"]) if "duplicates" in value else USUAL_DUPLICATES,
+        rejection=_rejection(value["rejection"]) if "rejection" in value else None,
     )
+
+
+def _rejection(value: Any) -> Rejection:
+    code, *lists = value
+    return Rejection(code, *map(tuple, lists))

@@ -2,7 +2,9 @@
 
 A record that is known is left alone, so booking twice is harmless. The same object from the same
 source within a day is a duplicate: only what is not already queued, being sent or delivered for it
-is owed again.
+is owed again, unless its station wants otherwise. The same UID with other bytes is another version,
+which waits for the one before it, station by station. What was rejected is kept apart, and a
+rejection note goes to the stations that want it (`rejecting`).
 """
 
 from __future__ import annotations
@@ -16,30 +18,55 @@ from typing import Final
 from router.model.delivery import Disposition, Priority
 from router.model.instance import RETRIEVED, Instance
 from router.model.recipe import Recipe
+from router.model.rejection import NOTE
 from router.model.rule import Owed, Silence
+from router.store import rejecting
 from router.store.counting import Counts
 from router.store.ledger import SEND_PREFIX, Indexed
+from router.store.task_log import EVENT
 
 DUPLICATE_SECONDS: Final = 86400.0
 OPEN_AFTER_SECONDS: Final = 60.0
 RECEIVE_SECONDS: Final = 30.0
+REPLACED: Final = "replaced: a newer version came"
 
-_TWIN: Final = """
-SELECT coalesce(duplicate_of, instance_id) FROM instance
-WHERE sop_instance_uid = ? AND content_digest = ? AND coalesce(source_station, calling_ae_title) = ?
-  AND received_at BETWEEN ? AND ? AND (segment IS NOT NULL OR ?) ORDER BY instance_id LIMIT 1
+# The first twin; where there is none, the first version with other bytes.
+_EARLIER: Final = """
+SELECT coalesce(duplicate_of, instance_id), content_digest = ?2
+  AND coalesce(source_station, calling_ae_title) = ?3
+  AND received_at BETWEEN ?4 AND ?5 AND (segment IS NOT NULL OR ?6) AS is_twin
+FROM instance WHERE sop_instance_uid = ?1 AND (is_twin OR content_digest <> ?2)
+ORDER BY is_twin DESC, instance_id LIMIT 1
 """
 _INSERT_INSTANCE: Final = """
 INSERT INTO instance (record_id, segment, place, length, sop_class_uid, sop_instance_uid,
   study_instance_uid, series_instance_uid, transfer_syntax_uid, modality, data_set_length,
   header_length, content_digest, received_at, listener, calling_ae_title, called_ae_title, address,
-  source_station, plan_digest, disposition, duplicate_of, rules)
-VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+  source_station, plan_digest, disposition, duplicate_of, rules, withheld)
+VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 """
 _LIVE: Final = """
 SELECT d.station, d.recipe_digest FROM instance i JOIN delivery d USING (instance_id)
 WHERE (i.instance_id = ?1 OR i.duplicate_of = ?1) AND i.sop_instance_uid = ?2
-  AND d.state IN ('queued', 'sending', 'delivered')
+  AND (d.state IN ('queued', 'sending') OR d.state = 'delivered' AND ?3)
+"""
+_IS_OTHER_VERSION: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM instance twin JOIN instance first USING (sop_instance_uid)
+  WHERE twin.instance_id = ? AND first.instance_id < twin.instance_id
+    AND first.content_digest <> twin.content_digest)
+"""
+_UNSENT_BEFORE: Final = """
+SELECT d.delivery_id, d.task_id, d.station FROM instance i JOIN delivery d USING (instance_id)
+WHERE i.sop_instance_uid = ?1 AND i.instance_id < ?2 AND d.state = 'queued'
+  AND d.station IN (SELECT value FROM json_each(?3))
+"""
+_BEHIND: Final = """
+INSERT OR IGNORE INTO delivery_behind (earlier_id, delivery_id)
+SELECT max(d.delivery_id), own.delivery_id FROM instance i JOIN delivery d USING (instance_id)
+JOIN delivery own ON own.instance_id = ?2 AND own.station = d.station AND own.state = 'queued'
+WHERE i.sop_instance_uid = ?1 AND i.instance_id < ?2 AND d.state IN ('queued', 'sending')
+GROUP BY d.station, d.recipe_digest, own.delivery_id
 """
 _INSERT_DELIVERY: Final = """
 INSERT INTO delivery (instance_id, task_id, station, recipe_digest, priority, state, created_at,
@@ -70,9 +97,6 @@ UPDATE task SET received = received + ?1, ended_at = max(ended_at, ?2),
   last_modified_at = max(last_modified_at, ?2) WHERE task_id = ?3
 """
 _QUIET: Final = "UPDATE task SET quiet_at = max(coalesce(quiet_at, 0), ?) WHERE task_id = ?"
-EVENT: Final = (
-    "INSERT INTO event (at, task_id, delivery_id, kind, message, status) VALUES (?, ?, ?, ?, ?, ?)"
-)
 _MARK: Final = """
 INSERT INTO segment (number, indexed_to) VALUES (?, ?)
 ON CONFLICT (number) DO UPDATE SET indexed_to = max(indexed_to, excluded.indexed_to)
@@ -87,7 +111,10 @@ def book(
     now: float,
 ) -> tuple[int, ...]:
     """Book the entries inside the open transaction; their instance ids."""
-    booking = _Booking(connection, known_recipes, now)
+    register = rejecting.Register(
+        connection, [entry.instance.sop_instance_uid for entry in entries]
+    )
+    booking = _Booking(connection, register, known_recipes, now)
     ids = tuple(booking.instance(entry) for entry in entries)
     booking.finish()
     _advance(connection, entries, marks)
@@ -133,8 +160,15 @@ class _Receiving:
 class _Booking:
     """The booking of one batch: remembers what would otherwise be asked again and again."""
 
-    def __init__(self, connection: sqlite3.Connection, known: Collection[str], now: float) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        register: rejecting.Register,
+        known: Collection[str],
+        now: float,
+    ) -> None:
         self._connection = connection
+        self._register = register
         self._known_recipes = set(known)
         self._now = now
         self._counts = Counts()
@@ -153,24 +187,89 @@ class _Booking:
         ).fetchone()
         if known is not None:
             return int(known[0])
-        twin = self._twin(entry.instance)
-        disposition = entry.decision.disposition if twin is None else Disposition.DUPLICATE
+        decision, twin, withheld = entry.decision, None, None
+        disposition = decision.disposition
+        owed = {(one.station, one.recipe.digest): one for one in decision.owed}
+        earlier, is_changed = self._earlier(entry.instance)
+        if is_changed or earlier is not None or decision.rejection or self._register.known:
+            disposition, twin, withheld = self._placed(entry, earlier, is_changed=is_changed)
         self._receive(entry.instance)
-        row = _instance_row(entry, disposition, twin)
+        row = _instance_row(entry, disposition, twin, withheld)
         instance_id = connection.execute(_INSERT_INSTANCE, row).lastrowid
         assert instance_id is not None
         self._counts.instance(disposition.value)
-        owed = {(one.station, one.recipe.digest): one for one in entry.decision.owed}
-        if twin is not None and owed:
+        if withheld == NOTE:
+            self._note(instance_id, entry)
+            return instance_id
+        if withheld is not None or disposition is Disposition.QUARANTINED:
+            return instance_id
+        if owed and (is_changed or twin is not None):
             self._flush()
-            live = connection.execute(_LIVE, (twin, entry.instance.sop_instance_uid))
-            for key in live.fetchall():
-                known_too = owed.pop(key, None)
-                if known_too is not None and known_too.silence is not None:
-                    self._stir(entry.instance, known_too)
+            self._as_wanted(owed, entry, instance_id, twin)
         for one in owed.values():
             self._owe(instance_id, entry.instance, one)
+        if owed and is_changed:
+            self._flush()
+            uid = entry.instance.sop_instance_uid
+            connection.execute(_BEHIND, (uid, instance_id))
         return instance_id
+
+    def _placed(
+        self, entry: Indexed, twin: int | None, *, is_changed: bool
+    ) -> tuple[Disposition, int | None, str | None]:
+        """Disposition, twin and `withheld`; what is kept apart is quarantined, whatever rules say."""
+        decision = entry.decision
+        code = self._register.withheld(entry.instance)
+        # What a person sends by hand goes: they know what they send.
+        if code is not None and not any(one.rule.startswith(SEND_PREFIX) for one in decision.owed):
+            return Disposition.QUARANTINED, None, code
+        withheld = None if decision.rejection is None else NOTE
+        if twin is not None:
+            return Disposition.DUPLICATE, twin, withheld
+        if is_changed and decision.duplicates.other_content == "quarantine":
+            return Disposition.QUARANTINED, None, withheld
+        return decision.disposition, None, withheld
+
+    def _as_wanted(
+        self,
+        owed: dict[tuple[str, str], Owed],
+        entry: Indexed,
+        instance_id: int,
+        twin: int | None,
+    ) -> None:
+        """Take out of `owed` what a duplicate does not owe; cancel what a version replaces."""
+        uid, duplicates = entry.instance.sop_instance_uid, entry.decision.duplicates
+        if twin is not None:
+            is_once = duplicates.same_content == "send_missing"
+            for key in self._connection.execute(_LIVE, (twin, uid, is_once)).fetchall():
+                known = owed.pop(key, None)
+                if known is not None and known.silence is not None:
+                    self._stir(entry.instance, known)
+            # What was kept apart is so when it comes again.
+            if duplicates.other_content == "quarantine" and self._is_other_version(twin):
+                owed.clear()
+        elif duplicates.other_content == "replace":
+            stations = json.dumps([station for station, _ in owed])
+            rows = self._connection.execute(_UNSENT_BEFORE, (uid, instance_id, stations)).fetchall()
+            rejecting.cancel(self._connection, self._counts, rows, REPLACED, self._now)
+
+    def _is_other_version(self, twin: int) -> bool:
+        """Whether other bytes came before that instance under its UID."""
+        return bool(self._connection.execute(_IS_OTHER_VERSION, (twin,)).fetchone()[0])
+
+    def _note(self, note_id: int, entry: Indexed) -> None:
+        """Do what a rejection note says, and owe it to whom it concerns."""
+        connection, note, rejection = self._connection, entry.instance, entry.decision.rejection
+        assert rejection is not None
+        self._flush()
+        self._register.add(note_id, note, rejection)
+        rejecting.apply(connection, self._counts, note, rejection, self._now)
+        if entry.decision.disposition is Disposition.QUARANTINED:
+            return
+        for one in rejecting.targets(connection, note, rejection, entry.decision.owed):
+            self._owe(note_id, note, one)
+        self._flush()
+        rejecting.follow(connection, note_id, rejection)
 
     def finish(self) -> None:
         """Write what was gathered."""
@@ -212,9 +311,10 @@ class _Booking:
         assert task_id is not None
         return task_id
 
-    def _twin(self, instance: Instance) -> int | None:
+    def _earlier(self, instance: Instance) -> tuple[int | None, bool]:
+        """The twin this instance is a duplicate of; whether it came before with other bytes."""
         found = self._connection.execute(
-            _TWIN,
+            _EARLIER,
             (
                 instance.sop_instance_uid,
                 instance.content_digest,
@@ -225,7 +325,9 @@ class _Booking:
                 instance.source.listener != RETRIEVED,
             ),
         ).fetchone()
-        return None if found is None else int(found[0])
+        if found is None:
+            return None, False
+        return (int(found[0]), False) if found[1] else (None, True)
 
     def _owe(self, instance_id: int, instance: Instance, owed: Owed) -> None:
         digest = owed.recipe.digest
@@ -287,7 +389,9 @@ def _record_id(entry: Indexed) -> bytes:
     return ref.record_id or f"{ref.segment}:{ref.offset}".encode()
 
 
-def _instance_row(entry: Indexed, disposition: Disposition, twin: int | None) -> tuple[object, ...]:
+def _instance_row(
+    entry: Indexed, disposition: Disposition, twin: int | None, withheld: str | None
+) -> tuple[object, ...]:
     ref, instance, source = entry.ref, entry.instance, entry.instance.source
     return (
         _record_id(entry),
@@ -313,6 +417,7 @@ def _instance_row(entry: Indexed, disposition: Disposition, twin: int | None) ->
         disposition.value,
         twin,
         json.dumps(entry.decision.rules),
+        withheld,
     )
 
 

@@ -14,7 +14,7 @@ COLUMNS: Final = """
 SELECT instance_id, segment, place, length, record_id, disposition, duplicate_of, plan_digest,
   rules, sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid,
   transfer_syntax_uid, modality, data_set_length, header_length, content_digest, received_at,
-  listener, calling_ae_title, called_ae_title, address, source_station FROM instance
+  listener, calling_ae_title, called_ae_title, address, source_station, withheld FROM instance
 """
 
 
@@ -31,10 +31,10 @@ def by_sop_instance(connection: sqlite3.Connection, uid: str) -> tuple[Stored, .
 
 
 def by_study(connection: sqlite3.Connection, uid: str) -> tuple[Stored, ...]:
-    """What is still here of a study, oldest first, without duplicates."""
+    """What is still here of a study, oldest first, without duplicates and what was rejected."""
     rows = connection.execute(
         COLUMNS + "WHERE study_instance_uid = ? AND segment IS NOT NULL "
-        "AND disposition <> 'duplicate' ORDER BY instance_id",
+        "AND disposition <> 'duplicate' AND withheld IS NULL ORDER BY instance_id",
         (uid,),
     )
     return tuple(map(stored, rows))
@@ -64,4 +64,5 @@ def stored(row: tuple[Any, ...]) -> Stored:
         twin,
         plan_digest,
         tuple(json.loads(rules)),
+        row[24],
     )

@@ -99,5 +99,9 @@ def prune_events(connection: sqlite3.Connection, before: float) -> int:
         "(SELECT task_id FROM task WHERE ended_at IS NOT NULL)"
     )
     gone = connection.execute(statement, (before,)).rowcount
+    connection.execute(
+        "DELETE FROM delivery_behind WHERE earlier_id NOT IN "
+        "(SELECT delivery_id FROM delivery WHERE state IN ('queued', 'sending'))"
+    )
     connection.execute("DELETE FROM station_event WHERE at < ?", (before,))
     return gone

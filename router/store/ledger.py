@@ -100,6 +100,7 @@ class Stored:
     """One instance of the ledger; `record` is None once its bytes were evicted.
 
     The patient attributes of `instance` are empty: they are in the envelope of the record alone.
+    `withheld` is the code it was rejected with, where it is not handed out for that; or NOTE.
     """
 
     instance_id: int
@@ -109,6 +110,7 @@ class Stored:
     duplicate_of: int | None
     plan_digest: str
     rules: tuple[str, ...]
+    withheld: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

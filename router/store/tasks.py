@@ -16,9 +16,9 @@ from router.model.delivery import Priority, State
 from router.model.rule import Owed
 from router.model.task import Task, TaskFilter
 from router.store.counting import Counts
-from router.store.indexing import EVENT, RECEIVE_SECONDS, new_task, remember
+from router.store.indexing import RECEIVE_SECONDS, new_task, remember
 from router.store.ledger import Delivery, DeliveryCounts, Event
-from router.store.turning import END_TASK
+from router.store.task_log import END_TASK, EVENT
 
 _COUNTED: Final = f"""
 SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_uid, t.created_at,
@@ -70,6 +70,15 @@ SELECT c.*, {STATUS} AS status,
       SELECT d.last_error FROM delivery d
       WHERE d.task_id = c.task_id AND d.state IN ('dead', 'quarantined')
       ORDER BY d.changed_at DESC LIMIT 1)
+    WHEN c.waiting = 0 AND c.cancelled > 0 THEN coalesce((
+      SELECT d.last_error FROM delivery d WHERE d.task_id = c.task_id AND d.state = 'cancelled'
+        AND (d.last_error GLOB 'rejected: *' OR d.last_error GLOB 'replaced: *')
+      ORDER BY d.changed_at DESC LIMIT 1), '')
+    WHEN c.waiting > 0 AND EXISTS (
+      SELECT 1 FROM delivery_behind b CROSS JOIN delivery d USING (delivery_id)
+      CROSS JOIN delivery e ON e.delivery_id = b.earlier_id
+      WHERE d.task_id = c.task_id AND e.state IN ('queued', 'sending'))
+      THEN 'waits for what it has to follow'
     ELSE '' END AS status_reason,
   coalesce((
     SELECT p.revision FROM delivery d JOIN instance i USING (instance_id)
@@ -120,6 +129,7 @@ WHERE d.state <> 'delivered' LIMIT ?
 _FAILED: Final = """
 SELECT delivery_id, task_id, station, state FROM delivery
 WHERE state IN ('dead', 'quarantined') AND (?1 IS NULL OR station = ?1)
+  AND instance_id NOT IN (SELECT instance_id FROM instance WHERE withheld IN ('113037', '113038'))
   AND (?2 IS NULL OR task_id IN (SELECT value FROM json_each(?2))) ORDER BY delivery_id
 """
 # Not while the same object, received once more, is on its way to the same station.
@@ -229,7 +239,8 @@ def send(
     study = ""
     for instance_id in instance_ids:
         row = connection.execute(
-            "SELECT study_instance_uid FROM instance WHERE instance_id = ? AND segment IS NOT NULL",
+            "SELECT study_instance_uid FROM instance WHERE instance_id = ? AND segment IS NOT NULL "
+            "AND withheld IS NULL",
             (instance_id,),
         ).fetchone()
         if row is None:

@@ -4,7 +4,9 @@ Within a station the order is priority, then study, then arrival (a task is one 
 one station, so tasks are taken in the order they were opened). After every ten of a higher
 priority one of a lower is taken when it waits, so that none starves. A delivery is due when its time
 has come, or when its last change lies ahead: then the clock was set back, and a time written before
-means nothing. A task that waits for silence is left until there was enough of it.
+means nothing. A task that waits for silence is left until there was enough of it. One delivery
+that must go behind others is not leased while one of them is open; what was rejected while it was
+being sent does not wait again.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ import json
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from router.model.delivery import Leased, Priority, State
+from router.model.delivery import Leased, Priority, Result, State
 from router.model.instance import RecordRef
+from router.store import rejecting
 from router.store.counting import Counts
-from router.store.indexing import EVENT
 from router.store.ledger import Settlement
+from router.store.task_log import END_TASK, EVENT
 
 HIGHER_BEFORE_LOWER: Final = 10
 MAX_MESSAGE: Final = 500
@@ -39,6 +42,9 @@ SELECT delivery_id, priority FROM delivery INDEXED BY delivery_queue
 WHERE state = 'queued' AND station = ?1 AND priority = ?2 AND (due_at <= ?3 OR changed_at > ?3)
   AND task_id NOT IN (SELECT task_id FROM task WHERE held_by IS NOT NULL UNION ALL
                       SELECT task_id FROM task WHERE quiet_at > ?3 AND quiet_at <= ?3 + idle_seconds)
+  AND delivery_id NOT IN (
+    SELECT b.delivery_id FROM delivery_behind b JOIN delivery e ON e.delivery_id = b.earlier_id
+    WHERE e.state IN ('queued', 'sending'))
 ORDER BY task_id, delivery_id LIMIT ?4
 """
 _TAKE: Final = """
@@ -56,11 +62,20 @@ ORDER BY wanted.key
 _START: Final = """
 UPDATE task SET started_at = coalesce(started_at, ?1), last_modified_at = ?1 WHERE task_id = ?2
 """
-END_TASK: Final = """
-UPDATE task SET last_modified_at = ?1, ended_at = iif(
-  EXISTS (SELECT 1 FROM delivery d WHERE d.task_id = task.task_id
-          AND d.state IN ('queued', 'sending')), NULL, ?1)
-WHERE task_id = ?2
+# "It was there already" is a receipt for the version the station has, not for another one.
+_THERE_ALREADY: Final = frozenset({0x0111, 0xB00E})
+_KEEPS_ANOTHER: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM delivery d JOIN instance own USING (instance_id)
+  JOIN instance other ON other.sop_instance_uid = own.sop_instance_uid
+  JOIN delivery past ON past.instance_id = other.instance_id
+  WHERE d.delivery_id = ? AND other.content_digest <> own.content_digest
+    AND past.station = d.station AND past.state = 'delivered')
+"""
+_FOLLOWED: Final = """
+DELETE FROM delivery_behind WHERE earlier_id IN (
+  SELECT delivery_id FROM delivery WHERE delivery_id IN (SELECT value FROM json_each(?))
+  AND state NOT IN ('queued', 'sending'))
 """
 
 
@@ -109,6 +124,9 @@ def settle(
         late_receipt = before == State.QUEUED and one.state is State.DELIVERED
         if before != State.SENDING and not late_receipt:
             continue
+        if outcome.status in _THERE_ALREADY and one.state is State.DELIVERED:
+            one = _honest(connection, one)
+            outcome = one.outcome
         # A second settlement of the same delivery in this call must see the first.
         found[outcome.delivery_id] = (task_id, station, one.state.value)
         message = outcome.message[:MAX_MESSAGE]
@@ -132,7 +150,21 @@ def settle(
         tasks.add(task_id)
     connection.executemany(_SETTLE, updates)
     connection.executemany(EVENT, events)
+    requeued = [row[-1] for row in updates if row[0] == State.QUEUED]
+    if requeued:
+        rejecting.call_back(connection, counts, requeued, now)
+    connection.execute(_FOLLOWED, (ids,))
     connection.executemany(END_TASK, [(now, task_id) for task_id in tasks])
+
+
+def _honest(connection: sqlite3.Connection, one: Settlement) -> Settlement:
+    """The settlement; dead where the station has another version of the object from us."""
+    asked = (one.outcome.delivery_id,)
+    if not connection.execute(_KEEPS_ANOTHER, asked).fetchone()[0]:
+        return one
+    message = f"the station keeps the other version it has; {one.outcome.message}"
+    outcome = replace(one.outcome, result=Result.DEAD, message=message)
+    return replace(one, outcome=outcome, state=State.DEAD)
 
 
 def lease(
@@ -164,7 +196,7 @@ def put_back(
     connection: sqlite3.Connection, rows: Iterable[tuple[int, str]], counts: Counts, now: float
 ) -> int:
     """Queue leased (delivery id, station) again, with nothing else changed; how many."""
-    number = 0
+    released = []
     for delivery_id, station in rows:
         connection.execute(
             "UPDATE delivery SET state = 'queued', leased_by = NULL, changed_at = ? "
@@ -172,8 +204,10 @@ def put_back(
             (now, delivery_id),
         )
         counts.moved(station, State.SENDING, State.QUEUED)
-        number += 1
-    return number
+        released.append(delivery_id)
+    if released:
+        rejecting.call_back(connection, counts, released, now)
+    return len(released)
 
 
 def _waiting(

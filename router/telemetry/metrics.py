@@ -53,6 +53,9 @@ class Metrics:
         self.received_bytes = self._counter(
             "received_bytes", "Bytes of accepted data sets.", "station"
         )
+        self.rejection_notes = self._counter(
+            "rejection_notes", "Rejection notes that were accepted, by their title.", "code"
+        )
         self.rule_matches = self._counter("rule_matches", "Instances a rule matched.", "rule")
         self.associations = self._counter(
             "associations", "Associations asked for, by listener and result.", "listener", "result"

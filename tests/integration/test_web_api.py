@@ -14,6 +14,7 @@ import httpx
 import jsonschema
 import pytest
 
+from tests.support.key_objects import SAFETY, key_object
 from tests.support.ledger_view import wait_for
 from tests.support.process import wait_until
 from tests.support.scanner import scan
@@ -316,6 +317,10 @@ def test_rules_are_told_and_tried_on_a_file(site: WebSite, root: httpx.Client) -
     assert [one["matched"] for one in told["rules"]] == [True, True]
     assert [one["held"] for one in told["rules"][1]["predicates"]] == [True]
     assert any(one["failure"] for one in told["deliveries"])
+    assert told["rejects"] is None
+    note = key_object(SAFETY, site.images[:2]).part10()
+    told = root.post(f"{API}/rules/try", headers=header, content=note).json()
+    assert (told["rejects"]["code"], told["rejects"]["objects"]) == (SAFETY, 2)
     rubbish = root.post(f"{API}/rules/try", headers=header, content=b"no DICOM at all" * 50)
     assert rubbish.status_code == 422, rubbish.text
     assert root.post(f"{API}/rules/try", json={}).status_code == 415

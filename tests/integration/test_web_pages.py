@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
+from tests.support.key_objects import SAFETY, key_object
 from tests.support.process import wait_until
 from tests.support.web_site import CANARIES, ID, WebSite
 
@@ -325,6 +326,9 @@ def test_rules_are_tried_with_a_file(site: WebSite, ana: Browser) -> None:
     text = ana.act("/rules", do="try", files=files, **{"from": "ct-1"})
     assert "What would happen" in text and "It would be quarantined" in text
     _check(text)
+    note = {"file": ("ko.dcm", key_object(SAFETY, site.images[:2]).part10(), "application/dicom")}
+    text = ana.act("/rules", do="try", files=note, **{"from": "ct-1"})
+    assert f"A rejection note: {SAFETY} Rejected for Patient Safety Reasons" in text
     rubbish = {"file": ("x.dcm", b"nothing" * 100, "application/dicom")}
     assert "would be refused" in ana.act("/rules", do="try", files=rubbish)
 

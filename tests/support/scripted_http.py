@@ -16,6 +16,8 @@ def answering(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]
         def do_GET(self) -> None:
             handle(self)
 
+        do_DELETE = do_POST = do_GET
+
         def log_message(self, *_words: object) -> None:
             """Nothing."""
 

@@ -99,6 +99,7 @@ _TOLD: Final = record(
     {
         "outcome": text("routed, unmatched, discarded, quarantined or refused."),
         "failure": maybe(text("Why no rule was asked.")),
+        "rejects": maybe(record({}, open_ended=True)),
         "received": many(record({}, open_ended=True)),
         "rules": many(record({}, open_ended=True)),
         "deliveries": many(record({}, open_ended=True)),

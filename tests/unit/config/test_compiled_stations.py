@@ -10,6 +10,7 @@ from router.model.recipe import Recipe
 from router.model.station import (
     Basic,
     Bearer,
+    Duplicates,
     Heartbeat,
     Hooks,
     Limits,
@@ -64,6 +65,11 @@ REMOTE = {
     "query_retrieve: true": {"query_retrieve": True},
     "archive_server: true": {"archive_server": True},
     "iocm: true": {"iocm": True},
+    "cancel_unsent: all": {"cancel_unsent": "all"},
+    "duplicates: {other_content: replace}": {"duplicates": Duplicates(other_content="replace")},
+    "duplicates: {same_content: send_again, other_content: quarantine}": {
+        "duplicates": Duplicates("send_again", "quarantine")
+    },
     "original_patient_id: false": {"original_patient_id": False},
     "character_set: ISO_IR 100": {"character_set": "ISO_IR 100"},
     "morph: {send: [{blank: StudyID}], find_response: [{remove: PatientID}]}": {
@@ -100,6 +106,7 @@ OF_DICOMWEB = {
     },
     **{f"profile: {name}": {"profile": name} for name in ("orthanc", "dcm4chee", "generic")},
     "profile: azure, external: false": {"profile": "azure"},
+    "delete_rejected: true, iocm: true": {"delete_rejected": True, "iocm": True},
     "allow_insecure_http: true": {"allow_insecure_http": True},
     "limits: {requests: 1}": {"limits": Limits(requests=1)},
 }

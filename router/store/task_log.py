@@ -1,0 +1,15 @@
+"""What every change of a delivery writes beside it: a line of the Task Log, the end of its task."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVENT: Final = (
+    "INSERT INTO event (at, task_id, delivery_id, kind, message, status) VALUES (?, ?, ?, ?, ?, ?)"
+)
+END_TASK: Final = """
+UPDATE task SET last_modified_at = ?1, ended_at = iif(
+  EXISTS (SELECT 1 FROM delivery d WHERE d.task_id = task.task_id
+          AND d.state IN ('queued', 'sending')), NULL, ?1)
+WHERE task_id = ?2
+"""
