@@ -41,6 +41,7 @@ _STATION: Final = (
     "move_destinations",
     "archive_server",
     "iocm",
+    "commit",
     "original_patient_id",
     "external",
     "character_set",

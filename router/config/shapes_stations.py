@@ -184,6 +184,9 @@ def _dicom() -> dict[str, Fragment]:
             "Stations it may have objects sent to by C-MOVE, besides itself.",
         ),
         "archive_server": _ARCHIVE,
+        "commit": shapes.switch(
+            "Delivered is what it committed to keep: it is asked by Storage Commitment."
+        ),
         "iocm": shapes.switch("Wants rejection notes."),
         "original_patient_id": shapes.switch(
             "Gets Patient ID and Issuer of Patient ID as originally received."

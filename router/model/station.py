@@ -122,6 +122,7 @@ class Station:
     """One remote. `port` is None for a station that only sends to us.
 
     `external`: outside of the organization, so what it gets should not say who the patient is.
+    `commit`: what it was sent is delivered when it committed to keep it.
     `move_destinations` are the stations it may move to by C-MOVE, besides itself.
     """
 
@@ -142,6 +143,7 @@ class Station:
     move_destinations: tuple[str, ...] = ()
     archive_server: bool = False
     iocm: bool = False
+    commit: bool = False
     original_patient_id: bool = False
     character_set: str = ""
     issuer_of_patient_id: str = ""

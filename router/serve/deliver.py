@@ -14,6 +14,7 @@ from router.flow.housekeeping import Housekeeping
 from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
 from router.plugs import morphs_by_name
+from router.serve.committing import Commitments
 from router.serve.leases import Leases
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
@@ -76,6 +77,9 @@ def deliver(role: Role, bell: int) -> None:
         role.threads.stop,
     )
 
+    commitments = Commitments(role)
+    committer = commitments.committer(make_peer, statuses)
+
     def listen() -> None:
         while not role.threads.stop.is_set():
             os.eventfd_read(bell)
@@ -83,6 +87,7 @@ def deliver(role: Role, bell: int) -> None:
                 os.eventfd_write(bell, 1)  # it was meant for the successor
                 return
             dispatcher.ring()
+            committer.ring()
 
     role.log.info("delivering", stations=sum(station.send for station in stations))
     role.threads.start("bell", listen)
@@ -90,15 +95,18 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.start("catalogue", _cataloguer(role, ledger, journal, key).run)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
+    role.threads.start("commitment", committer.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
     role.wait()
     if role.notices.retiring:
         heartbeat.end()
         dispatcher.retire()
-        role.finish(lambda: not turning.is_alive())
+        committer.retire()
+        role.finish(lambda: not (turning.is_alive() or committer.is_busy()))
     role.threads.stop.set()
     dispatcher.ring()
     turning.join(DRAIN_SECONDS)
+    commitments.close()
     leases.close()
     journal.close()
     ledger.close()

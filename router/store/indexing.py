@@ -37,7 +37,7 @@ VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 _LIVE: Final = """
 SELECT d.station, d.recipe_digest FROM instance i JOIN delivery d USING (instance_id)
 WHERE (i.instance_id = ?1 OR i.duplicate_of = ?1) AND i.sop_instance_uid = ?2
-  AND d.state IN ('queued', 'sending', 'delivered')
+  AND d.state IN ('queued', 'sending', 'sent', 'delivered')
 """
 _INSERT_DELIVERY: Final = """
 INSERT INTO delivery (instance_id, task_id, station, recipe_digest, priority, state, created_at,

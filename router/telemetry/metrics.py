@@ -84,6 +84,30 @@ class Metrics:
             "station",
             "state",
         )
+        self.commitments_asked = self._counter(
+            "commitments_asked",
+            "Storage commitments asked of us, by station and what became of the request.",
+            "station",
+            "result",
+        )
+        self.commitments_reported = self._counter(
+            "commitments_reported",
+            "Reports of storage commitment to stations, by station and result.",
+            "station",
+            "result",
+        )
+        self.commitments_requested = self._counter(
+            "commitments_requested",
+            "Storage commitments we asked of stations, by station and result.",
+            "station",
+            "result",
+        )
+        self.commitments_received = self._counter(
+            "commitments_received",
+            "Instances that stations reported on, by station and what became of the delivery.",
+            "station",
+            "result",
+        )
         self.web_refused = self._counter(
             "web_refused", "HTTP requests refused before they were looked at, by reason.", "reason"
         )
