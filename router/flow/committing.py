@@ -156,8 +156,6 @@ class Committer:
                 what()
             except (StoreDown, StoreFull) as error:
                 self._log.error("storage commitment waits", station=name, reason=str(error))
-            except Exception as error:  # noqa: BLE001 - thread boundary: one station stops no other
-                self._log.bug("storage commitment failed", error)
             finally:
                 with self._lock:
                     self._speaking.discard(name)

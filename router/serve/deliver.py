@@ -43,13 +43,7 @@ def deliver(role: Role, bell: int) -> None:
         return
     journal = open_journal(role.places, role.plan, role.clock)
     key = key_or_nothing(role.plan, role.log)
-    settings = role.plan.router
-    courier = Courier(
-        journal,
-        ledger,
-        morphs_by_name(),
-        RouterNames(settings.name, settings.organization, key),
-    )
+    courier = _courier(role, ledger, journal, key)
     make_peer = peer_maker(role.plan, role.clock)
     stations = tuple(role.plan.stations.values())
     statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
@@ -67,14 +61,9 @@ def deliver(role: Role, bell: int) -> None:
     heartbeat = Heartbeat(
         stations, make_peer, statuses, dispatcher.heard, role.threads, role.clock, role.log
     )
+    room = Room(role.places.data_dir, role.clock)
     housekeeping = Housekeeping(
-        role.plan.store,
-        journal,
-        ledger,
-        Room(role.places.data_dir, role.clock),
-        role.clock,
-        role.log,
-        role.threads.stop,
+        role.plan.store, journal, ledger, room, role.clock, role.log, role.threads.stop
     )
 
     commitments = Commitments(role)
@@ -110,6 +99,12 @@ def deliver(role: Role, bell: int) -> None:
     leases.close()
     journal.close()
     ledger.close()
+
+
+def _courier(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Courier:
+    settings = role.plan.router
+    names = RouterNames(settings.name, settings.organization, key)
+    return Courier(journal, ledger, morphs_by_name(), names)
 
 
 def _cataloguer(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Cataloguer:

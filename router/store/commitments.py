@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from router.clock import Clock
 from router.model.commitment import (
@@ -81,6 +81,19 @@ class Held:
     owed: tuple[Owing, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AskedOf:
+    """One transaction as far as it is about one instance; no reason while it is not decided."""
+
+    station: str
+    transaction_uid: str
+    state: str
+    asked_at: float
+    attempts: int
+    last_error: str
+    failure_reason: int | None
+
+
 class CommitmentBook:
     """Safe for threads; open it after a fork."""
 
@@ -89,9 +102,9 @@ class CommitmentBook:
         self._clock = clock
 
     @classmethod
-    def open(cls, path: Path, clock: Clock) -> CommitmentBook:
+    def open(cls, path: Path, clock: Clock, *, read_only: bool = False) -> CommitmentBook:
         """The book in the ledger's file."""
-        return cls(Database(path), clock)
+        return cls(Database(path, read_only=read_only), clock)
 
     def close(self) -> None:
         """Close it; harmless when closed."""
@@ -208,20 +221,17 @@ class CommitmentBook:
                 (due_at, error[:MAX_MESSAGE], commitment_id),
             )
 
-    def transactions_of(self, sop_instance_uid: str) -> tuple[dict[str, Any], ...]:
-        """What stations asked about an instance, oldest first, and what came of it."""
+    def asked_of(self, sop_instance_uid: str) -> tuple[AskedOf, ...]:
+        """What stations asked about an instance, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT c.station, c.transaction_uid, c.state, c.asked_at, c.ended_at, c.attempts, "
+                "SELECT c.station, c.transaction_uid, c.state, c.asked_at, c.attempts, "
                 "c.last_error, r.failure_reason FROM commitment_reference r "
                 "JOIN commitment c USING (commitment_id) WHERE r.sop_instance_uid = ? "
                 "ORDER BY commitment_id LIMIT 100",
                 (sop_instance_uid,),
             ).fetchall()
-        names = ("station", "transaction_uid", "state", "asked_at", "ended_at", "attempts")
-        return tuple(
-            dict(zip((*names, "answer", "failure_reason"), row, strict=True)) for row in rows
-        )
+        return tuple(AskedOf(*row) for row in rows)
 
     def prune(self, before: float) -> int:
         """Forget what ended before then; how many transactions."""
