@@ -122,7 +122,7 @@ class Station:
     """One remote. `port` is None for a station that only sends to us.
 
     `external`: outside of the organization, so what it gets should not say who the patient is.
-    `commit`: what it was sent is delivered when it committed to keep it.
+    `commit`: what it was sent counts as delivered once it committed to keep it.
     `move_destinations` are the stations it may move to by C-MOVE, besides itself.
     """
 

@@ -228,6 +228,8 @@ class DicomPeer:
         warm.used_at = self._context.clock.monotonic()
         comment = scrubbed(response.comment, 64)
         outcome = dimse_answer(leased.delivery_id, response.status, comment, self._profile)
+        if not self._station.commit:
+            return outcome
         return replace(outcome, sent_as=(outgoing.sop_class_uid, outgoing.sop_instance_uid))
 
     def _connected(

@@ -28,6 +28,7 @@ from router.store.database import Database
 from router.store.turning import MAX_MESSAGE
 
 MAX_OPEN: Final = 200
+MOST_AHEAD_SECONDS: Final = 3600.0
 _HELD: Final = """
 SELECT sop_class_uid, disposition, coalesce(duplicate_of, instance_id)
 FROM instance WHERE sop_instance_uid = ? ORDER BY instance_id DESC LIMIT 1
@@ -245,10 +246,11 @@ class CommitmentBook:
         now = self._clock.now()
         statement = (
             "SELECT commitment_id, station, transaction_uid, asked_at, attempts FROM commitment "
-            "WHERE state = ? AND (due_at <= ? OR asked_at > ?) "
+            "WHERE state = ? AND (due_at <= ? OR due_at > ?) "
             "AND station NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at LIMIT 1"
         )
-        values = (state, now, now, json.dumps(list(busy)))
+        # What is due further ahead than anything is ever put off: the clock was set back.
+        values = (state, now, now + MOST_AHEAD_SECONDS, json.dumps(list(busy)))
         with self._database.read() as connection:
             row = connection.execute(statement, values).fetchone()
         if row is None or not hold_seconds:

@@ -137,7 +137,8 @@ def settle(
         counts.moved(station, before, one.state.value)
         tasks.add(task_id)
     connection.executemany(_SETTLE, updates)
-    connection.executemany(_SENT_AS, sent)
+    if sent:
+        connection.executemany(_SENT_AS, sent)
     connection.executemany(EVENT, events)
     connection.executemany(END_TASK, [(now, task_id) for task_id in tasks])
 

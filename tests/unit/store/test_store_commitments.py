@@ -183,6 +183,9 @@ def test_what_a_station_asks_survives_and_is_decided_once(site):
     site.clock.time += 6
     assert book.to_report(600.0, {"ct-1"}) is None
     assert book.to_report(600.0, ()).attempts == 1
+    site.clock.time -= 30 * 86400
+    assert book.to_report(600.0, ()) is not None, "a clock that was set back holds nothing up"
+    site.clock.time += 30 * 86400
     book.reported(held.commitment_id)
     assert [one.state for one in book.asked_of(FIRST)] == ["reported", "verifying"]
     site.clock.time += 40 * 86400
