@@ -100,7 +100,7 @@ def response(command: Command, answer: StoreAnswer) -> bytes:
 
 def decode_request(data: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
     """What an N-ACTION asks for; an instance that is named twice is asked for once."""
-    elements = decode_identifier(data, transfer_syntax_uid, limits=_LIMITS)
+    elements = _decoded(data, transfer_syntax_uid)
     references = tuple(dict.fromkeys(_references(elements, _REFERENCED)))
     if not references:
         raise BadDataset("no Referenced SOP Sequence", INVALID_ARGUMENT, (_REFERENCED,))
@@ -109,7 +109,7 @@ def decode_request(data: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
 
 def decode_report(data: bytes, transfer_syntax_uid: str) -> CommitmentReport:
     """What an N-EVENT-REPORT tells. An instance that is both kept and not is not."""
-    elements = decode_identifier(data, transfer_syntax_uid, limits=_LIMITS)
+    elements = _decoded(data, transfer_syntax_uid)
     failed = {}
     items = elements[_FAILED].items if _FAILED in elements else ()
     for reference, item in zip(_references(elements, _FAILED), items, strict=True):
@@ -146,6 +146,14 @@ def encode_report(report: CommitmentReport, transfer_syntax_uid: str) -> bytes:
 def event_type(report: CommitmentReport) -> int:
     """1 when all is committed, 2 when something is not (PS3.4 J.3.3.1)."""
     return SOME_FAILED if report.failed else ALL_COMMITTED
+
+
+def _decoded(data: bytes, transfer_syntax_uid: str) -> Identifier:
+    """The elements. Bytes that are no data set are an invalid argument of an N- service."""
+    try:
+        return decode_identifier(data, transfer_syntax_uid, limits=_LIMITS)
+    except BadDataset as error:
+        raise BadDataset(str(error), INVALID_ARGUMENT) from error
 
 
 def _sequence(references: Sequence[Reference]) -> DataElement:

@@ -18,7 +18,7 @@ from router.dimse.commitment import (
     decode_request,
 )
 from router.dimse.handlers import CommitmentMessage, StoreAnswer
-from router.errors import BadDataset, Refused
+from router.errors import BadDataset, Refused, StoreDown, StoreFull
 from router.model.commitment import CommitmentReport
 from router.model.plan import Plan
 from router.model.station import Station
@@ -90,7 +90,13 @@ class CommitmentProvider:
         self._metrics = metrics
 
     def commit(self, message: CommitmentMessage) -> StoreAnswer:
-        """The answer. Raises BadDataset and Refused with a status, StoreFull and StoreDown."""
+        """The answer. Raises BadDataset and Refused with a status (PS3.7 10.1.4.1.10)."""
+        try:
+            return self._answer(message)
+        except (StoreFull, StoreDown) as error:
+            raise Refused("out of resources, try again later", RESOURCE_LIMITATION) from error
+
+    def _answer(self, message: CommitmentMessage) -> StoreAnswer:
         station = self._plan().stations.get(message.source.station or "")
         if station is None:
             raise Refused("only a configured station is answered")

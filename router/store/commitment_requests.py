@@ -229,7 +229,7 @@ def _settle_report(
     for row in connection.execute(_REQUESTED, (request_id,)).fetchall():
         delivery_id, task_id, uid, not_committed, latest = row
         ids = (delivery_id, task_id)
-        if uid in kept:
+        if uid in kept and uid not in failed:
             delivered += 1
             words = "the station committed to keep it"
             _move(connection, counts, station, ids, State.DELIVERED, words, now)
