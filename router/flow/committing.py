@@ -37,6 +37,7 @@ SPEAK_SECONDS: Final = 600.0
 FIRST_REPORT_SECONDS: Final = 5.0
 MOST_REPORT_SECONDS: Final = 600.0
 VERIFY_AND_TRY_SECONDS: Final = 14 * 86400.0
+"""Seven days to verify at most (`flow.verdict`), and at least seven to report."""
 KEEP_SECONDS: Final = 30 * 86400.0
 PRUNE_SECONDS: Final = 3600.0
 
@@ -56,10 +57,7 @@ class Committer:
         clock: Clock,
         log: Log,
         metrics: Metrics,
-        *,
-        report_seconds: float = REPORT_SECONDS,
     ) -> None:
-        """`report_seconds`: how long a station may take to report before it is asked again."""
         self._plan = plan
         self._book = book
         self._requests = requests
@@ -70,7 +68,6 @@ class Committer:
         self._clock = clock
         self._log = log
         self._metrics = metrics
-        self._report_seconds = report_seconds
         self._asks = {one.name for one in plan.stations.values() if one.commit and one.send}
         self._lock = threading.Lock()
         self._speaking: set[str] = set()
@@ -170,20 +167,20 @@ class Committer:
         if asking is None:
             return
         try:
-            with_peer = self._peer(station)
+            peer = self._peer(station)
             try:
-                with_peer.ask_commitment(
+                peer.ask_commitment(
                     asking.request,
                     lambda: self._asked(station, asking),
                     partial(self._reports.take, station),
                 )
             finally:
-                with_peer.close()
+                peer.close()
         except RouterError as error:
             self._not_asked(station, asking, error)
 
     def _asked(self, station: Station, asking: Asking) -> None:
-        self._requests.asked(asking.request_id, self._clock.now() + self._report_seconds)
+        self._requests.asked(asking.request_id, self._clock.now() + REPORT_SECONDS)
         self._refused.pop(station.name, None)
         self._metrics.commitments_requested.add(station.name, "asked")
         number = len(asking.request.references)
