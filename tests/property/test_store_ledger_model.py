@@ -126,7 +126,7 @@ class LedgerAndModel(RuleBasedStateMachine):
             counts = account.stations.get(station, Counter())
             for state in State:
                 assert counts[state.value] == expected[station, state]
-            open_here = expected[station, State.QUEUED] + expected[station, State.SENDING]
+            open_here = sum(expected[station, state] for state in (*OPEN, State.SENT))
             assert sum(task.waiting for task in self.ledger.tasks(station=station)) == open_here
 
     def teardown(self):
