@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from router.cli.common import iso_time, table
+from router.cli.explain_commitment import commitment_json, commitment_line, commitments_of
 from router.cli.explain_shown import change_lines, explanation_text
 from router.cli.plan import read_ledger, shown_mapping_key
 from router.clock import Clock
@@ -31,7 +32,9 @@ def explain_instance(plan: Plan, name: str) -> tuple[dict[str, Any], str]:
     """
     ledger = read_ledger(plan)
     told = _kept(plan, ledger).tell(_found(ledger, name))
-    return _instance_json(told), _instance_text(told)
+    asked = commitments_of(plan, told.stored.instance.sop_instance_uid)
+    value = {**_instance_json(told), "commitments": [commitment_json(one) for one in asked]}
+    return value, "\n".join([_instance_text(told), *map(commitment_line, asked)])
 
 
 def explain_task(plan: Plan, task_id: int, limit: int) -> tuple[dict[str, Any], str]:

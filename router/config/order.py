@@ -43,6 +43,7 @@ _STATION: Final = (
     "iocm",
     "cancel_unsent",
     "delete_rejected",
+    "commit",
     "original_patient_id",
     "external",
     "character_set",

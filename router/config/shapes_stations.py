@@ -210,6 +210,9 @@ def _dicom() -> dict[str, Fragment]:
         ),
         "cancel_unsent": _CANCEL_UNSENT,
         "duplicates": _DUPLICATES,
+        "commit": shapes.switch(
+            "Delivered is what it committed to keep: it is asked by Storage Commitment."
+        ),
         "original_patient_id": shapes.switch(
             "Gets Patient ID and Issuer of Patient ID as originally received."
         ),

@@ -34,31 +34,36 @@ _LIMITS: Final = Limits(
 
 
 def decode_identifier(
-    data: bytes, transfer_syntax_uid: str, default_character_set: str = ""
+    data: bytes,
+    transfer_syntax_uid: str,
+    default_character_set: str = "",
+    limits: Limits = _LIMITS,
 ) -> dict[int, DataElement]:
     """The elements of a data set in a transfer syntax that is not deflated.
 
     `default_character_set` is assumed where none is declared. Group lengths and values of bulk VRs
-    are left out. Raises BadDataset for bytes that are no data set, or a very large one.
+    are left out. `limits` bounds what it may cost, its bytes by `max_value_bytes`. Raises BadDataset
+    for bytes that are no data set, or a very large one.
     """
-    if len(data) > MAX_IDENTIFIER_BYTES:
-        raise BadDataset("the identifier is larger than 1 MiB")
-    reader = ElementReader(lambda at, size: data[at : at + size], len(data), _LIMITS)
+    if len(data) > limits.max_value_bytes:
+        raise BadDataset(f"the data set is larger than {limits.max_value_bytes >> 20} MiB")
+    reader = ElementReader(lambda at, size: data[at : at + size], len(data), limits)
     around = Surroundings(coding_of(layout_of(transfer_syntax_uid)), default_character_set)
-    return _Decoder(reader).elements(0, len(data), around, depth=0)
+    return _Decoder(reader, limits).elements(0, len(data), around, depth=0)
 
 
 class _Decoder:
     """One walk over a data set, counting what it cost."""
 
-    def __init__(self, reader: ElementReader) -> None:
+    def __init__(self, reader: ElementReader, limits: Limits) -> None:
         self._reader = reader
-        self._left = _LIMITS.max_elements
+        self._max_depth = limits.max_depth
+        self._left = limits.max_elements
 
     def elements(
         self, start: int, end: int, around: Surroundings, depth: int
     ) -> dict[int, DataElement]:
-        if depth > _LIMITS.max_depth:
+        if depth > self._max_depth:
             raise BadDataset("sequences are nested too deep")
         found: dict[int, DataElement] = {}
         reader = self._reader

@@ -18,11 +18,12 @@ from typing import TypeVar
 
 from router.clock import Clock
 from router.dimse import command as commands
-from router.dimse import fragments, negotiate, pdu, pdv, providing
+from router.dimse import commitment, fragments, negotiate, pdu, pdv, providing
 from router.dimse.admission import Admission, Connection
 from router.dimse.command import Command
 from router.dimse.handlers import (
     Calling,
+    Commit,
     Handlers,
     Observe,
     Operate,
@@ -153,8 +154,9 @@ class Association:
             self._say(pdu.reject(fields.result, fields.source, fields.reason))
             self._wire.linger(LINGER_SECONDS)
             return False
-        queries = self._service.handlers.operate is not None
-        answers = tuple(negotiate.answer(one, queries=queries) for one in request.contexts)
+        handlers = self._service.handlers
+        offered = negotiate.Offered(handlers.operate is not None, handlers.commit is not None)
+        answers = tuple(negotiate.answer(one, offered) for one in request.contexts)
         roles = negotiate.roles(request, answers)
         self._contexts = {answer.context_id: answer for answer in answers if not answer.result}
         self._storage = providing.storage_contexts(self._contexts, roles)
@@ -240,11 +242,13 @@ class Association:
                 "a message on a presentation context that was not accepted", pdv.INVALID_PARAMETER
             )
         field = command.field
-        operate = self._service.handlers.operate
+        operate, commit = self._service.handlers.operate, self._service.handlers.commit
         if field == commands.C_STORE_RQ:
             self._store(command, context)
         elif operate and providing.is_served(field, context.abstract_syntax):
             self._operate(command, context, operate)
+        elif commit and negotiate.is_commitment(field, context.abstract_syntax):
+            self._commit(command, context, commit)
         elif field == commands.C_ECHO_RQ or field in commands.OTHER_REQUESTS:
             self._answer_without_handler(field, command, context)
         elif field != commands.C_CANCEL_RQ:
@@ -376,6 +380,19 @@ class Association:
             pending_answers=operation.answers,
             seconds=round(self._monotonic() - began, 3),
         )
+
+    def _commit(self, command: Command, context: AnsweredContext, commit: Commit) -> None:
+        """N-ACTION and N-EVENT-REPORT of Storage Commitment (PS3.4 J.3)."""
+        assert self._source is not None
+        source = self._source
+
+        def handled() -> StoreAnswer:
+            return commit(commitment.read_message(command, context, source, self._stream))
+
+        answer = self._guarded(handled, "commitment")
+        if self._stream.failure is not None:
+            raise self._stream.failure
+        self._respond(context, commitment.response(command, answer))
 
     def _respond(self, context: AnsweredContext, command_set: bytes) -> None:
         self._say(fragments.command_pdus(context.context_id, command_set, self._payload))

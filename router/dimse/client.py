@@ -9,9 +9,8 @@ that makes no sense; after any of these the association is closed. Statuses are 
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -20,11 +19,11 @@ from router.clock import Clock
 from router.dimse import command as commands
 from router.dimse import fragments, pdu, pdv
 from router.dimse.command import Command
+from router.dimse.connecting import open_socket, refused
 from router.dimse.items import MAX_ASSOCIATE_BYTES, MAX_CONTEXTS
 from router.dimse.negotiate import VERIFICATION_SOP_CLASS_UID
-from router.dimse.wire import Buffer, Closed, Stalled, Wire, describe, set_options
+from router.dimse.wire import Buffer, Closed, Stalled, Wire
 from router.errors import (
-    Busy,
     DeliveryError,
     ProtocolError,
     Rejected,
@@ -37,17 +36,6 @@ _ABORT_SECONDS = 1.0
 _LAST_WORDS_SECONDS = 0.2
 _LIFE_SECONDS = 365 * 86400.0
 _BATCH_BYTES_PER_TIMEOUT = fragments.MAX_BATCH_BYTES
-_REASONS = {
-    (1, 1): "no reason given",
-    (1, 2): "application context name not supported",
-    (1, 3): "calling AE title not recognised",
-    (1, 7): "called AE title not recognised",
-    (2, 1): "no reason given",
-    (2, 2): "protocol version not supported",
-    (3, 1): "temporary congestion",
-    (3, 2): "local limit exceeded",
-}
-_SOURCES = {1: "service user", 2: "service provider (ACSE)", 3: "service provider (presentation)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +66,14 @@ def connect(
     tls_context: ssl.SSLContext | None = None,
     timeout_seconds: float,
     max_pdu_bytes: int,
+    roles: Mapping[str, tuple[bool, bool]] | None = None,
     clock: Clock | None = None,
 ) -> ClientAssociation:
     """Open an association proposing each (SOP class UID, transfer syntax UID) as one context.
 
     Connecting, TLS handshake and negotiation together must end within `timeout_seconds`; later it
-    bounds each answer and each 256 KiB sent. `max_pdu_bytes` is what we offer to receive. Raises
+    bounds each answer and each 256 KiB sent. `max_pdu_bytes` is what we offer to receive, `roles` the
+    roles we ask for by SOP class, (user, provider). Raises
     ValueError for no or more than 128 contexts, Rejected, Busy, Unreachable or DeliveryError.
     """
     wanted = tuple(dict.fromkeys(contexts))
@@ -100,11 +90,12 @@ def connect(
             for index, (sop_class_uid, transfer_syntax_uid) in enumerate(wanted)
         ),
         max_pdu_bytes,
+        roles=roles or {},
     )
     message = pdu.encode_request(request)
     peer = f"{called_ae_title} at {host}:{port}"
     deadline = clock.monotonic() + timeout_seconds
-    wire = Wire(_open_socket(host, port, peer, deadline, clock), clock)
+    wire = Wire(open_socket(host, port, peer, deadline, clock), clock)
     association = ClientAssociation(wire, clock, peer, timeout_seconds, max_pdu_bytes)
     with association._peer_faults(f"no association within {timeout_seconds:g} s"):
         if tls_context is not None:
@@ -112,30 +103,6 @@ def connect(
         wire.send((message,), deadline)
         association._negotiated(request, deadline)
     return association
-
-
-def _open_socket(host: str, port: int, peer: str, deadline: float, clock: Clock) -> socket.socket:
-    """A connected socket; every address of the name is tried, looked up anew each time."""
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Unreachable(f"{peer}: the host name is not known") from error
-    cause = "no address"
-    for family, kind, protocol, _, address in addresses:
-        seconds = deadline - clock.monotonic()
-        if seconds <= 0:
-            break
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(seconds)
-            sock.connect(address)
-            set_options(sock)
-        except OSError as error:
-            sock.close()
-            cause = describe(error)
-            continue
-        return sock
-    raise Unreachable(f"{peer}: {cause}")
 
 
 class _PeerFaults:
@@ -288,6 +255,67 @@ class ClientAssociation:
                 self._send(batch)
         return begun
 
+    def notify(
+        self, sop_class_uid: str, command_of: Callable[[int], bytes], data_set: Mapping[str, bytes]
+    ) -> StoreResponse:
+        """N-ACTION or N-EVENT-REPORT (PS3.7 10.1.1, 10.1.4): the peer's answer.
+
+        `command_of` gives the command set for a message ID, `data_set` has what it carries in each
+        transfer syntax that was proposed. Raises Undeliverable when no context was accepted.
+        """
+        syntaxes = self.accepted(sop_class_uid)
+        if not syntaxes:
+            raise Undeliverable(f"{self._peer}: {sop_class_uid} is not accepted: no such service")
+        context_id, data = self._contexts[sop_class_uid, syntaxes[0]], data_set[syntaxes[0]]
+        message_id = self._next_message_id()
+        command_set = command_of(message_id)
+        field = commands.field_of(command_set)
+        first = fragments.command_pdus(context_id, command_set, self._payload)
+        with self._peer_faults(self._stopped_reading):
+            for batch in fragments.data_batches(
+                first, (data,), context_id, self._payload, len(data)
+            ):
+                self._send(batch)
+        begun = Begun(field, message_id, context_id, syntaxes[0])
+        answer, _ = self.answer(begun, len(data) + commands.MAX_COMMAND_BYTES)
+        status = answer.number(commands.STATUS)
+        assert status is not None, "answer() refuses what has none"
+        return StoreResponse(status, answer.text(commands.ERROR_COMMENT)[:64])
+
+    def notified(
+        self, seconds: float, take: Callable[[Command, str, pdv.PduStream], bytes]
+    ) -> bool:
+        """Wait so long for a request of the peer, and answer it with what `take` makes of it.
+
+        `take` is given the command, the context's transfer syntax and the stream to read the data set from,
+        and gives the command set of the answer. False when none came; a peer that releases is let go.
+        """
+        if not self.has_answer(seconds):
+            return False
+        with self._peer_faults(f"no whole request within {self._timeout:g} s"):
+            stream = self._stream
+            stream.pace = self._pace(self._timeout)
+            if stream.is_at_pdu_boundary:
+                kind = stream.pdu_type()
+                if kind == pdv.ABORT:
+                    raise stream.peer_abort()
+                if kind == pdv.RELEASE_RQ:
+                    stream.body(max_bytes=4)
+                    self._send([pdu.RELEASE_RP_PDU])
+                    self._close()
+                    return False
+                if kind != pdv.P_DATA:
+                    raise ProtocolError("a PDU that has no place here", pdv.UNEXPECTED_PDU)
+            stream.begin_message()
+            command = commands.parse(stream.command_set())
+            context_id = stream.context_id
+            syntaxes = {number: key[1] for key, number in self._contexts.items()}
+            if context_id not in syntaxes:
+                raise ProtocolError("a request on a context that was not accepted")
+            answer = take(command, syntaxes[context_id], stream)
+            self._send([fragments.command_pdus(context_id, answer, self._payload)])
+        return True
+
     def cancel(self, begun: Begun) -> None:
         """Ask the peer to stop (C-CANCEL, PS3.7 9.3.2.3); its final answer is still to come."""
         command_set = commands.cancel(begun.message_id)
@@ -368,7 +396,7 @@ class ClientAssociation:
             if len(body) != 4:
                 raise ProtocolError("an A-ASSOCIATE-RJ of wrong length", pdv.INVALID_PARAMETER)
             self._close()
-            raise _refused(self._peer, body[1], body[2], body[3])
+            raise refused(self._peer, body[1], body[2], body[3])
         if kind == pdv.ABORT:
             raise self._stream.peer_abort()
         if kind != pdv.ASSOCIATE_AC:
@@ -451,12 +479,3 @@ class ClientAssociation:
             if self._stream.pdu_type() == pdv.ABORT:
                 return str(self._stream.peer_abort())
         return ""
-
-
-def _refused(peer: str, result: int, source: int, reason: int) -> DeliveryError:
-    """The A-ASSOCIATE-RJ in words: Busy when it is transient, Rejected when permanent."""
-    words = _REASONS.get((source, reason), f"reason {reason}")
-    by = _SOURCES.get(source, f"source {source}")
-    if result == 2:
-        return Busy(f"{peer}: association rejected for now by the {by}: {words}")
-    return Rejected(f"{peer}: association rejected by the {by}: {words}")

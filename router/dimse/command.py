@@ -22,6 +22,8 @@ C_GET_RQ = 0x0010
 C_MOVE_RQ = 0x0021
 C_ECHO_RQ = 0x0030
 C_ECHO_RSP = 0x8030
+N_EVENT_REPORT_RQ = 0x0100
+N_ACTION_RQ = 0x0130
 C_CANCEL_RQ = 0x0FFF
 RESPONSE = 0x8000
 # Requests of many answers (PS3.7 9.1.2 to 9.1.4); where no query service is offered they are refused.
@@ -41,6 +43,9 @@ STATUS = 0x0900
 OFFENDING_ELEMENT = 0x0901
 ERROR_COMMENT = 0x0902
 AFFECTED_SOP_INSTANCE_UID = 0x1000
+REQUESTED_SOP_INSTANCE_UID = 0x1001
+EVENT_TYPE_ID = 0x1002
+ACTION_TYPE_ID = 0x1008
 REMAINING_SUB_OPERATIONS = 0x1020
 COMPLETED_SUB_OPERATIONS = 0x1021
 FAILED_SUB_OPERATIONS = 0x1022
@@ -229,6 +234,39 @@ def request(
             (COMMAND_DATA_SET_TYPE, us_value(DATA_SET_FOLLOWS)),
         )
     )
+
+
+def action(message_id: int, sop_class_uid: str, sop_instance_uid: str, action_type: int) -> bytes:
+    """An N-ACTION-RQ with a data set (PS3.7 10.3.5.1)."""
+    return encode(
+        (
+            (REQUESTED_SOP_CLASS_UID, uid_value(sop_class_uid)),
+            (COMMAND_FIELD, us_value(N_ACTION_RQ)),
+            (MESSAGE_ID, us_value(message_id)),
+            (COMMAND_DATA_SET_TYPE, us_value(DATA_SET_FOLLOWS)),
+            (REQUESTED_SOP_INSTANCE_UID, uid_value(sop_instance_uid)),
+            (ACTION_TYPE_ID, us_value(action_type)),
+        )
+    )
+
+
+def event_report(message_id: int, sop_class_uid: str, sop_instance_uid: str, event: int) -> bytes:
+    """An N-EVENT-REPORT-RQ with a data set (PS3.7 10.3.1.1); `event` is the event type."""
+    return encode(
+        (
+            (AFFECTED_SOP_CLASS_UID, uid_value(sop_class_uid)),
+            (COMMAND_FIELD, us_value(N_EVENT_REPORT_RQ)),
+            (MESSAGE_ID, us_value(message_id)),
+            (COMMAND_DATA_SET_TYPE, us_value(DATA_SET_FOLLOWS)),
+            (AFFECTED_SOP_INSTANCE_UID, uid_value(sop_instance_uid)),
+            (EVENT_TYPE_ID, us_value(event)),
+        )
+    )
+
+
+def field_of(command_set: bytes) -> int:
+    """The Command Field of a command set of our own."""
+    return parse(command_set).field
 
 
 def cancel(message_id: int) -> bytes:

@@ -135,6 +135,22 @@ class Exchange(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class CommitmentMessage:
+    """An N-ACTION (`is_action`) or N-EVENT-REPORT of Storage Commitment (PS3.4 annex J).
+
+    `type_id` is the action or event type, `data_set` the bytes of what it carries, at most 4 MiB.
+    """
+
+    source: Source
+    is_action: bool
+    type_id: int
+    sop_instance_uid: str
+    data_set: bytes
+    transfer_syntax_uid: str
+
+
+Commit = Callable[[CommitmentMessage], StoreAnswer]
 Operate = Callable[[OperationRequest, Exchange], Generator[OperationAnswer, None, None]]
 
 
@@ -147,12 +163,14 @@ class Handlers:
     aborts, closes or stalls; the handler then abandons what it has. What `store` raises becomes
     the status: RouterError its own, anything else 0x0110. It may answer before the end of the
     data set; the rest is then read and dropped. `operate` gives the answers to a request, the last
-    one last, and its errors become one; None offers no query service.
+    one last, and its errors become one; None offers no query service. `commit` answers storage
+    commitment the same way.
     """
 
     authorise: Callable[[Calling], Source | Rejection]
     store: Callable[[StoreRequest, Iterator[memoryview]], StoreAnswer]
     operate: Operate | None = None
+    commit: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ pynetdicom's class tables.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pynetdicom.service_class import (
     NonPatientObjectStorageServiceClass,
@@ -25,7 +26,14 @@ from router.dicom.transfer_syntax import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     layout_of,
 )
-from router.dimse.command import C_FIND_RQ, C_GET_RQ, C_MOVE_RQ
+from router.dimse.command import (
+    C_FIND_RQ,
+    C_GET_RQ,
+    C_MOVE_RQ,
+    N_ACTION_RQ,
+    N_EVENT_REPORT_RQ,
+)
+from router.dimse.commitment import STORAGE_COMMITMENT
 from router.dimse.pdu import (
     APPLICATION_CONTEXT_NAME,
     AnsweredContext,
@@ -92,19 +100,35 @@ def _rank(uid: str) -> int:
     return _DEFLATED_RANK if layout_of(uid).deflated else _COMPRESSED_RANK
 
 
-def answer(proposed: ProposedContext, *, queries: bool = False) -> AnsweredContext:
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What is offered beside storage and verification: query and retrieve, storage commitment."""
+
+    queries: bool = False
+    commitment: bool = False
+
+
+NOTHING_ELSE = Offered()
+
+
+def is_commitment(field: int, sop_class_uid: str) -> bool:
+    """Whether it is a request of Storage Commitment (PS3.4 J.3) on a context of its class."""
+    return sop_class_uid == STORAGE_COMMITMENT and field in (N_ACTION_RQ, N_EVENT_REPORT_RQ)
+
+
+def answer(proposed: ProposedContext, also: Offered = NOTHING_ELSE) -> AnsweredContext:
     """Our answer to one proposed context, its own abstract syntax with it.
 
-    With `queries` the query and retrieve classes are offered; identifiers are never compressed.
+    `also` is offered beside storage; identifiers are never compressed.
     """
     result = ACCEPTANCE
     uid = proposed.abstract_syntax
     offered = proposed.transfer_syntaxes
-    is_query = queries and uid in _QUERIES
-    if is_query:
+    is_other = (also.queries and uid in _QUERIES) or (also.commitment and uid == STORAGE_COMMITMENT)
+    if is_other:
         offered = tuple(one for one in offered if one in _IDENTIFIER_SYNTAXES)
     chosen = choose_transfer_syntax(offered)
-    if uid != VERIFICATION_SOP_CLASS_UID and not is_query and not is_storage(uid):
+    if uid != VERIFICATION_SOP_CLASS_UID and not is_other and not is_storage(uid):
         result = ABSTRACT_SYNTAX_NOT_SUPPORTED
     elif chosen is None:
         result = TRANSFER_SYNTAXES_NOT_SUPPORTED
@@ -118,12 +142,18 @@ def roles(
 ) -> dict[str, tuple[bool, bool]]:
     """The roles we grant by SOP class, (user, provider): those proposed, where C-GET is accepted.
 
-    Without C-GET nothing is ever sent back, and the default roles stand (PS3.7 D.3.3.4).
+    Without C-GET no object is ever sent back, and the default roles stand (PS3.7 D.3.3.4). Who
+    reports a storage commitment asks to be its provider (PS3.4 J.3.3.1.4).
     """
     accepted = {one.abstract_syntax for one in answers if one.result == ACCEPTANCE}
+    commitment = {
+        uid: proposed
+        for uid, proposed in request.roles.items()
+        if uid == STORAGE_COMMITMENT and uid in accepted and any(proposed)
+    }
     if accepted.isdisjoint(QUERY_SOP_CLASSES[C_GET_RQ]):
-        return {}
-    return {
+        return commitment
+    return commitment | {
         uid: proposed
         for uid, proposed in request.roles.items()
         if uid in accepted and is_storage(uid)

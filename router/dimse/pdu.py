@@ -171,7 +171,8 @@ def encode_request(request: AssociateRequest) -> bytes:
         _context(context.context_id, context.abstract_syntax, context.transfer_syntaxes)
         for context in request.contexts
     ]
-    primitive.user_information = _user_information(request.max_pdu_bytes)
+    information = _user_information(request.max_pdu_bytes) + _role_items(request.roles)
+    primitive.user_information = information
     encoder = coders.A_ASSOCIATE_RQ()
     encoder.from_primitive(primitive)
     return bytes(encoder.encode())
@@ -211,11 +212,7 @@ def encode_accept(
                 _STORAGE_INFORMATION_BYTES - 1
             )
             information.append(item)
-    for sop_class_uid, (is_user, is_provider) in (roles or {}).items():
-        role = primitives.SCP_SCU_RoleSelectionNegotiation()
-        role.sop_class_uid = sop_class_uid
-        role.scu_role, role.scp_role = is_user, is_provider
-        information.append(role)
+    information += _role_items(roles or {})
     if request.wants_identity_response:
         identity = primitives.UserIdentityNegotiation()
         identity.server_response = b""
@@ -267,6 +264,16 @@ def _user_information(max_pdu_bytes: int) -> list[Any]:
     version = primitives.ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     return [length, implementation, version]
+
+
+def _role_items(roles: Mapping[str, tuple[bool, bool]]) -> list[Any]:
+    items = []
+    for sop_class_uid, (is_user, is_provider) in roles.items():
+        role = primitives.SCP_SCU_RoleSelectionNegotiation()
+        role.sop_class_uid = sop_class_uid
+        role.scu_role, role.scp_role = is_user, is_provider
+        items.append(role)
+    return items
 
 
 def _max_pdu_bytes(information: Sequence[Any]) -> int:

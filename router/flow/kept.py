@@ -163,6 +163,7 @@ def next_of(
     again = f"someone must act: dicom-router tasks retry {delivery.task_id}"
     ends = {
         State.SENDING: "it is being sent now",
+        State.SENT: "the station has it, and is asked to commit to keep it",
         State.DELIVERED: "nothing: the station has it",
         State.CANCELLED: "nothing: it was cancelled",
         State.DEAD: f"nothing by itself, the station refuses it; {again}",

@@ -19,7 +19,8 @@ LEAST_ATTEMPTS = 3
 def settle(outcome: Outcome, leased: Leased, station: Station, clock: Clock) -> Settlement:
     """The row a delivery gets for this outcome."""
     if outcome.result is Result.DELIVERED:
-        return Settlement(outcome, None, State.DELIVERED, count_attempt=True)
+        state = State.SENT if station.commit else State.DELIVERED
+        return Settlement(outcome, None, state, count_attempt=True)
     if outcome.result is Result.DEAD:
         return Settlement(outcome, None, State.DEAD, count_attempt=True)
     if outcome.result is Result.QUARANTINED:

@@ -73,6 +73,7 @@ def account_json(balance: Account) -> dict[str, Any]:
         "delivered": balance.deliveries["delivered"],
         "queued": balance.deliveries["queued"],
         "sending": balance.deliveries["sending"],
+        "sent": balance.deliveries["sent"],
         "held": balance.deliveries["held"],
         "dead": balance.deliveries["dead"],
         "unmatched": balance.instances["unmatched"],

@@ -1,6 +1,7 @@
 """Delivery: one instance owed to one station, its states, and what a try can end in.
 
     queued ──lease──▶ sending ──▶ delivered
+       ▲                 ├──────▶ sent         taken, not yet committed (`commit: true`) ──▶ delivered
        ▲                 ├──────▶ dead         the station refuses this object for good
        │                 ├──────▶ quarantined  the recipe could not be applied; nothing was sent
        └──── retry ──────┘                     `tasks retry` puts dead and quarantined back
@@ -46,6 +47,7 @@ class State(StrEnum):
 
     QUEUED = "queued"
     SENDING = "sending"
+    SENT = "sent"
     DELIVERED = "delivered"
     DEAD = "dead"
     QUARANTINED = "quarantined"
@@ -102,10 +104,14 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one try. `status` is the peer's own DIMSE or HTTP number; `message` its words."""
+    """The end of one try. `status` is the peer's own DIMSE or HTTP number; `message` its words.
+
+    `sent_as` are the SOP class and instance UID under which a DICOM station took the object.
+    """
 
     delivery_id: int
     result: Result
     message: str = ""
     status: int | None = None
     retry_after_seconds: float | None = None
+    sent_as: tuple[str, str] = ("", "")

@@ -163,6 +163,7 @@ class Station:
 
     `external`: outside of the organization, so what it gets should not say who the patient is.
     `delete_rejected`: what a rejection note names for safety is deleted there, the note is stored.
+    `commit`: what it was sent counts as delivered once it committed to keep it.
     `move_destinations` are the stations it may move to by C-MOVE, besides itself.
     """
 
@@ -185,6 +186,7 @@ class Station:
     iocm: bool = False
     cancel_unsent: Literal["safety", "all"] = "safety"
     delete_rejected: bool = False
+    commit: bool = False
     original_patient_id: bool = False
     character_set: str = ""
     issuer_of_patient_id: str = ""

@@ -6,11 +6,18 @@ from typing import Final
 
 SUCCESS: Final = 0x0000
 PROCESSING_FAILURE: Final = 0x0110
+NO_SUCH_INSTANCE: Final = 0x0112
+NO_SUCH_EVENT_TYPE: Final = 0x0113
+INVALID_ARGUMENT: Final = 0x0115
+CLASS_INSTANCE_CONFLICT: Final = 0x0119
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
+NO_SUCH_ACTION: Final = 0x0123
 NOT_AUTHORISED: Final = 0x0124
+DUPLICATE_TRANSACTION: Final = 0x0131
 DUPLICATE_INVOCATION: Final = 0x0210
 UNRECOGNISED_OPERATION: Final = 0x0211
 MISTYPED_ARGUMENT: Final = 0x0212
+RESOURCE_LIMITATION: Final = 0x0213
 OUT_OF_RESOURCES: Final = 0xA700
 UNABLE_TO_CALCULATE: Final = 0xA701
 UNABLE_TO_PERFORM: Final = 0xA702
@@ -39,6 +46,8 @@ def _words(status: int) -> str:
         0x0110: "processing failure",
         0x0111: "duplicate SOP instance",
         0x0112: "no such SOP instance",
+        0x0113: "no such event type",
+        0x0114: "no such argument",
         0x0115: "invalid argument value",
         0x0116: "attribute value out of range",
         0x0117: "invalid SOP instance",
@@ -47,7 +56,9 @@ def _words(status: int) -> str:
         0x0120: "missing attribute",
         0x0121: "missing attribute value",
         0x0122: "SOP class not supported",
+        0x0123: "no such action",
         0x0124: "not authorised",
+        0x0131: "duplicate transaction UID",
         0x0210: "duplicate invocation",
         0x0211: "unrecognised operation",
         0x0212: "mistyped argument",

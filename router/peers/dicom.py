@@ -9,8 +9,8 @@ batch is given back untried.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from router.dicom.transfer_syntax import (
@@ -30,11 +30,13 @@ from router.errors import (
     Undeliverable,
     Unreachable,
 )
+from router.model.commitment import CommitmentReport, CommitmentRequest
 from router.model.delivery import Outcome, Result
 from router.model.plug import StationKind
 from router.model.query import MoveProgress, Query, Retrieval
 from router.model.station import Station
 from router.model.status import describe
+from router.peers.dicom_commitment import TakeReport, ask, report
 from router.peers.dicom_find import found_at
 from router.peers.dicom_retrieve import moved_from
 from router.peers.dicom_schema import EXAMPLE, SCHEMA
@@ -137,6 +139,16 @@ class DicomPeer:
             self._station, self._connected, wanted, destination, wish_to_cancel, clock
         )
 
+    def ask_commitment(
+        self, request: CommitmentRequest, asked: Callable[[], None], take: TakeReport
+    ) -> None:
+        """Ask it to commit, on an association of its own; see `dicom_commitment.Committing`."""
+        ask(self._connected, self._station.limits.timeout_seconds, request, asked, take)
+
+    def report_commitment(self, told: CommitmentReport) -> None:
+        """Report to it what was committed, on an association of its own."""
+        report(self._connected, self._station.limits.timeout_seconds, told)
+
     def idle(self) -> None:
         """Release the association when it rested for 30 s."""
         warm = self._warm
@@ -215,9 +227,17 @@ class DicomPeer:
         warm.rested = False
         warm.used_at = self._context.clock.monotonic()
         comment = scrubbed(response.comment, 64)
-        return dimse_answer(leased.delivery_id, response.status, comment, self._profile)
+        outcome = dimse_answer(leased.delivery_id, response.status, comment, self._profile)
+        if not self._station.commit:
+            return outcome
+        return replace(outcome, sent_as=(outgoing.sop_class_uid, outgoing.sop_instance_uid))
 
-    def _connected(self, contexts: Sequence[_Context], timeout_seconds: float) -> ClientAssociation:
+    def _connected(
+        self,
+        contexts: Sequence[_Context],
+        timeout_seconds: float,
+        roles: Mapping[str, tuple[bool, bool]] | None = None,
+    ) -> ClientAssociation:
         station = self._station
         if station.port is None or not station.host:
             raise Rejected("the station has no host and port: it only sends to us")
@@ -230,6 +250,7 @@ class DicomPeer:
             tls_context=tls_context_of(station, self._context),
             timeout_seconds=timeout_seconds,
             max_pdu_bytes=station.limits.max_pdu_bytes,
+            roles=roles,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from functools import partial
 
 from router.flow.bandwidth import Bandwidth
@@ -17,6 +18,7 @@ from router.flow.priors import Archives, Priors
 from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
 from router.plugs import morphs_by_name
+from router.serve.committing import Commitments
 from router.serve.leases import Leases
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
@@ -46,14 +48,7 @@ def deliver(role: Role, bell: int) -> None:
         return
     journal = open_journal(role.places, role.plan, role.clock)
     key = key_or_nothing(role.plan, role.log)
-    settings = role.plan.router
-    courier = Courier(
-        journal,
-        ledger,
-        morphs_by_name(),
-        RouterNames(settings.name, settings.organization, key),
-        _bandwidths(role),
-    )
+    courier = _courier(role, ledger, journal, key)
     make_peer = peer_maker(role.plan, role.clock, role.metrics)
     stations = tuple(role.plan.stations.values())
     statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
@@ -72,16 +67,15 @@ def deliver(role: Role, bell: int) -> None:
         stations, make_peer, statuses, dispatcher.heard, role.threads, role.clock, role.log
     )
 
-    def listen() -> None:
-        while not role.threads.stop.is_set():
-            os.eventfd_read(bell)
-            if role.notices.retiring:
-                os.eventfd_write(bell, 1)  # it was meant for the successor
-                return
-            dispatcher.ring()
+    commitments = Commitments(role)
+    committer = commitments.committer(make_peer, statuses)
+
+    def ring() -> None:
+        dispatcher.ring()
+        committer.ring()
 
     role.log.info("delivering", stations=sum(station.send for station in stations))
-    role.threads.start("bell", listen)
+    role.threads.start("bell", partial(_listen, role, bell, ring))
     role.threads.start("housekeeping", _housekeeping(role, ledger, journal).run)
     archives = Archives(make_peer, partial(retrieved_from, role.plan), statuses, key)
     priors = _readers(role, ledger, journal, archives)
@@ -89,20 +83,38 @@ def deliver(role: Role, bell: int) -> None:
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(statuses.measure)
+    role.threads.start("commitment", committer.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
     role.wait()
     priors.end()
     if role.notices.retiring:
         heartbeat.end()
         dispatcher.retire()
-        role.finish(lambda: not turning.is_alive())
+        committer.retire()
+        role.finish(lambda: not (turning.is_alive() or committer.is_busy()))
     role.threads.stop.set()
     dispatcher.ring()
     turning.join(DRAIN_SECONDS)
     looking.join(DRAIN_SECONDS)
+    commitments.close()
     leases.close()
     journal.close()
     ledger.close()
+
+
+def _listen(role: Role, bell: int, ring: Callable[[], None]) -> None:
+    while not role.threads.stop.is_set():
+        os.eventfd_read(bell)
+        if role.notices.retiring:
+            os.eventfd_write(bell, 1)  # it was meant for the successor
+            return
+        ring()
+
+
+def _courier(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Courier:
+    settings = role.plan.router
+    names = RouterNames(settings.name, settings.organization, key)
+    return Courier(journal, ledger, morphs_by_name(), names, _bandwidths(role))
 
 
 def _housekeeping(role: Role, ledger: Ledger, journal: Journal) -> Housekeeping:

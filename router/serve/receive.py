@@ -17,6 +17,7 @@ from router.errors import StoreDown
 from router.flow.admission import admit
 from router.flow.intake import Arrival
 from router.model.instance import Source
+from router.serve.committing import Commitments
 from router.serve.holdings import Holdings
 from router.serve.intaking import open_receiving
 from router.serve.process import DRAIN_SECONDS, Role, accepting_mark
@@ -52,7 +53,10 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     catalogue = Catalogue(ledger, journal.keys)
     holdings = Holdings(role, receiving, ledger, catalogue)
     operate = query_services(role, receiving, holdings, ring)
-    handlers = Handlers(partial(_authorise, role), store, operate)
+    commitments = Commitments(role)
+    handlers = Handlers(
+        partial(_authorise, role), store, operate, commitments.provider(ring).commit
+    )
     servers = {
         name: Server(
             role.plan.listeners[name],
@@ -98,6 +102,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
         server.drain(DRAIN_SECONDS if role.notices.stopping else 0.0)
         server.close()
     catalogue.close()
+    commitments.close()
     ledger.close()
     receiving.close()
 

@@ -48,7 +48,7 @@ VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 _LIVE: Final = """
 SELECT d.station, d.recipe_digest FROM instance i JOIN delivery d USING (instance_id)
 WHERE (i.instance_id = ?1 OR i.duplicate_of = ?1) AND i.sop_instance_uid = ?2
-  AND (d.state IN ('queued', 'sending') OR d.state = 'delivered' AND ?3)
+  AND (d.state IN ('queued', 'sending') OR d.state IN ('sent', 'delivered') AND ?3)
 """
 _IS_OTHER_VERSION: Final = """
 SELECT EXISTS (

@@ -246,7 +246,7 @@ class Account:
     """The balance. Counts by name; `stations` has the delivery counts of each station.
 
     `instances`: received, routed, unmatched, discarded, quarantined, duplicate. `deliveries`:
-    created, queued, sending, held, delivered, dead, quarantined, cancelled; held ones wait at a
+    created, queued, sending, sent, held, delivered, dead, quarantined, cancelled; held ones wait at a
     station that is offline or inactive and are not counted as queued. `differences` says in words
     what does not add up; the account is balanced when it is empty.
     """

@@ -59,7 +59,7 @@ _HAVE: Final = f"""
 SELECT d.station, d.recipe_digest, r.steps FROM {_NAMED}
 CROSS JOIN delivery d ON d.instance_id = i.instance_id JOIN recipe r ON r.digest = d.recipe_digest
 WHERE d.station IN (SELECT value FROM json_each(?2))
-  AND (d.state IN ('queued', 'sending', 'delivered', 'dead') OR d.attempts > 0)
+  AND (d.state IN ('queued', 'sending', 'sent', 'delivered', 'dead') OR d.attempts > 0)
 GROUP BY d.station, d.recipe_digest ORDER BY d.station, count(*) DESC, d.recipe_digest
 """  # noqa: S608 - constants
 _UNSEEN: Final = """
@@ -70,7 +70,7 @@ SELECT EXISTS (SELECT 1 FROM json_each(?) named WHERE NOT EXISTS (
 _SENT: Final = """
 SELECT d.station, d.recipe_digest FROM instance i JOIN delivery d USING (instance_id)
 WHERE i.sop_instance_uid = ? AND i.content_digest = ?
-  AND d.state IN ('queued', 'sending', 'delivered')
+  AND d.state IN ('queued', 'sending', 'sent', 'delivered')
 """
 _FOLLOW: Final = f"""
 INSERT OR IGNORE INTO delivery_behind (earlier_id, delivery_id)

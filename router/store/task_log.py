@@ -10,6 +10,6 @@ EVENT: Final = (
 END_TASK: Final = """
 UPDATE task SET last_modified_at = ?1, ended_at = iif(
   EXISTS (SELECT 1 FROM delivery d WHERE d.task_id = task.task_id
-          AND d.state IN ('queued', 'sending')), NULL, ?1)
+          AND d.state IN ('queued', 'sending', 'sent')), NULL, ?1)
 WHERE task_id = ?2
 """

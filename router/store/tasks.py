@@ -28,7 +28,7 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
     AS arrives,
   iif(t.kind = 'receive', t.received, count(d.delivery_id)) AS objects,
   iif(t.kind = 'receive', t.received, count(*) FILTER (WHERE d.state = 'delivered')) AS delivered,
-  count(*) FILTER (WHERE d.state IN ('queued', 'sending')) AS waiting,
+  count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent')) AS waiting,
   count(*) FILTER (WHERE d.state = 'dead') AS dead,
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
   count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
@@ -66,6 +66,11 @@ SELECT c.*, {STATUS} AS status,
     WHEN c.waiting > 0 AND c.waits_until IS NOT NULL
       THEN printf('sent when the %s has been silent for %g s',
         iif(c.series_instance_uid = '', 'study', 'series'), c.idle_seconds)
+    WHEN c.waiting > 0 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.task_id = c.task_id
+        AND d.state IN ('queued', 'sending')) THEN coalesce((
+      SELECT 'not yet committed: ' || r.answer FROM delivery d JOIN commitment_request r
+        USING (request_id) WHERE d.task_id = c.task_id AND d.state = 'sent' AND r.answer <> ''
+      ORDER BY r.request_id DESC LIMIT 1), 'sent; the storage commitment is awaited')
     WHEN c.waiting = 0 AND c.dead + c.quarantined > 0 THEN (
       SELECT d.last_error FROM delivery d
       WHERE d.task_id = c.task_id AND d.state IN ('dead', 'quarantined')
@@ -116,15 +121,15 @@ CROSS JOIN delivery d ON d.instance_id = wanted.value WHERE d.station = ? GROUP 
 """
 _COUNT: Final = """
 SELECT count(*) FILTER (WHERE d.state IN ('queued', 'sending')),
-  count(*) FILTER (WHERE d.state = 'delivered' AND d.last_status >> 12 IS NOT 11),
-  count(*) FILTER (WHERE d.state = 'delivered' AND d.last_status >> 12 = 11),
+  count(*) FILTER (WHERE d.state IN ('sent', 'delivered') AND d.last_status >> 12 IS NOT 11),
+  count(*) FILTER (WHERE d.state IN ('sent', 'delivered') AND d.last_status >> 12 = 11),
   count(*) FILTER (WHERE d.state IN ('dead', 'quarantined', 'cancelled'))
 FROM json_each(?) wanted CROSS JOIN delivery d ON d.delivery_id = wanted.value
 """
 _NOT_DELIVERED: Final = """
 SELECT i.sop_instance_uid FROM json_each(?) wanted
 CROSS JOIN delivery d ON d.delivery_id = wanted.value CROSS JOIN instance i USING (instance_id)
-WHERE d.state <> 'delivered' LIMIT ?
+WHERE d.state NOT IN ('sent', 'delivered') LIMIT ?
 """
 _FAILED: Final = """
 SELECT delivery_id, task_id, station, state FROM delivery
@@ -142,7 +147,7 @@ UPDATE OR IGNORE delivery SET state = 'queued', due_at = 0, changed_at = ? WHERE
     WHERE own.instance_id = delivery.instance_id
       AND coalesce(twin.duplicate_of, twin.instance_id) = coalesce(own.duplicate_of, own.instance_id)
       AND other.station = delivery.station AND other.recipe_digest = delivery.recipe_digest
-      AND other.state IN ('queued', 'sending'))
+      AND other.state IN ('queued', 'sending', 'sent'))
 """
 _QUEUED: Final = """
 SELECT delivery_id, task_id, station, state FROM delivery
@@ -151,7 +156,7 @@ WHERE state = 'queued' AND task_id IN (SELECT value FROM json_each(?))
 
 _WAITS: Final = """
 EXISTS (SELECT 1 FROM delivery d WHERE d.task_id = task.task_id
-        AND d.state IN ('queued', 'sending'))
+        AND d.state IN ('queued', 'sending', 'sent'))
 """
 _HOLD: Final = f"""
 UPDATE task SET held_by = ?2, held_at = ?3 WHERE held_by IS NULL

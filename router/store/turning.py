@@ -37,6 +37,10 @@ UPDATE delivery SET state = ?, attempts = attempts + ?, failures = failures + ?,
   due_at = coalesce(?, due_at), leased_by = NULL, last_error = ?, last_status = ?, changed_at = ?
 WHERE delivery_id = ?
 """
+_SENT_AS: Final = """
+UPDATE delivery SET sent_sop_class_uid = ?, sent_sop_instance_uid = ?, request_id = NULL
+WHERE delivery_id = ?
+"""
 _DUE: Final = """
 SELECT delivery_id, priority FROM delivery INDEXED BY delivery_queue
 WHERE state = 'queued' AND station = ?1 AND priority = ?2 AND (due_at <= ?3 OR changed_at > ?3)
@@ -117,11 +121,12 @@ def settle(
     """Write what tries came to; of a delivery that is not being sent only a receipt counts."""
     ids = json.dumps([one.outcome.delivery_id for one in settlements])
     found = {row[0]: row[1:] for row in connection.execute(_NOW, (ids,))}
-    updates, events, tasks = [], [], set()
+    updates, events, sent, tasks = [], [], [], set()
     for one in settlements:
         outcome = one.outcome
         task_id, station, before = found.get(outcome.delivery_id, (0, "", ""))
-        late_receipt = before == State.QUEUED and one.state is State.DELIVERED
+        is_taken = one.state in (State.SENT, State.DELIVERED)
+        late_receipt = before == State.QUEUED and is_taken
         if before != State.SENDING and not late_receipt:
             continue
         if outcome.status in _THERE_ALREADY and one.state is State.DELIVERED:
@@ -130,7 +135,7 @@ def settle(
         # A second settlement of the same delivery in this call must see the first.
         found[outcome.delivery_id] = (task_id, station, one.state.value)
         message = outcome.message[:MAX_MESSAGE]
-        failed = one.state is not State.DELIVERED
+        failed = not is_taken
         updates.append(
             (
                 one.state.value,
@@ -146,9 +151,13 @@ def settle(
         if failed or message:
             kind = outcome.result.value
             events.append((now, task_id, outcome.delivery_id, kind, message, outcome.status))
+        if one.state is State.SENT:
+            sent.append((*outcome.sent_as, outcome.delivery_id))
         counts.moved(station, before, one.state.value)
         tasks.add(task_id)
     connection.executemany(_SETTLE, updates)
+    if sent:
+        connection.executemany(_SENT_AS, sent)
     connection.executemany(EVENT, events)
     requeued = [row[-1] for row in updates if row[0] == State.QUEUED]
     if requeued:

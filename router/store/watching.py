@@ -27,7 +27,7 @@ _TASKS: Final = f"""
 SELECT c.station, {STATUS} AS status, count(*) FROM (
   SELECT t.station, t.held_by, t.started_at, 0 AS arrives,
     iif(t.quiet_at > ?1 AND t.quiet_at <= ?1 + t.idle_seconds, t.quiet_at, NULL) AS waits_until,
-    count(*) FILTER (WHERE d.state IN ('queued', 'sending')) AS waiting,
+    count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent')) AS waiting,
     count(*) FILTER (WHERE d.state = 'dead') AS dead,
     count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
     count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled
@@ -41,7 +41,7 @@ GROUP BY c.station, status
 """  # noqa: S608 - a constant
 _OWED_BYTES: Final = """
 SELECT coalesce(sum(length), 0) FROM instance WHERE segment IS NOT NULL AND instance_id IN (
-  SELECT instance_id FROM delivery WHERE state IN ('queued', 'sending')
+  SELECT instance_id FROM delivery WHERE state IN ('queued', 'sending', 'sent')
   UNION SELECT instance_id FROM delivery WHERE state IN ('dead', 'quarantined')
   UNION SELECT instance_id FROM instance WHERE disposition IN ('unmatched', 'quarantined'))
 """

@@ -72,27 +72,8 @@ class Metrics:
             ["listener"],
             registry=self.registry,
         )
-        self.send_attempts = self._counter(
-            "send_attempts", "Deliveries tried, by station and result.", "station", "result"
-        )
-        self.sent_bytes = self._counter("sent_bytes", "Bytes of delivered data sets.", "station")
-        self.send_seconds = Histogram(
-            f"{_PREFIX}_send_seconds",
-            "Time from a delivery's lease to its outcome.",
-            ["station"],
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
-            registry=self.registry,
-        )
-        self.priors = self._counter("priors", "Looks for earlier studies, by result.", "result")
-        self.probes = self._counter(
-            "station_probes", "Heartbeats, by station and result.", "station", "result"
-        )
-        self.station_changes = self._counter(
-            "station_changes",
-            "Changes of a station's status, by what it became.",
-            "station",
-            "state",
-        )
+        self._count_commitments()
+        self._measure_stations()
         self.web_refused = self._counter(
             "web_refused", "HTTP requests refused before they were looked at, by reason.", "reason"
         )
@@ -123,6 +104,55 @@ class Metrics:
             f"{_PREFIX}_index_queue",
             "Accepted records the ledger has not indexed yet.",
             registry=self.registry,
+        )
+
+    def _count_commitments(self) -> None:
+        self.commitments_asked = self._counter(
+            "commitments_asked",
+            "Storage commitments asked of us, by station and what became of the request.",
+            "station",
+            "result",
+        )
+        self.commitments_reported = self._counter(
+            "commitments_reported",
+            "Reports of storage commitment to stations, by station and result.",
+            "station",
+            "result",
+        )
+        self.commitments_requested = self._counter(
+            "commitments_requested",
+            "Storage commitments we asked of stations, by station and result.",
+            "station",
+            "result",
+        )
+        self.commitments_received = self._counter(
+            "commitments_received",
+            "Instances that stations reported on, by station and what became of the delivery.",
+            "station",
+            "result",
+        )
+
+    def _measure_stations(self) -> None:
+        self.send_attempts = self._counter(
+            "send_attempts", "Deliveries tried, by station and result.", "station", "result"
+        )
+        self.sent_bytes = self._counter("sent_bytes", "Bytes of delivered data sets.", "station")
+        self.send_seconds = Histogram(
+            f"{_PREFIX}_send_seconds",
+            "Time from a delivery's lease to its outcome.",
+            ["station"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=self.registry,
+        )
+        self.priors = self._counter("priors", "Looks for earlier studies, by result.", "result")
+        self.probes = self._counter(
+            "station_probes", "Heartbeats, by station and result.", "station", "result"
+        )
+        self.station_changes = self._counter(
+            "station_changes",
+            "Changes of a station's status, by what it became.",
+            "station",
+            "state",
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Series:

@@ -17,7 +17,7 @@ from tests.support.store_making import MORPHED, PLAIN, TestClock, indexed, owed,
 
 STATIONS = ("pacs", "cloud")
 OPEN = (State.QUEUED, State.SENDING)
-AFTER = st.sampled_from([State.QUEUED, State.DELIVERED, State.DEAD, State.QUARANTINED])
+AFTER = st.sampled_from([State.QUEUED, State.SENT, State.DELIVERED, State.DEAD, State.QUARANTINED])
 
 
 class LedgerAndModel(RuleBasedStateMachine):
@@ -57,7 +57,7 @@ class LedgerAndModel(RuleBasedStateMachine):
         known = self.model.setdefault(number, {})
         for station, recipe, _ in to:
             states = known.setdefault((station, recipe.digest), [])
-            if not set(states) & {*OPEN, State.DELIVERED}:
+            if not set(states) & {*OPEN, State.SENT, State.DELIVERED}:
                 states.append(State.QUEUED)
 
     def change(self, leased, before, after):
@@ -91,7 +91,7 @@ class LedgerAndModel(RuleBasedStateMachine):
             for (name, _), states in known.items():
                 for place, state in enumerate(states):
                     failed = state in (State.DEAD, State.QUARANTINED)
-                    if name == station and failed and not set(states) & set(OPEN):
+                    if name == station and failed and not set(states) & {*OPEN, State.SENT}:
                         states[place] = State.QUEUED
                         moved -= 1
         assert moved == 0
@@ -126,7 +126,7 @@ class LedgerAndModel(RuleBasedStateMachine):
             counts = account.stations.get(station, Counter())
             for state in State:
                 assert counts[state.value] == expected[station, state]
-            open_here = expected[station, State.QUEUED] + expected[station, State.SENDING]
+            open_here = sum(expected[station, state] for state in (*OPEN, State.SENT))
             assert sum(task.waiting for task in self.ledger.tasks(station=station)) == open_here
 
     def teardown(self):

@@ -140,9 +140,9 @@ class Router:
         return {key: int(value) for key, value in part.items()}
 
     def open_deliveries(self) -> int:
-        """How many deliveries are owed now: queued or being sent."""
+        """How many deliveries are owed now: queued, being sent, or not yet committed."""
         counts = self.deliveries()
-        return counts.get("queued", 0) + counts.get("sending", 0) + counts.get("held", 0)
+        return sum(counts.get(state, 0) for state in ("queued", "sending", "sent", "held"))
 
     def wait_until_drained(self, timeout_seconds: float = 60.0) -> None:
         """Wait until nothing is owed any more."""

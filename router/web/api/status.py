@@ -115,7 +115,7 @@ _STATUS: Final = record(
 _COUNTS: Final = {
     name: whole(name)
     for name in (
-        "received", "delivered", "queued", "sending", "held", "dead", "unmatched", "discarded",
+        "received", "delivered", "queued", "sending", "sent", "held", "dead", "unmatched", "discarded",
         "quarantined",
     )
 }  # fmt: skip

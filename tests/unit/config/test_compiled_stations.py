@@ -86,6 +86,7 @@ REMOTE = {
 }
 HOURS = {"limits: {hours: '19:00-07:00'}": {"limits": Limits(hours=(1140, 420))}}
 OF_DICOM = {
+    "commit: true": {"commit": True},
     "issuer_of_patient_id: HOSPA": {
         "issuer_of_patient_id": "HOSPA",
         "hooks": Hooks(receive=FILLED),

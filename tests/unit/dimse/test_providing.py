@@ -9,6 +9,7 @@ import pytest
 
 from router.dicom.outgoing import OutgoingDataSet
 from router.dimse.handlers import OperationAnswer, SubOperations
+from router.dimse.negotiate import Offered
 from router.dimse.negotiate import answer as negotiated
 from router.dimse.pdu import ProposedContext
 from router.errors import BadDataset, Refused, StoreDown
@@ -304,5 +305,5 @@ def test_identifiers_are_never_taken_compressed():
         (("1.2.840.10008.1.2.4.50",), 4),
         ((IMPLICIT, "1.2.840.10008.1.2.4.50"), 0),
     ):
-        assert negotiated(ProposedContext(1, FIND, offered), queries=True).result == result
+        assert negotiated(ProposedContext(1, FIND, offered), Offered(queries=True)).result == result
     assert negotiated(ProposedContext(1, FIND, (IMPLICIT,))).result == 3

@@ -100,7 +100,7 @@ def test_p5_replace_cancels_what_waits_of_the_old_version(edge_with):
     (task,) = edge.ledger.tasks()
     assert task.status_reason == "", "the task goes on with the new one"
     assert deliver(edge) == [version(2).data_set]
-    assert "replaced" in edge.ledger.deliveries_of(1)[0].last_error
+    assert "replaced" in edge.ledger.deliveries_of(task.task_id)[0].last_error
 
 
 def test_p5_quarantine_keeps_the_other_version_apart(edge_with):

@@ -1,0 +1,234 @@
+"""Storage commitment in the ledger: what moves a delivery that is sent, and what survives."""
+
+import sqlite3
+from dataclasses import replace
+from importlib import resources
+
+import pytest
+
+from router.model.commitment import CommitmentReport, CommitmentRequest, Reference
+from router.model.delivery import Outcome, Result, State
+from router.store.commitment_requests import MAX_ASKED, CommitmentRequests
+from router.store.commitments import MAX_OPEN, CommitmentBook, Taken
+from router.store.ledger import Settlement
+from router.store.sqlite_ledger import SqliteLedger
+from tests.support.store_making import TestClock, indexed, owed
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+GIVE_UP = 7 * 86400.0
+
+
+class Site:
+    """A ledger with two objects sent to `pacs`, which has not yet committed."""
+
+    def __init__(self, folder):
+        self.clock = TestClock()
+        self.path = folder / "ledger.db"
+        self.ledger = SqliteLedger.open(self.path, self.clock, "boot")
+        self.requests = CommitmentRequests.open(self.path, self.clock)
+        self.book = CommitmentBook.open(self.path, self.clock)
+        self.ledger.index([indexed(number, owed()) for number in (1, 2)])
+        self.send(2)
+
+    def send(self, number):
+        leased = self.ledger.turn((), {"pacs": 10}, self.clock.now())
+        assert len(leased) == number
+        done = [
+            Settlement(
+                Outcome(one.delivery_id, Result.DELIVERED, sent_as=(CT, one.sop_instance_uid)),
+                None,
+                State.SENT,
+            )
+            for one in leased
+        ]
+        self.ledger.turn(done, {}, self.clock.now())
+
+    def ask(self, uid="9.1", wait=100.0):
+        self.clock.time += 2
+        return self.requests.ask("pacs", uid, self.clock.now() + wait, GIVE_UP)
+
+    def report(self, uid, kept=(), failed=(), reason=0x0112, station="pacs"):
+        told = CommitmentReport(
+            uid,
+            tuple(Reference(CT, one) for one in kept),
+            {Reference(CT, one): reason for one in failed},
+        )
+        return self.requests.take_report(station, told, self.clock.now() + 30)
+
+    def counts(self):
+        account = self.ledger.account()
+        assert account.balanced, account.differences
+        return {name: number for name, number in account.stations["pacs"].items() if number}
+
+
+FIRST, SECOND = "1.2.826.0.1.1", "1.2.826.0.1.2"
+
+
+@pytest.fixture
+def site(tmp_path):
+    made = Site(tmp_path)
+    yield made
+    for one in (made.requests, made.book, made.ledger):
+        one.close()
+
+
+def test_p12_what_is_sent_is_owed_until_it_is_committed(site):
+    assert site.counts() == {"created": 2, "sent": 2}
+    assert len(site.ledger.owed_records()) == 2, "its bytes must be kept: it may be sent again"
+    (task,) = site.ledger.tasks()
+    assert (task.status, task.delivered) == ("In Progress", 0)
+    assert "commitment is awaited" in task.status_reason
+    asking = site.ask()
+    assert {one.sop_instance_uid for one in asking.request.references} == {FIRST, SECOND}
+    assert site.ask("9.2") is None, "it is under way"
+    assert site.report("9.1", [FIRST]).delivered == 1
+    assert site.counts() == {"created": 2, "sent": 1, "delivered": 1}
+    assert site.report("9.1", [FIRST, SECOND]).delivered == 1, "what is settled stays"
+    (task,) = site.ledger.tasks()
+    assert task.status == "Completed"
+    assert site.ledger.owed_records() == ()
+
+
+def test_who_is_no_party_to_it_settles_nothing(site):
+    site.ask()
+    assert site.report("9.1", [FIRST], station="ws") is None
+    assert site.report("9.9", [FIRST]) is None
+    assert site.report("9.1", ["1.2.3.4"]).delivered == 0
+    assert site.counts() == {"created": 2, "sent": 2}
+
+
+def test_not_committed_is_sent_again_and_then_dead(site):
+    for turn in range(3):
+        site.ask(f"9.{turn}")
+        taken = site.report(f"9.{turn}", [SECOND], [FIRST])
+        assert (taken.again, taken.dead) == ((1, 0) if turn < 2 else (0, 1))
+        if turn < 2:
+            assert site.counts() == {"created": 2, "delivered": 1, "queued": 1}
+            site.clock.time += 60
+            site.send(1)
+    assert site.counts() == {"created": 2, "delivered": 1, "dead": 1}
+    (task,) = site.ledger.tasks()
+    assert task.status_reason == "not committed: 0x0112 no such object instance"
+    assert site.ledger.retry() == 1
+
+
+@pytest.mark.parametrize("reason", [0x0119, 0x0122])
+def test_what_sending_again_cannot_mend_is_dead_at_once(site, reason):
+    site.ask()
+    assert site.report("9.1", [], [FIRST], reason).dead == 1
+
+
+def test_F_a_station_that_never_reports_is_asked_again_and_given_up(site):
+    for turn in range(MAX_ASKED):
+        asking = site.ask(f"9.{turn}")
+        site.requests.asked(asking.request_id, site.clock.now() + 3600)
+        assert site.ask("8.8") is None
+        site.clock.time += 3601
+    assert site.counts() == {"created": 2, "sent": 2}, "not before the time to give up"
+    site.clock.time += GIVE_UP
+    assert site.ask("8.9") is None
+    assert site.counts() == {"created": 2, "dead": 2}
+    (task,) = site.ledger.tasks()
+    assert "never reported" in task.status_reason
+
+
+def test_a_late_report_of_an_earlier_request_still_counts_for_but_not_against(site):
+    site.ask("9.1", wait=1)
+    site.ask("9.2", wait=100)
+    assert site.report("9.1", [FIRST], [SECOND]).delivered == 1
+    assert site.counts() == {"created": 2, "sent": 1, "delivered": 1}
+
+
+def test_a_station_that_refuses_to_be_asked_says_so_in_the_task_log(site):
+    asking = site.ask()
+    site.requests.not_asked(
+        asking.request_id, site.clock.now() + 30, "no such service", counts=True
+    )
+    (task,) = site.ledger.tasks()
+    assert task.status_reason == "not yet committed: no such service"
+    assert site.ask("9.2") is None
+    site.clock.time += 60
+    assert site.ask("9.3") is not None
+
+
+def test_no_longer_asked_to_commit_is_delivered(site):
+    assert site.requests.settle_unasked("pacs") == 2
+    assert site.counts() == {"created": 2, "delivered": 2}
+
+
+def test_what_a_station_asks_survives_and_is_decided_once(site):
+    asked = CommitmentRequest("7.1", (Reference(CT, FIRST), Reference(CT, "1.9")))
+    assert site.book.take("ct-1", asked) is Taken.NEW
+    assert site.book.take("ct-1", asked) is Taken.AGAIN
+    assert site.book.take("ct-2", asked) is Taken.NEW, "UIDs of another station are its own"
+    other = replace(asked, references=asked.references[:1])
+    assert site.book.take("ct-1", other) is Taken.IN_USE
+    site.book.close()
+    book = CommitmentBook.open(site.path, site.clock)
+    due = book.to_verify()
+    undecided = book.undecided(due.commitment_id)
+    assert [one.owed[0].state if one else None for _, one in undecided.values()] == [
+        State.SENT,
+        None,
+    ]
+    assert not book.decide(due.commitment_id, {1: 0x0112}, site.clock.now() + 5)
+    assert list(book.undecided(due.commitment_id)) == [0]
+    assert book.decide(due.commitment_id, {0: 0}, 0.0)
+    held = book.to_report(600.0, ())
+    assert book.to_report(600.0, ()) is None, "it is spoken for"
+    told = book.report_of(held)
+    assert told.committed == (Reference(CT, FIRST),)
+    assert told.failed == {Reference(CT, "1.9"): 0x0112}
+    book.not_reported(held.commitment_id, site.clock.now() + 5, "away")
+    site.clock.time += 6
+    assert book.to_report(600.0, {"ct-1"}) is None
+    assert book.to_report(600.0, ()).attempts == 1
+    site.clock.time -= 30 * 86400
+    assert book.to_report(600.0, ()) is not None, "a clock that was set back holds nothing up"
+    site.clock.time += 30 * 86400
+    book.reported(held.commitment_id)
+    assert [one.state for one in book.asked_of(FIRST)] == ["reported", "verifying"]
+    site.clock.time += 40 * 86400
+    assert book.prune(site.clock.now() - 30 * 86400) == 1
+    book.close()
+
+
+def test_a_station_has_so_many_transactions_open_and_no_more(site):
+    for number in range(MAX_OPEN):
+        site.book.take("ct-1", CommitmentRequest(f"7.{number}", (Reference(CT, FIRST),)))
+    late = CommitmentRequest("8.1", (Reference(CT, FIRST),))
+    assert site.book.take("ct-1", late) is Taken.TOO_MANY
+    assert site.book.take("ct-2", late) is Taken.NEW
+
+
+def test_a_ledger_of_before_keeps_its_deliveries_and_gives_no_number_twice(tmp_path):
+    """The migration rebuilds the table of deliveries: rows, numbers and balance stay."""
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path)
+    folder = resources.files("router.store").joinpath("sql")
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        if entry.name < "008":
+            connection.executescript(entry.read_text())
+    connection.executescript(
+        "PRAGMA application_id = 1146244167; PRAGMA user_version = 7;"
+        "INSERT INTO recipe VALUES ('none', '[]');"
+        "INSERT INTO instance VALUES (1, x'01', 1, 0, 9, 'c', '1.2', '1', '1', 't', 'CT', 1, 1, x'', 1,"
+        " 'lan', 'CT1', 'EDGE', '::1', 'ct-1', 'p', 'routed', NULL, '[]');"
+        "INSERT INTO task (kind, priority, station, requester, study_instance_uid, created_at,"
+        " last_modified_at) VALUES ('route', 1, 'pacs', 'all', '1', 1, 1);"
+        "INSERT INTO delivery (delivery_id, instance_id, task_id, station, recipe_digest, priority,"
+        " state, created_at, changed_at) VALUES (41, 1, 1, 'pacs', 'none', 1, 'queued', 1, 1),"
+        " (77, 1, 1, 'ws', 'none', 1, 'dead', 1, 1);"
+        "DELETE FROM delivery WHERE delivery_id = 77;"
+        "INSERT INTO counter VALUES ('instance:received', '', 1), ('instance:routed', '', 1),"
+        " ('delivery:created', 'pacs', 1), ('delivery:queued', 'pacs', 1);"
+    )
+    connection.close()
+    ledger = SqliteLedger.open(path, TestClock(), "boot", quick_check=True)
+    assert ledger.account().differences == ()
+    (leased,) = ledger.turn((), {"pacs": 9}, 1_000_000.0)
+    assert leased.delivery_id == 41
+    ledger.index([indexed(2, owed())])
+    (new,) = ledger.turn((), {"pacs": 9}, 1_000_000.0)
+    assert new.delivery_id == 78
+    ledger.close()
