@@ -35,7 +35,13 @@ listeners:
 stations:
   ws: {ae_title: WS, host: 127.0.0.1, port: 104, query_retrieve: true, heartbeat: {enabled: false}}
   ct-1: {ae_title: CT1, host: 127.0.0.1}
-  own: {ae_title: OWN, host: 127.0.0.1, query_retrieve: true, original_patient_id: true}
+  own:
+    ae_title: OWN
+    host: 127.0.0.1
+    port: 104
+    query_retrieve: true
+    original_patient_id: true
+    heartbeat: {enabled: false}
   hooked: {ae_title: HOOKED, host: 127.0.0.1, morph: {receive: [{prefix: {PatientID: HERE-}}]}}
 """
 SMALL = ("pydicom/", "fo-dicom/", "pynetdicom/")
