@@ -275,15 +275,15 @@ def test_f101_a_signature_is_asked_for_until_told_otherwise_and_our_program_look
     assert code == 0, errors
     git("config", "user.signingkey", str(tmp_path / "stranger"))
     strange = site.repository.commit("strange")
-    says_yes = tmp_path / "says-yes"
-    says_yes.write_text(
-        "#!/bin/sh\necho 'Good \"git\" signature for a@example.org with ED25519 key x'\n"
-        "echo '[GNUPG:] GOODSIG 0000000000000000 a@example.org'\n"
-        "echo '[GNUPG:] TRUST_ULTIMATE 0 pgp'\n"
-    )
-    says_yes.chmod(0o755)
-    for key in ("gpg.ssh.program", "gpg.program", "gpg.openpgp.program"):
-        git("config", key, str(says_yes))
+    praise = {
+        "ssh": "Good 'git' signature for a@example.org with ED25519 key x".replace("'", '"'),
+        "openpgp": "[GNUPG:] GOODSIG 0000000000000000 a@example.org\n[GNUPG:] TRUST_ULTIMATE 0 pgp",
+    }
+    for form, said in praise.items():
+        says_yes = tmp_path / f"says-yes-{form}"
+        says_yes.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+        says_yes.chmod(0o755)
+        git("config", f"gpg.{form}.program", str(says_yes))
     # A signature of the other form, which a program of the repository would have praised.
     text = git("cat-file", "commit", f"{strange}^")
     head, _, message = text.partition("\n\n")
