@@ -13,6 +13,11 @@ from typing import Any
 import re2
 
 MAX_PATTERN_LENGTH = 1024
+MAX_PROGRAM_SIZE = 10_000
+MAX_UNICODE_CLASSES = 20
+# RE2 gives up beyond it, early; patterns within it have programs of some 10,000 instructions.
+_TRIAL_BYTES = 256 * 1024
+_TRIAL_FAULT = 40_000
 MAX_RESULT_LENGTH = 1024 * 1024
 
 
@@ -28,12 +33,19 @@ class PatternError(ValueError):
 class Pattern:
     """A compiled pattern. Safe to share between threads."""
 
-    __slots__ = ("_capturing", "_testing", "text")
+    __slots__ = ("_made", "_testing", "text")
 
-    def __init__(self, text: str, testing: Any, capturing: Any) -> None:
+    def __init__(self, text: str, testing: Any) -> None:
         self.text = text
         self._testing = testing
-        self._capturing = capturing
+        self._made: Any = None
+
+    @property
+    def _capturing(self) -> Any:
+        """Compiled when something is to be replaced: most patterns only ask."""
+        if self._made is None:
+            self._made = _compile(self.text, capturing=True)
+        return self._made
 
     def search(self, subject: str) -> bool:
         """Whether the pattern is found anywhere in the subject."""
@@ -130,24 +142,47 @@ def compile_pattern(text: str) -> Pattern:
         text.encode()
     except UnicodeEncodeError as error:
         raise PatternError("a pattern holds Unicode characters only", error.start) from None
+    if _unicode_classes(text) > MAX_UNICODE_CLASSES:
+        raise PatternError(f"a pattern has at most {MAX_UNICODE_CLASSES} classes of Unicode (\\p)")
     fault = _fault(text)
+    if fault.startswith("pattern too large"):
+        raise PatternError(fault, 0, "write fewer or smaller repetitions: {n,m}")
     if fault:
         message, _, fragment = fault.partition(": ")
         raise PatternError(message, _offset(text, fault, fragment), _hint(message, fragment))
-    return Pattern(text, _compile(text, capturing=False), _compile(text, capturing=True))
+    return Pattern(text, _compile(text, capturing=False))
 
 
-def _compile(text: str, *, capturing: bool) -> Any:
+def weigh(text: str) -> int:
+    """What compiling a pattern costs, in about microseconds; one that is no good costs most."""
+    if len(text) > MAX_PATTERN_LENGTH or _unicode_classes(text) > MAX_UNICODE_CLASSES:
+        return 0  # refused before it is compiled
+    try:
+        size = int(_compile(text, capturing=True, most_bytes=_TRIAL_BYTES).programsize)
+        return 2 * size + 50
+    except (re2.error, UnicodeEncodeError):
+        return _TRIAL_FAULT
+
+
+def _unicode_classes(text: str) -> int:
+    return text.count("\\p") + text.count("\\P")
+
+
+def _compile(text: str, *, capturing: bool, most_bytes: int = 0) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = not capturing
+    if most_bytes:
+        options.max_mem = most_bytes
     engine: Any = re2  # the package is not annotated
     return engine.compile(text, options)
 
 
 def _fault(text: str) -> str:
     try:
-        _compile(text, capturing=True)
+        tried = _compile(text, capturing=True, most_bytes=_TRIAL_BYTES)
+        if tried.programsize > MAX_PROGRAM_SIZE:
+            return "pattern too large"
     except re2.error as error:
         said = error.args[0]
         return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)

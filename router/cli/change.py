@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,7 @@ from router.clock import Clock
 from router.config.diff import Difference, compare
 from router.config.last_good import load_last_good
 from router.config.load import Loaded
-from router.flow.forecast import Forecast, StudyChange, forecast
+from router.flow.forecast import EVICTED, Forecast, StudyChange, forecast
 from router.flow.replay import Replay
 from router.model.plan import Plan
 from router.plugs import all_plugs, morphs_by_name
@@ -103,10 +104,18 @@ def _replay(
         if candidate.router.mapping_key != running.router.mapping_key:
             new_key = shown_mapping_key(candidate)
         replay = Replay((running, key), (candidate, new_key), morphs_by_name())
-        return forecast(replay, journal, ledger, since, limit)
+        return forecast(replay, journal, ledger, since, limit, _show_progress)
     finally:
+        if sys.stderr.isatty():
+            click.echo("\r\033[K", nl=False, err=True)
         journal.close()
         ledger.close()
+
+
+def _show_progress(seen: int) -> None:
+    """Whoever waits at a terminal sees that it goes on; a pipe gets nothing."""
+    if sys.stderr.isatty():
+        click.echo(f"\rreplaying: {seen} instances", nl=False, err=True)
 
 
 def _as_json(
@@ -229,6 +238,11 @@ def _replay_text(told: Forecast, since: float, limit: int) -> list[str]:
         f"replayed {told.replayed} instances since {iso_time(since)}: {told.changed} change"
         + (f"; not replayed: {missing}" if missing else ""),
     ]
+    if gone := told.not_replayed[EVICTED]:
+        lines.append(
+            f"of {gone} instances the bytes are not here any more: what becomes of their like is "
+            "not foretold"
+        )
     rows = [["OUTCOME", "BEFORE", "AFTER"]]
     for outcome in sorted({*told.outcomes_before, *told.outcomes_after}):
         before, after = told.outcomes_before[outcome], told.outcomes_after[outcome]

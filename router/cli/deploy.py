@@ -45,7 +45,10 @@ APPLY_SECONDS: Final = 60.0
 @click.argument("what", metavar="REVISION|status|rollback")
 @click.option("--repo", type=click.Path(path_type=Path), help="The repository; remembered.")
 @click.option("--path", default=None, help="The folder in it; remembered.")
-@click.option("--signers", type=click.Path(path_type=Path), help="Only what one of these signed.")
+@click.option(
+    "--signers", type=click.Path(path_type=Path), help="Only what one of these signed; remembered."
+)
+@click.option("--unsigned", is_flag=True, help="From now on a signature is not asked for.")
 def deploy(
     config: Path | None,
     form: str,
@@ -53,6 +56,8 @@ def deploy(
     repo: Path | None,
     path: str | None,
     signers: Path | None,
+    *,
+    unsigned: bool,
 ) -> int:
     """Put a git revision into use as the configuration, tell which is, or go back one.
 
@@ -65,7 +70,8 @@ def deploy(
     with releases.locked():
         if what == "rollback":
             return _rollback(releases, form)
-        return _deploy(releases, form, what, repo, path, signers)
+        asked = str(signers.absolute()) if signers is not None else None
+        return _deploy(releases, form, what, repo, path, "" if unsigned else asked)
 
 
 def _deploy(
@@ -74,7 +80,7 @@ def _deploy(
     revision: str,
     repo: Path | None,
     path: str | None,
-    signers: Path | None,
+    signers: str | None,
 ) -> int:
     state = releases.state()
     repository = repo or (Path(state.repository) if state.repository else None)
@@ -82,8 +88,9 @@ def _deploy(
         raise click.UsageError("give --repo the first time")
     inside = state.path if path is None else path
     commit = commit_of(repository, revision)
-    if signers is not None:
-        check_signature(repository, commit, signers)
+    signers = state.signers if signers is None else signers
+    if signers:
+        check_signature(repository, commit, Path(signers))
     was_there = (releases.folder / commit).is_dir()
     plan, problems = _proven(releases.export(repository, inside, commit))
     if plan is None:
@@ -94,7 +101,11 @@ def _deploy(
     release = Release(
         commit, inside, time.time(), getpass.getuser(), *written_by(repository, commit)
     )
-    after = State(str(repository.resolve()), inside, (release, *state.history))
+    # What is in use already is no further step: the way back stays what it was.
+    history = state.history
+    if not history or history[0].commit != commit:
+        history = (release, *history)
+    after = State(str(repository.resolve()), inside, history, signers)
     return _taken(releases, plan, state, after, form)
 
 
@@ -163,23 +174,19 @@ def _proven(folder: Path) -> tuple[Plan | None, str]:
 def _taken(releases: Releases, plan: Plan, before: State, after: State, form: str) -> int:
     """Flip the link; back again where the running router refuses."""
     commit, old = after.history[0].commit, releases.current()
-    releases.flip(commit)
+    releases.advance(before, after)
     places = Places(plan.router.data_dir)
     words = "in use from the next start on: no router runs"
     if is_running(places):
         told = answer_of(places, APPLY_SECONDS)
         if told is None or told.state == "refused":
-            if old:
-                releases.flip(old)
-            else:
-                releases.unlink()
-            releases.remember(before)
+            releases.advance(after, before)
             if told is not None:
                 click.echo(told.problems, err=True)
             why = "the running router did not answer" if told is None else "the router refused it"
             return _told(form, commit, f"{why}; {old[:12] or 'what ran'} goes on", ok=False)
         words = f"{told.state}: plan {told.digest[:12]}"
-    releases.remember(after)
+    releases.prune(after)
     return _told(form, commit, words, ok=True)
 
 

@@ -50,7 +50,8 @@ class TreeBuilder:
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int, int]] = {}
         self._aliases = 0
-        self._nodes = 0
+        self.nodes = 0
+        """Nodes read so far; those an alias repeats not."""
         self._documents = 0
         self._root: Node | None = None
 
@@ -116,8 +117,8 @@ class TreeBuilder:
         parent = self._stack[-1]
         parent.size += size
         parent.height = max(parent.height, height + 1)
-        self._nodes += 1
-        if self._nodes > MAX_NODES or parent.size > MAX_NODES:
+        self.nodes += 1
+        if self.nodes > MAX_NODES or parent.size > MAX_NODES:
             raise self._refuse_at(node, "DR004", f"more than {MAX_NODES} nodes, aliases expanded")
         if len(self._stack) + height > MAX_DEPTH:
             raise self._refuse_at(node, "DR004", f"nested deeper than {MAX_DEPTH} levels")

@@ -23,10 +23,12 @@ from router.config.nodes import (
     show_path,
 )
 from router.config.suggest import did_you_mean
+from router.config.work import STEP, TABLE_ENTRY, templates
 from router.model.plug import Morph, PlugError
 
 Step = tuple[str, Any]
 MAX_STEPS: Final = 1000
+MAX_MISTAKES: Final = 60
 
 
 class Morphs:
@@ -57,7 +59,8 @@ class Morphs:
             return ()
         found: list[Step] = []
         for index, item in enumerate(node.items):
-            found.extend(self._step(item, (*path, index)))
+            found.extend(steps := self._step(item, (*path, index)))
+            self._context.work.spend(STEP * len(steps), item.place)
             if len(found) > MAX_STEPS:
                 message = f"more than {MAX_STEPS} steps, named lists expanded"
                 self._context.error("DR106", message, item, (*path, index))
@@ -129,9 +132,14 @@ class Morphs:
         parameters = raw_for(entry.value, written, morph.schema)
         known = (name, json.dumps(parameters))
         if known not in self._sound:
+            units = morph.weigh(parameters) + templates(parameters)
+            self._context.work.spend(units, entry.key.place)
             if not self._is_sound(morph, parameters, entry, at):
                 return ()
             self._sound.add(known)
+        named = parameters.get("table") if isinstance(parameters, dict) else None
+        if isinstance(named, str):
+            self._context.work.spend(TABLE_ENTRY * len(self._tables[named]), entry.key.place)
         return ((name, self._with_table(parameters)),)
 
     def _is_sound(
@@ -182,6 +190,8 @@ def _mistakes_apart(morph: Morph, parameters: Any) -> list[PlugError]:
         parts = {index: [value] for index, value in enumerate(parameters)}
     mistakes: list[PlugError] = []
     for key, part in parts.items():
+        if len(mistakes) >= MAX_MISTAKES:
+            break
         try:
             morph.compile(part)
         except PlugError as error:

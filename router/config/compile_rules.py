@@ -26,6 +26,7 @@ from router.config.nodes import (
     show_path,
 )
 from router.config.suggest import did_you_mean
+from router.config.work import STEP
 from router.dicom.transfer_syntax import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -34,6 +35,7 @@ from router.dicom.transfer_syntax import (
 from router.dicom.uid_names import uid_for
 from router.match.condition import ConditionProblems, Predicates, compile_condition
 from router.model.delivery import Priority
+from router.model.problem import Place
 from router.model.recipe import Recipe
 from router.model.rule import Condition, FetchPriors, Refusal, Rule, Send, Silence
 from router.model.station import Station
@@ -89,6 +91,7 @@ class Rules:
             elif name_node is not None:
                 first[name] = name_node
             rules.append(self._rule(name or f"rule {index + 1}", node, path))
+            self._context.work.spend(self._context.mistake, node.place)
         return tuple(rules)
 
     def _rule(self, name: str, node: Node, path: tuple[PathPart, ...]) -> Rule:
@@ -170,6 +173,7 @@ class Rules:
                 station_names=self._names,
                 operators=self._operators or None,
                 shared=self._predicates,
+                spend=lambda units: self._context.work.spend(units, node.place),
             )
         except ConditionProblems as problems:
             for error in problems.problems:
@@ -200,7 +204,9 @@ class Rules:
     def _send(self, node: Node, steps: tuple[Step, ...], path: tuple[PathPart, ...]) -> Send | None:
         if isinstance(node, Scalar):
             station = self._destination(node, path)
-            return None if station is None else Send(station, self._recipe(steps, station))
+            return (
+                None if station is None else Send(station, self._recipe(steps, station, node.place))
+            )
         data = self._context.shapes.check(
             node, shapes_rules.ROUTE_ENTRY, path, data=raw_rule(node)
         ).data
@@ -219,14 +225,15 @@ class Rules:
             return None
         return Send(
             station=station,
-            recipe=self._recipe(steps, station),
+            recipe=self._recipe(steps, station, node.place),
             priority=Priority.of(data.get("priority", "medium")),
             silence=self._silence(node, data, path),
             transfer_syntax_uid=syntax,
         )
 
-    def _recipe(self, steps: tuple[Step, ...], name: str) -> Recipe:
+    def _recipe(self, steps: tuple[Step, ...], name: str, place: Place) -> Recipe:
         """The steps of rule and route, then those of the station they lead to."""
+        self._context.work.spend(STEP * len(steps), place)
         recipe = Recipe.of(steps)
         station = self._stations.get(name)
         return recipe if station is None else recipe.then(station.hooks.send)

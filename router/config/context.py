@@ -17,6 +17,7 @@ from router.config.plugged import Plugs
 from router.config.report import Report
 from router.config.schema import Shapes
 from router.config.secrets import find_file
+from router.config.work import MISTAKE, Work
 from router.model.plug import PlugError
 from router.model.problem import Place
 from router.model.station import Secret
@@ -38,12 +39,19 @@ class Context:
     folder: Path
     lines: Mapping[str, list[str]]
     environment: Mapping[str, str]
+    work: Work = field(default_factory=Work)
     faulty: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def mistake(self) -> int:
+        """What one more mistake costs: nothing while it is shown, much when it no longer is."""
+        return MISTAKE if self.report.is_full else 0
 
     def error(
         self, code: str, message: str, node: Node, path: tuple[PathPart, ...], hint: str = ""
     ) -> None:
         """A problem at a value."""
+        self.work.spend(self.mistake, node.place)
         self.report.error(code, message, node.place, path=show_path(path), hint=hint)
 
     def warn(
@@ -80,6 +88,7 @@ class Context:
     def plug_error(self, error: PlugError, node: Node, path: tuple[PathPart, ...]) -> None:
         """A mistake in parameters: at the key, at the value, or at a character of the value."""
         place = place_at(node, error.path, at_key=error.at_key)
+        self.work.spend(self.mistake, place)
         wrong = node_at(node, error.path)
         if error.column_offset is not None and not error.at_key and isinstance(wrong, Scalar):
             place = self._inside(wrong, error.column_offset)

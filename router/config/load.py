@@ -20,6 +20,7 @@ from router.config.problems import render_all
 from router.config.report import Report
 from router.config.schema import Shapes
 from router.config.tree import merge
+from router.config.work import TooMuchWork, Work
 from router.model.plan import Plan
 from router.model.problem import Place, Problem
 
@@ -89,7 +90,12 @@ def _compile(
     clock: Clock,
     advise: Advisor | None,
 ) -> Loaded:
-    document = merge(sources, report)
+    work = Work()
+    try:
+        document = merge(sources, report, work)
+    except TooMuchWork as error:
+        report.add(error.problem)
+        return Loaded(None, report.problems(), sources)
     context = Context(
         report=report,
         shapes=Shapes(plugs, report),
@@ -97,8 +103,13 @@ def _compile(
         folder=Path(os.path.realpath(folder)),
         lines={source.shown: source.text.splitlines() for source in sources},
         environment=environment,
+        work=work,
     )
-    plan = compile_document(document, context, clock.now()) if sources else None
+    plan = None
+    try:
+        plan = compile_document(document, context, clock.now()) if sources else None
+    except TooMuchWork as error:
+        report.add(error.problem)
     analysis = advise(plan, report) if advise is not None and plan is not None else None
     problems = report.problems()
     secrets = [problem.place for problem in problems if problem.code == "DR107"]

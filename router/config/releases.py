@@ -38,6 +38,12 @@ _QUIET: Final = (
 )  # fmt: skip
 
 
+_OUR_PROGRAMS: Final = (
+    "-c", "gpg.format=ssh", "-c", "gpg.ssh.program=ssh-keygen", "-c", "gpg.program=false",
+    "-c", "gpg.openpgp.program=false", "-c", "gpg.x509.program=false",
+)  # fmt: skip
+
+
 class NotDeployed(RouterError):
     """Nothing was changed; the text says why and what to do."""
 
@@ -63,11 +69,15 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where releases come from, the current one and those before it, the latest first."""
+    """Where releases come from, the current one and those before it, the latest first.
+
+    `signers` is the file of those who must have signed; '' where no signature is asked for.
+    """
 
     repository: str = ""
     path: str = ""
     history: tuple[Release, ...] = ()
+    signers: str = ""
 
 
 def revision_of(folder: Path) -> str:
@@ -92,6 +102,11 @@ class Releases:
                 f"{self.link} is a folder, and deploying makes a link of that name: move it away "
                 f"first, for example to {self.link}.before"
             )
+        if self.link.is_symlink() and not self.current():
+            raise NotDeployed(
+                f"{self.link} is a link to {os.readlink(self.link)}, which deploy did not make: move "
+                "it away first"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".lock", "w", encoding="ascii") as lock:
             try:
@@ -101,20 +116,29 @@ class Releases:
             yield
 
     def state(self) -> State:
-        """What was put into use; empty before the first time."""
+        """What was put into use; empty before the first time.
+
+        The link alone decides: what stands before the release it points to never took effect.
+        """
         try:
             found = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
             history = tuple(Release(**one) for one in found["history"])
-            return State(found["repository"], found["path"], history)
+            kept = State(found["repository"], found["path"], history, found.get("signers", ""))
         except FileNotFoundError:
             return State()
         except (ValueError, TypeError, KeyError) as error:
-            raise NotDeployed(f"{self.folder / _STATE} cannot be read: {error}") from None
+            raise NotDeployed(
+                f"{self.folder / _STATE} cannot be read: {error}; move it away, and give --repo again"
+            ) from None
+        current = self.current()
+        places = [place for place, one in enumerate(history) if one.commit == current]
+        return replace(kept, history=history[places[0] :] if places else ())
 
     def current(self) -> str:
         """The commit the link points to; '' when there is none."""
-        name = Path(os.path.realpath(self.link)).name if self.link.is_symlink() else ""
-        return name if _COMMIT.match(name) else ""
+        real = Path(os.path.realpath(self.link)) if self.link.is_symlink() else Path()
+        is_ours = real.parent == Path(os.path.realpath(self.folder))
+        return real.name if is_ours and _COMMIT.match(real.name) else ""
 
     def export(self, repository: Path, path: str, commit: str) -> Path:
         """The folder of a commit, exported if it is not there; whole or not at all."""
@@ -157,22 +181,48 @@ class Releases:
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(f"{self.folder.name}/{commit}")
         os.replace(fresh, self.link)
+        _sync(self.link.parent)
 
     def unlink(self) -> None:
         """Without a release before this one there is no link."""
         self.link.unlink(missing_ok=True)
 
-    def remember(self, state: State) -> None:
-        """Write down what is in use; releases beyond those kept are taken away."""
+    def advance(self, before: State, after: State) -> None:
+        """Put what comes first in `after` into use. A crash leaves the one or the other.
+
+        What the state says beyond the link is left out when it is read, so forward it is written
+        first, and back it is written last.
+        """
+        if not after.history:
+            self.unlink()
+            self.write(after)
+            return
+        goes_on = before.history and before.history[0] in after.history[1:]
+        if goes_on or not before.history:
+            self.write(after)
+            self.flip(after.history[0].commit)
+            return
+        self.flip(after.history[0].commit)
+        self.write(after)
+
+    def prune(self, state: State) -> None:
+        """Take away what is half made, and releases beyond those kept."""
         kept = {one.commit for one in state.history[:KEPT]} | {self.current()}
         for folder in self.folder.iterdir():
             is_old = _COMMIT.match(folder.name) and folder.name not in kept
             if is_old or folder.name.startswith(".new-"):
                 self.remove(folder.name)
+
+    def write(self, state: State) -> None:
+        """Write down what is in use, and what was before."""
         text = json.dumps(asdict(replace(state, history=state.history[:KEPT])), indent=1)
         fresh = self.folder / f".{_STATE}"
-        fresh.write_text(text, encoding="utf-8")
+        with fresh.open("w", encoding="utf-8") as output:
+            output.write(text)
+            output.flush()
+            os.fsync(output.fileno())
         os.replace(fresh, self.folder / _STATE)
+        _sync(self.folder)
 
 
 def commit_of(repository: Path, revision: str) -> str:
@@ -199,10 +249,16 @@ def written_by(repository: Path, commit: str) -> tuple[str, str]:
 
 
 def check_signature(repository: Path, commit: str, signers: Path) -> None:
-    """Raise NotDeployed unless one of the allowed signers signed the commit (gpg.ssh)."""
+    """Raise NotDeployed unless one of the allowed signers signed the commit with an SSH key.
+
+    The programs that look are ours: the repository's own configuration could name one that says
+    yes to everything, and other forms of signature would be looked up in a keyring of the machine.
+    """
+    if not signers.is_file():
+        raise NotDeployed(f"{signers} is no file")
     allowed = f"gpg.ssh.allowedSignersFile={os.path.abspath(signers)}"
     try:
-        _git(repository, "-c", "gpg.format=ssh", "-c", allowed, "verify-commit", commit)
+        _git(repository, *_OUR_PROGRAMS, "-c", allowed, "verify-commit", commit)
     except NotDeployed as error:
         raise NotDeployed(f"commit {commit[:12]} is not signed by who may: {error}") from None
 
@@ -234,6 +290,15 @@ def _blobs(repository: Path, path: str, commit: str) -> Iterator[tuple[PurePosix
         if total > MAX_BYTES:
             raise NotDeployed(f"commit {commit[:12]} is larger than {MAX_BYTES >> 20} MiB")
         yield place, _git(repository, "cat-file", "blob", identity)
+
+
+def _sync(folder: Path) -> None:
+    """Make what was renamed in a folder outlast a crash."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _seal(target: Path) -> None:

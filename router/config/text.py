@@ -19,6 +19,7 @@ import yaml
 from router.config.build import TreeBuilder, Unbuildable
 from router.config.nodes import Node
 from router.config.report import Report
+from router.config.work import NODE, Work
 from router.model.problem import Place
 
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -56,8 +57,11 @@ def decode(data: bytes, file: str, report: Report) -> str | None:
     return None
 
 
-def parse(text: str, file: str, report: Report) -> Node | None:
-    """The tree of a text; None when it is empty or cannot be read (then the report says why)."""
+def parse(text: str, file: str, report: Report, work: Work | None = None) -> Node | None:
+    """The tree of a text; None when it is empty or cannot be read (then the report says why).
+
+    Raises TooMuchWork, where `work` is counted.
+    """
     found = _FORBIDDEN.search(text)
     if found:
         report.is_incomplete = True
@@ -75,6 +79,9 @@ def parse(text: str, file: str, report: Report) -> Node | None:
     except yaml.MarkedYAMLError as error:
         report.is_incomplete = True
         _report_syntax(error, file, lines, report)
+    finally:
+        if work is not None:
+            work.spend(NODE * builder.nodes, Place(file, 1, 1))
     return None
 
 

@@ -14,6 +14,7 @@ from router.config.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null
 from router.config.report import Report
 from router.config.suggest import did_you_mean
 from router.config.text import parse
+from router.config.work import Work
 from router.model.problem import Place
 
 SECTIONS: Final = (
@@ -30,11 +31,12 @@ SECTIONS: Final = (
 )
 
 
-def merge(sources: Iterable[Source], report: Report) -> Mapping:
-    """The document of all files, with as many sections as could be read."""
+def merge(sources: Iterable[Source], report: Report, work: Work | None = None) -> Mapping:
+    """The document of all files, with as many sections as could be read. Raises TooMuchWork."""
+    work = work or Work()
     document: Mapping | None = None
     for source in sources:
-        root = parse(source.text, source.shown, report)
+        root = parse(source.text, source.shown, report, work)
         if document is None:
             document = Mapping(source.shown, 1, 1, 1)
         if isinstance(root, Mapping):

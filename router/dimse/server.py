@@ -158,6 +158,16 @@ class Server:
                 self._clock.wait(self._closed, _ACCEPT_SECONDS)
                 continue
             self._begin(sock, str(address[0]))
+        if self._retired.is_set():
+            self._accept_last()
+            self._sock.close()
+
+    def _accept_last(self) -> None:
+        """Who was let in by the system before the end: a socket that closes would reset them."""
+        with contextlib.suppress(OSError):
+            for _ in range(_BACKLOG):
+                sock, address = self._sock.accept()
+                self._begin(sock, str(address[0]))
 
     def _begin(self, sock: socket.socket, address: str) -> None:
         """Give the connection a thread; under want of threads it is closed instead."""

@@ -70,6 +70,7 @@ class Cataloguer:
         instance = held.instance
         try:
             attributes = self._headers.attributes(held, _TAGS)
+            attributes |= self._headers.identity_as_it_came(held)
         except (RecordDamaged, BadDataset, MorphFailed) as error:
             self._log.warning(
                 "a series is not in the catalogue",

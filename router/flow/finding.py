@@ -50,11 +50,15 @@ _UNIQUE: Final[Mapping[Level, tuple[int, ...]]] = {
 
 @dataclass(slots=True)
 class _Candidate:
-    """One thing that may be answered: its attributes as text, and where it belongs."""
+    """One thing that may be answered: its attributes as text, and where it belongs.
+
+    `patient` is the Patient ID and issuer in the catalogue, whatever is shown.
+    """
 
     texts: dict[int, str]
     study: str = ""
     series: str = ""
+    patient: tuple[str, str] = ("", "")
     counts: dict[int, str] = field(default_factory=dict)
 
 
@@ -81,12 +85,17 @@ class Finder:
         self._clock = clock
 
     def find(
-        self, query: Query, goes_on: Callable[[], bool]
+        self, query: Query, goes_on: Callable[[], bool], *, as_it_came: bool = False
     ) -> Generator[Identifier, None, Ending]:
-        """The answers; what ended them. Keys that no answer says anything of are `unsupported`."""
+        """The answers; what ended them. Keys that no answer says anything of are `unsupported`.
+
+        `as_it_came`: for whom a patient is who he was when the object came (protocols 3.3).
+        """
         self._catalogue.follow()
         until = self._clock.monotonic() + query.deadline_seconds
-        matching = self._matching(query, lambda: goes_on() and self._clock.monotonic() < until)
+        matching = self._matching(
+            query, lambda: goes_on() and self._clock.monotonic() < until, as_it_came
+        )
         for given, found in enumerate(matching):
             if given == query.limit:
                 return Ending(True, f"limit of {query.limit} answers reached, more may exist")
@@ -104,13 +113,18 @@ class Finder:
             or (query.level != "IMAGE" and tag not in supported_keys(query.level))
         )
 
-    def _matching(self, query: Query, goes_on: Callable[[], bool]) -> Iterator[Identifier]:
+    def _matching(
+        self,
+        query: Query,
+        goes_on: Callable[[], bool],
+        as_it_came: bool,  # noqa: FBT001 - as find was asked
+    ) -> Iterator[Identifier]:
         unsupported = self.unsupported(query)
         keys = {tag: key for tag, key in query.keys.items() if tag not in unsupported}
         # Numbers of related things are returned, never matched (PS3.4 table C.3-1).
         tests = {tag: key for tag, key in keys.items() if tag not in _COUNTS}
         asked = tuple(keys) + _UNIQUE[query.level]
-        candidates = self._candidates(query.level, tests, asked, goes_on)
+        candidates = self._candidates(query.level, tests, asked, goes_on, as_it_came)
         while batch := list(islice(candidates, COUNTED_AT_ONCE)):
             self._count(batch, asked)
             for one in batch:
@@ -125,13 +139,14 @@ class Finder:
         tests: Identifier,
         asked: Collection[int],
         goes_on: Callable[[], bool],
+        as_it_came: bool,  # noqa: FBT001 - as find was asked
     ) -> Iterator[_Candidate]:
         """What matches, without its counts."""
         narrowing = tests
         if level != "STUDY":
             above = _ABOVE_IMAGE - known.SERIES_TAGS
             narrowing = {tag: key for tag, key in tests.items() if tag in above}
-        found = self._studies(narrowing, goes_on)
+        found = self._studies(narrowing, goes_on, as_it_came)
         if level == "PATIENT":
             found = _one_each_patient(found)
         elif level == "SERIES":
@@ -140,20 +155,29 @@ class Finder:
             found = self._images(self._series(found), asked, tests, goes_on)
         return (one for one in found if _fits(tests, one.texts))
 
-    def _studies(self, tests: Identifier, goes_on: Callable[[], bool]) -> Iterator[_Candidate]:
+    def _studies(
+        self,
+        tests: Identifier,
+        goes_on: Callable[[], bool],
+        as_it_came: bool,  # noqa: FBT001 - as find was asked
+    ) -> Iterator[_Candidate]:
+        if as_it_came:
+            tests = original_keys(tests)
         for study, attributes, modalities in self._catalogue.studies(tests, goes_on):
             here = {
                 STUDY_INSTANCE_UID: study,
                 MODALITIES_IN_STUDY: "\\".join(modalities),
                 known.INSTANCE_AVAILABILITY: "ONLINE",
             }
-            yield _Candidate({**attributes, **here}, study)
+            now = attributes.get(PATIENT_ID, ""), attributes.get(ISSUER_OF_PATIENT_ID, "")
+            shown = as_they_came(attributes) if as_it_came else attributes
+            yield _Candidate({**shown, **here}, study, patient=now)
 
     def _series(self, studies: Iterable[_Candidate]) -> Iterator[_Candidate]:
         for one in studies:
             for series, attributes in self._catalogue.series(one.study):
                 texts = {**one.texts, **attributes, SERIES_INSTANCE_UID: series}
-                yield _Candidate(texts, one.study, series)
+                yield _Candidate(texts, one.study, series, one.patient)
 
     def _images(
         self,
@@ -177,7 +201,7 @@ class Finder:
                     continue
                 texts = self._image(version.instance_id, in_header)
                 if texts is not None:
-                    yield _Candidate({**one.texts, **texts}, one.study, one.series)
+                    yield _Candidate({**one.texts, **texts}, one.study, one.series, one.patient)
 
     def _image(self, instance_id: int, in_header: frozenset[int]) -> dict[int, str] | None:
         held = self._ledger.instance(instance_id)
@@ -201,14 +225,32 @@ class Finder:
             return
         if wanted & known.PATIENT_COUNTS:
             for one in batch:
-                patient = one.texts.get(PATIENT_ID, ""), one.texts.get(ISSUER_OF_PATIENT_ID, "")
-                studies = self._catalogue.studies_of_patient(*patient)
+                studies = self._catalogue.studies_of_patient(*one.patient)
                 one.counts.update(_patient_counts(studies, self._ledger.held_counts(studies)))
         by_study: dict[str, list[HeldCounts]] = defaultdict(list)
         for counts in self._ledger.held_counts({one.study for one in batch}):
             by_study[counts.study_instance_uid].append(counts)
         for one in batch:
             one.counts.update(_study_counts(by_study[one.study], one.series))
+
+
+def original_keys(keys: Identifier) -> dict[int, DataElement]:
+    """Keys for the catalogue, of whoever knows patients as they came; of the issuer nothing."""
+    found = {tag: key for tag, key in keys.items() if tag not in {PATIENT_ID, ISSUER_OF_PATIENT_ID}}
+    if PATIENT_ID in keys:
+        found[known.ORIGINAL_PATIENT_ID] = keys[PATIENT_ID]
+    return found
+
+
+def as_they_came(attributes: Mapping[int, str]) -> dict[int, str]:
+    """The attributes of a study with Patient ID and issuer as they came."""
+    original = {
+        PATIENT_ID: attributes.get(known.ORIGINAL_PATIENT_ID, attributes.get(PATIENT_ID, "")),
+        ISSUER_OF_PATIENT_ID: attributes.get(
+            known.ORIGINAL_ISSUER, attributes.get(ISSUER_OF_PATIENT_ID, "")
+        ),
+    }
+    return {**attributes, **original}
 
 
 def _one_each_patient(studies: Iterable[_Candidate]) -> Iterator[_Candidate]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -88,12 +88,22 @@ class Forecast:
 
 
 def forecast(
-    replay: Replay, journal: Journal, ledger: Ledger, since: float, max_studies: int
+    replay: Replay,
+    journal: Journal,
+    ledger: Ledger,
+    since: float,
+    max_studies: int,
+    seen: Callable[[int], None] = lambda _: None,
 ) -> Forecast:
-    """Replay what arrived since then (seconds since the epoch). Raises StoreDown."""
+    """Replay what arrived since then (seconds since the epoch). Raises StoreDown.
+
+    `seen` is told now and then how many were looked at.
+    """
     found = Forecast()
     study = StudyChange("")
-    for stored in received_since(ledger, since):
+    for number, stored in enumerate(received_since(ledger, since), start=1):
+        if number % PAGE == 0:
+            seen(number)
         if stored.instance.study_instance_uid != study.study_instance_uid:
             _close(found, study, max_studies)
             study = StudyChange(stored.instance.study_instance_uid)

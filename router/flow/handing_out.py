@@ -16,6 +16,7 @@ from router.clock import Clock
 from router.dicom.outgoing import OutgoingDataSet, can_convert
 from router.dimse.handlers import Exchange, OperationAnswer, OperationRequest
 from router.errors import Refused, RouterError, Undeliverable
+from router.flow.finding import as_they_came, original_keys
 from router.flow.giving import Giving, Origin, origin
 from router.flow.moving import PENDING_SECONDS, Moving, is_away, last_answer, told
 from router.flow.supply import Supply, at_once
@@ -26,6 +27,7 @@ from router.model.query import (
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     DataElement,
+    Identifier,
     Query,
 )
 from router.model.recipe import Recipe
@@ -163,22 +165,23 @@ class HandingOut:
             for one in ready:
                 one.close()
 
-    def held(self, query: Query) -> Supply:
-        """What a query names of what is held."""
-        return Supply(at_once(self._versions(query)))
+    def held(self, query: Query, *, as_it_came: bool = False) -> Supply:
+        """What a query names of what is held; `as_it_came` as for Finder.find."""
+        return Supply(at_once(self._versions(query, as_it_came=as_it_came)))
 
-    def _versions(self, query: Query) -> tuple[HeldVersion, ...]:
-        """What a query names of what is held."""
+    def _versions(self, query: Query, *, as_it_came: bool) -> tuple[HeldVersion, ...]:
         self._catalogue.follow()
         keys = query.keys
         studies: Sequence[str] = _texts(keys.get(STUDY_INSTANCE_UID))
         series: Sequence[str | None] = (None,)
         if query.level == "PATIENT":
             patient = keys[PATIENT_ID].text
+            asked: Identifier = {PATIENT_ID: keys[PATIENT_ID]}
+            asked = original_keys(asked) if as_it_came else asked
             studies = [
                 study
-                for study, attributes, _ in self._catalogue.studies({PATIENT_ID: keys[PATIENT_ID]})
-                if attributes.get(PATIENT_ID, "") == patient
+                for study, found, _ in self._catalogue.studies(asked)
+                if (as_they_came(found) if as_it_came else found).get(PATIENT_ID, "") == patient
             ]
         elif query.level != "STUDY":
             series = _texts(keys.get(SERIES_INSTANCE_UID))

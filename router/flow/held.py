@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from router.dicom.header import HeaderReader
-from router.dicom.tags import keyword_for
+from router.dicom.tags import keyword_for, parse_path
 from router.dicom.values import BULK_VRS
 from router.flow.received import MAX_HEADER_BYTES, ReceiveHooks
 from router.match.facts import Header
-from router.model.catalogue import MAX_TEXT_LENGTH
+from router.model.catalogue import MAX_TEXT_LENGTH, ORIGINAL_ISSUER, ORIGINAL_PATIENT_ID
 from router.model.path import Path, PathStep
 from router.model.plan import Plan
 from router.model.recipe import Recipe
@@ -68,7 +68,26 @@ class HeldHeaders:
                 found[tag] = text
         return found
 
-    def _header(self, held: Stored, wanted: Collection[Path]) -> Header:
+    def identity_as_it_came(self, held: Stored) -> dict[int, str]:
+        """Patient ID and issuer before the hook on receive, by ORIGINAL_…; {} where there is none.
+
+        Raises what `attributes` raises.
+        """
+        if received_by(self._journal, held).is_empty:
+            return {}
+        paths = {
+            ORIGINAL_PATIENT_ID: parse_path("PatientID"),
+            ORIGINAL_ISSUER: parse_path("IssuerOfPatientID"),
+        }
+        header = self._header(held, paths.values(), as_it_came=True)
+        return {
+            tag: "".join(str(value).strip(" \0") for value in found.values) if found else ""
+            for tag, found in ((tag, header.get(path)) for tag, path in paths.items())
+        }
+
+    def _header(
+        self, held: Stored, wanted: Collection[Path], *, as_it_came: bool = False
+    ) -> Header:
         record = _opened(self._journal, held)
         try:
             envelope = decode(record.envelope())
@@ -76,7 +95,7 @@ class HeldHeaders:
             length = min(instance.header_length, MAX_HEADER_BYTES)
             syntax = instance.transfer_syntax_uid
             character_set = instance.assumed_character_set
-            if not receive.is_empty:
+            if not receive.is_empty and not as_it_came:
                 octets = record.read(0, length)
                 context = self._hooks.context(self._plan(), instance.source, instance.received_at)
                 return self._hooks.seen(

@@ -104,17 +104,19 @@ class Operations:
             return self._found(request, station, identifier, archive, exchange)
         query = retrieve_query(identifier, request.sop_class_uid)
         if request.field != C_MOVE_RQ:
-            supply = self._supply(archive, query, exchange)
+            supply = self._supply(station, archive, query, exchange)
             return self._handing_out.get(request, station, supply, exchange)
         destination = self._handing_out.destination(station, request.move_destination)
         if archive is not None and self._handing_out.is_away(destination):
             raise Refused(f"station {destination.name} is not online", UNABLE_TO_PERFORM)
-        supply = self._supply(archive, query, exchange)
+        supply = self._supply(station, archive, query, exchange)
         return self._handing_out.move(request, station, destination, supply, exchange)
 
-    def _supply(self, archive: Station | None, query: Query, exchange: Exchange) -> Supply:
+    def _supply(
+        self, station: Station, archive: Station | None, query: Query, exchange: Exchange
+    ) -> Supply:
         if archive is None:
-            return self._handing_out.held(query)
+            return self._handing_out.held(query, as_it_came=station.original_patient_id)
         batches = self._read_through.supply(archive, query, lambda: not exchange.is_cancelled())
         return Supply(batches)
 
@@ -146,7 +148,8 @@ class Operations:
             return not exchange.is_cancelled()
 
         if archive is None:
-            search = Search(self._finder.find(query, goes_on))
+            view = station.original_patient_id
+            search = Search(self._finder.find(query, goes_on, as_it_came=view))
         else:
             search = Search(self._passing_on.find(archive, query, goes_on))
         with closing(iter(search)) as answers:

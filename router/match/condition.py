@@ -36,6 +36,7 @@ BUILT_IN: Final[Mapping[str, Operator]] = {
 COMBINATORS: Final = ("all", "any", "not")
 _PATTERNS: Final = ("glob", "regex")
 _MAX_DEPTH: Final = 32
+_MAX_PROBLEMS: Final = 60
 # The instances of a series share their values, so the last few answers are worth remembering.
 _RECENT: Final = 8
 
@@ -67,16 +68,18 @@ def compile_condition(
     at: tuple[Key, ...] = (),
     operators: Mapping[str, Operator] | None = None,
     shared: Predicates | None = None,
+    spend: Callable[[int], None] = lambda _: None,
 ) -> Condition:
     """The condition in the plain data of a `match:` mapping; an empty mapping always holds.
 
     `at` is put before the path of each problem. `operators` are those of `router.plugs`, the ones
     of this package when left out. `shared` holds the predicates of conditions compiled before, under
     the same operators and stations: many rules ask the same, and what is asked together should lie
-    together in the processor's cache. Raises ConditionProblems with every mistake.
+    together in the processor's cache. `spend` is told what each predicate costs before it is
+    compiled, and may raise to end it all. Raises ConditionProblems with every mistake.
     """
     known = {} if shared is None else shared
-    compiler = _Compiler(station_names, BUILT_IN if operators is None else operators, known)
+    compiler = _Compiler(station_names, operators or BUILT_IN, known, spend)
     node = compiler.mapping(match, at)
     if compiler.problems or node is None:
         raise ConditionProblems(compiler.problems)
@@ -96,7 +99,9 @@ class _Compiler:
         station_names: Collection[str],
         operators: Mapping[str, Operator],
         shared: Predicates,
+        spend: Callable[[int], None],
     ) -> None:
+        self._spend = spend
         self.problems: list[PlugError] = []
         self._station_names = station_names
         self._operators = operators
@@ -150,6 +155,8 @@ class _Compiler:
     def _problem(self, error: PlugError, at: tuple[Key, ...]) -> None:
         error.path = (*at, *error.path)
         self.problems.append(error)
+        if len(self.problems) >= _MAX_PROBLEMS:
+            raise ConditionProblems(self.problems)
 
     def _path(self, key: str) -> Path:
         try:
@@ -203,6 +210,7 @@ class _Compiler:
         operator = self._operators.get(name)
         if operator is None:
             raise _unknown_operator(key, str(name), self._operators)
+        self._spend(operator.weigh(inner))
         try:
             return operator.compile(inner, path)
         except PlugError as error:
@@ -228,6 +236,7 @@ class _Compiler:
                 raise _unknown_operator(fact.name, str(name), usable)
             try:
                 if name in _PATTERNS:
+                    self._spend(self._operators[name].weigh(inner))
                     tests.append(_on_fact(fact, self._operators[name].compile(inner, None)))
                 else:
                     tests.append(self._fact_literals(fact, inner))

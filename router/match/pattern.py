@@ -13,7 +13,7 @@ from typing import Any
 from router.match.values import VALUELESS_VRS, Test, Values, subjects, text_of, vr_of
 from router.model.path import Path
 from router.model.plug import Operator, PlugError
-from router.patterns import PatternError, compile_pattern
+from router.patterns import PatternError, compile_pattern, weigh
 
 
 def compile_regex(literal: Any, path: Path | None) -> Test:
@@ -107,6 +107,11 @@ def _quoted(character: str) -> str:
     return character if character.isalnum() or character in " _" else f"\\x{{{ord(character):x}}}"
 
 
+def _weigh_glob(literal: Any) -> int:
+    """A glob has no repetition that could grow: its length tells."""
+    return 10 * len(text_of(literal))
+
+
 PLUGS = (
     Operator(
         name="glob",
@@ -117,6 +122,7 @@ PLUGS = (
         },
         example='glob: "TEST*"',
         compile=compile_glob,
+        weigh=_weigh_glob,
     ),
     Operator(
         name="regex",
@@ -127,5 +133,6 @@ PLUGS = (
         },
         example='regex: "(?i)chest|thorax"',
         compile=compile_regex,
+        weigh=lambda literal: weigh(text_of(literal)),
     ),
 )

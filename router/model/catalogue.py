@@ -13,6 +13,9 @@ from typing import Final
 MODALITIES_IN_STUDY: Final = 0x00080061
 SOP_CLASSES_IN_STUDY: Final = 0x00080062
 MODALITY: Final = 0x00080060
+# No tags of DICOM: Patient ID and issuer as they came, where the hook on receive may change them.
+ORIGINAL_PATIENT_ID: Final = 0x1_00100020
+ORIGINAL_ISSUER: Final = 0x1_00100021
 INSTANCE_AVAILABILITY: Final = 0x00080056
 PATIENT_RELATED_STUDIES: Final = 0x00201200
 PATIENT_RELATED_SERIES: Final = 0x00201202

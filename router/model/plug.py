@@ -44,7 +44,8 @@ class Operator:
     """One operator of `match`: `compile(parameters, path)` gives a test over decoded values.
 
     The test takes the tuple of values of the attribute as text or numbers, or None when it is
-    absent; `path` is the attribute's path, or None for a fact.
+    absent; `path` is the attribute's path, or None for a fact. `weigh(parameters)` tells what
+    compiling them costs where that is much, in about microseconds.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Operator:
     schema: Mapping[str, Any]
     example: str
     compile: Callable[[Any, Path | None], Callable[[Any], bool]] = field(compare=False)
+    weigh: Callable[[Any], int] = field(compare=False, default=lambda _: 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Morph:
     The function takes (EditableDataSet, MorphContext) and raises MorphFailed. `reads` and `writes`
     give the paths the parameters name, for analysis. `check(parameters)` gives a function alike that
     is called when all steps of the recipe have run, to refuse what must not leave. One that is not
-    offered is no word of the language: a key elsewhere asks for it.
+    offered is no word of the language: a key elsewhere asks for it. `weigh` is as for Operator.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Morph:
     writes: Callable[[Any], frozenset[Path]] = field(compare=False, default=lambda _: frozenset())
     check: Callable[[Any], Callable[[Any, Any], None]] | None = field(compare=False, default=None)
     is_offered: bool = True
+    weigh: Callable[[Any], int] = field(compare=False, default=lambda _: 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from router.morph.parameters import (
 )
 from router.morph.reads import template_reads
 from router.morph.template import is_template
-from router.patterns import Pattern, PatternError, Replacement, compile_pattern
+from router.patterns import Pattern, PatternError, Replacement, compile_pattern, weigh
 
 KEYS: Final = ("tag", "pattern", "with")
 
@@ -45,6 +45,11 @@ def compile_replace(parameters: Any) -> Step:
     )
     (replacement,) = each((("with", lambda: _replacement(pattern, parameters["with"])),))
     return _step(tag, pattern, replacement)
+
+
+def _weigh(parameters: Any) -> int:
+    written = parameters.get("pattern") if isinstance(parameters, dict) else None
+    return weigh(written) if isinstance(written, str) else 0
 
 
 def _pattern(written: str) -> Pattern:
@@ -119,6 +124,7 @@ PLUGS = (
         },
         example='replace: {tag: StudyDescription, pattern: "^RX ", with: "XR "}',
         compile=compile_replace,
+        weigh=_weigh,
         reads=_reads,
         writes=_writes,
     ),

@@ -32,6 +32,7 @@ from router.morph.filters import FilterError, finish
 MAX_TEMPLATE: Final = 1024
 MAX_OUTPUT: Final = 1024
 MAX_DEPTH: Final = 40
+MAX_PARENTHESES: Final = 80
 NAMES: Final[dict[str, tuple[str, ...]]] = {
     "source": ("name", "calling_ae_title", "called_ae_title", "address"),
     "router": ("name", "organization"),
@@ -181,6 +182,9 @@ def _parsed(text: str) -> tuple[nodes.Template, _Sandbox]:
     environment = _environment()
     if len(text) > MAX_TEMPLATE:
         raise PlugError(f"a template has at most {MAX_TEMPLATE} characters", code="DR213")
+    if text.count("(") > MAX_PARENTHESES:
+        place = text.find("(")
+        raise PlugError("template is nested too deeply", column_offset=place, code="DR213")
     parser = None
     try:
         parser = Parser(environment, text)

@@ -27,8 +27,8 @@ from router.plugs import all_plugs
 from router.serve.places import Places
 from router.serve.process import EXIT_CRASHED, die_with_parent
 
-MAX_SECONDS: Final = 20
-MAX_MEMORY_BYTES: Final = 2 * 1024**3
+MAX_SECONDS: Final = 10
+MAX_MEMORY_BYTES: Final = 1024**3
 _NAME: Final = "candidate.json"
 _READ_BYTES: Final = 64 * 1024
 

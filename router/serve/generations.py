@@ -86,11 +86,20 @@ class Generations:
                 kept,
                 Applied(request, accepts) if request is not None else None,
             )
-        return {name: self._body(name, body) for name, body in work.items()}
+        served = {"receive": dimse, "web": http}
+        return {name: self._body(name, body, served.get(name, {})) for name, body in work.items()}
 
-    def _body(self, name: str, body: Callable[[Role], None]) -> Callable[[], int]:
+    def _body(self, name: str, body: Callable[[Role], None], served: Sockets) -> Callable[[], int]:
         plan, number = self._plan, self._number
-        return lambda: run_role(name, plan, self._boot_id, self._log, body, number)
+        others = [sock for key, sock in self._sockets.items() if key not in served]
+
+        def run() -> int:
+            # A forgotten copy would go on listening, and take what nobody accepts.
+            for sock in others:
+                sock.close()
+            return run_role(name, plan, self._boot_id, self._log, body, number)
+
+        return run
 
     def news(self) -> tuple[HasFileno, ...]:
         """What becomes readable when `next` has something to do."""

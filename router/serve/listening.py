@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 from router.dimse.tls import server_context
 from router.errors import RouterError
@@ -38,7 +39,8 @@ def bind(plan: Plan, open_before: Mapping[tuple[str, int], socket.socket] | None
             _try_certificates(plan, listener)
             kept = known.get((listener.host, listener.port))
             if kept is None:
-                kept = _listen(listener)
+                same_port = [sock for (_, port), sock in known.items() if port == listener.port]
+                kept = _listen(listener, same_port)
                 fresh.append(kept)
             bound[name] = kept
     except CannotListen:
@@ -57,13 +59,15 @@ def _try_certificates(plan: Plan, listener: Listener) -> None:
         raise CannotListen(f"listener {listener.name}: {error}") from error
 
 
-def _listen(listener: Listener) -> socket.socket:
+def _listen(listener: Listener, same_port: Collection[socket.socket]) -> socket.socket:
+    """A new listening socket; `same_port` are ours that it may overlap until they are closed."""
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((listener.host, listener.port))
-        listening.listen(BACKLOG)
+        with _shared((listening, *same_port) if same_port else ()):
+            listening.bind((listener.host, listener.port))
+            listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise CannotListen(
@@ -71,3 +75,19 @@ def _listen(listener: Listener) -> socket.socket:
             f"{error.strerror}"
         ) from error
     return listening
+
+
+@contextmanager
+def _shared(sockets: Collection[socket.socket]) -> Iterator[None]:
+    """Let sockets of ours share a port while one of them binds: 0.0.0.0 and 127.0.0.1 overlap.
+
+    For that moment only. A port that stays shared could be taken by another process of this user,
+    and two routers on one port would both seem to run.
+    """
+    for one in sockets:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        for one in sockets:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)

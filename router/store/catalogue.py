@@ -14,7 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from router.errors import StoreDown
-from router.model.catalogue import MODALITY, PATIENT_TAGS, STUDY_TAGS, Attributes, SeriesEntry
+from router.model.catalogue import (
+    MODALITY,
+    ORIGINAL_ISSUER,
+    ORIGINAL_PATIENT_ID,
+    PATIENT_TAGS,
+    STUDY_TAGS,
+    Attributes,
+    SeriesEntry,
+)
 from router.model.query import Identifier
 from router.store.keys import KeyRing
 from router.store.ledger import CatalogueRow, Ledger
@@ -24,7 +32,7 @@ from router.store.records import RecordDamaged
 PAGE: Final = 100
 LATEST: Final = 1 << 62
 FOLLOW_ROWS: Final = 500
-_ABOVE_SERIES: Final = PATIENT_TAGS | STUDY_TAGS
+_ABOVE_SERIES: Final = PATIENT_TAGS | STUDY_TAGS | {ORIGINAL_PATIENT_ID, ORIGINAL_ISSUER}
 _SCHEMA: Final = f"""
 CREATE TABLE study (
   entry INTEGER PRIMARY KEY, study_uid TEXT NOT NULL UNIQUE, attributes TEXT NOT NULL,

@@ -19,7 +19,8 @@ from router.model.delivery import State
 from router.model.status import CLASS_INSTANCE_CONFLICT, SOP_CLASS_NOT_SUPPORTED
 from router.store.counting import Counts
 from router.store.database import Database
-from router.store.turning import END_TASK, MAX_MESSAGE
+from router.store.task_log import END_TASK, EVENT
+from router.store.turning import MAX_MESSAGE
 
 REQUEST_INSTANCES: Final = 500
 GATHER_SECONDS: Final = 1.0

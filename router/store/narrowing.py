@@ -11,8 +11,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from router.dicom.matching import RANGE_VRS, WILDCARD_VRS, folded, is_universal
-from router.model.catalogue import MODALITIES_IN_STUDY, PATIENT_TAGS, STUDY_TAGS, Attributes
-from router.model.query import STUDY_INSTANCE_UID, DataElement, Identifier
+from router.model.catalogue import (
+    MODALITIES_IN_STUDY,
+    ORIGINAL_PATIENT_ID,
+    PATIENT_TAGS,
+    STUDY_TAGS,
+    Attributes,
+)
+from router.model.query import PATIENT_ID, STUDY_INSTANCE_UID, DataElement, Identifier
 
 # Attributes with a column of their own: tag, column, whether names are folded in it.
 _TAGS: Final = {
@@ -27,6 +33,7 @@ _TAGS: Final = {
     0x00080090: "referring",
     0x00081030: "description",
     0x00200010: "study_id",
+    ORIGINAL_PATIENT_ID: "original_patient_id",
 }
 _NAMES: Final = frozenset({0x00100010, 0x00080090})
 _DATES: Final = frozenset({0x00100030, 0x00080020})
@@ -42,7 +49,8 @@ MAX_TERMS: Final = 200
 
 def column_values(attributes: Attributes) -> tuple[str | None, ...]:
     """The values of COLUMNS; a date that is no plain one is None: it has to be looked at."""
-    return tuple(_column_value(tag, attributes.get(tag, "")) for tag in _TAGS)
+    whole = {ORIGINAL_PATIENT_ID: attributes.get(PATIENT_ID, ""), **attributes}
+    return tuple(_column_value(tag, whole.get(tag, "")) for tag in _TAGS)
 
 
 def _column_value(tag: int, text: str) -> str | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -49,7 +49,13 @@ WHERE state = 'queued' AND station = ?1 AND priority = ?2 AND (due_at <= ?3 OR c
   AND delivery_id NOT IN (
     SELECT b.delivery_id FROM delivery_behind b JOIN delivery e ON e.delivery_id = b.earlier_id
     WHERE e.state IN ('queued', 'sending'))
+  AND task_id NOT IN (SELECT task_id FROM task WHERE station = ?1
+                      AND study_instance_uid IN (SELECT value FROM json_each(?5)))
 ORDER BY task_id, delivery_id LIMIT ?4
+"""
+_ELSEWHERE: Final = """
+SELECT DISTINCT station, study_instance_uid FROM delivery INDEXED BY delivery_leased
+JOIN instance USING (instance_id) WHERE state = 'sending' AND (leased_by < ?1 OR leased_by > ?1)
 """
 _TAKE: Final = """
 UPDATE delivery SET state = 'sending', leased_by = ?, changed_at = ? WHERE delivery_id = ?
@@ -184,12 +190,20 @@ def lease(
     boot_id: str,
     fairness: Fairness,
 ) -> tuple[Leased, ...]:
-    """Take the next deliveries of these stations for this boot."""
+    """Take the next deliveries of these stations for this boot.
+
+    A study of which another process still sends to the station waits: while the configuration
+    changes two of them deliver, and its instances leave in the order they came all the same (P7).
+    """
     chosen: list[int] = []
+    elsewhere = defaultdict(list)
+    for station, study in connection.execute(_ELSEWHERE, (boot_id,)):
+        elsewhere[station].append(study)
     for station, limit in wants.items():
         if limit <= 0:
             continue
-        ids = fairness.order(station, _waiting(connection, station, limit, now), limit)
+        waiting = _waiting(connection, station, limit, now, elsewhere[station])
+        ids = fairness.order(station, waiting, limit)
         if ids:
             counts.moved(station, State.QUEUED, State.SENDING, len(ids))
             chosen += ids
@@ -220,14 +234,17 @@ def put_back(
 
 
 def _waiting(
-    connection: sqlite3.Connection, station: str, limit: int, now: float
+    connection: sqlite3.Connection, station: str, limit: int, now: float, elsewhere: Sequence[str]
 ) -> dict[Priority, list[int]]:
-    """The head of each priority's queue: no more than can be taken of it."""
+    """The head of each priority's queue, no more than can be taken of it; studies sent elsewhere not."""
+    passed_over = json.dumps(elsewhere)
     waiting: dict[Priority, list[int]] = {}
     higher = 0
     for priority in Priority:
         wanted = limit if higher < limit else limit // HIGHER_BEFORE_LOWER + 2
-        rows = connection.execute(_DUE, (station, int(priority), now, wanted)).fetchall()
+        rows = connection.execute(
+            _DUE, (station, int(priority), now, wanted, passed_over)
+        ).fetchall()
         waiting[priority] = [row[0] for row in rows]
         higher += len(rows)
     return waiting

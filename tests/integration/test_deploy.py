@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,6 +251,84 @@ def test_unsigned_commits_are_refused_where_a_signature_is_asked_for(
     signed = site.repository.commit("signed")
     code, _, errors = site.deploy(signed, *words)
     assert code == 0, errors
+
+
+def test_f101_a_signature_is_asked_for_until_told_otherwise_and_our_program_looks(
+    site: Site, tmp_path: Path
+) -> None:
+    for name in ("known", "stranger"):
+        key = str(tmp_path / name)
+        made = subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=False
+        )
+        if made.returncode:
+            pytest.skip("LOUD: ssh-keygen is not installed")
+    signers = tmp_path / "signers"
+    signers.write_text(f"a@example.org {(tmp_path / 'known.pub').read_text()}")
+    git = site.repository.git
+    git("config", "gpg.format", "ssh")
+    git("config", "commit.gpgsign", "true")
+    git("config", "user.signingkey", str(tmp_path / "known"))
+    good = site.repository.commit("good")
+    words = ("--repo", str(site.repository.folder), "--path", "site", "--signers", str(signers))
+    code, _, errors = site.deploy(good, *words)
+    assert code == 0, errors
+    git("config", "user.signingkey", str(tmp_path / "stranger"))
+    strange = site.repository.commit("strange")
+    praise = {
+        "ssh": "Good 'git' signature for a@example.org with ED25519 key x".replace("'", '"'),
+        "openpgp": "[GNUPG:] GOODSIG 0000000000000000 a@example.org\n[GNUPG:] TRUST_ULTIMATE 0 pgp",
+    }
+    for form, said in praise.items():
+        says_yes = tmp_path / f"says-yes-{form}"
+        says_yes.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+        says_yes.chmod(0o755)
+        git("config", f"gpg.{form}.program", str(says_yes))
+    # A signature of the other form, which a program of the repository would have praised.
+    text = git("cat-file", "commit", f"{strange}^")
+    head, _, message = text.partition("\n\n")
+    kept = [line for line in head.splitlines() if not line.startswith(("gpgsig", " "))]
+    pgp = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n aaaa\n -----END PGP SIGNATURE-----"
+    (tmp_path / "forged").write_text("\n".join([*kept, pgp]) + f"\n\n{message}\n")
+    forged = git("hash-object", "-t", "commit", "-w", str(tmp_path / "forged"))
+    for commit in (strange, forged):
+        code, _, errors = site.deploy(commit)
+        assert (code, "is not signed by who may" in errors) == (1, True), errors
+    assert site.status()["current"] == good
+    assert site.deploy(strange, "--unsigned")[0] == 0
+    git("config", "commit.gpgsign", "false")
+    assert site.deploy(site.repository.commit("more"))[0] == 0
+
+
+def test_f101_a_repeat_is_no_further_step_and_what_is_refused_is_taken_back(site: Site) -> None:
+    one = site.repository.commit("one")
+    site.first(one)
+    site.start()
+    two = site.repository.commit("two")
+    for _ in range(2):
+        assert site.deploy(two)[0] == 0
+    history = lambda: [entry["commit"] for entry in site.status()["history"]]  # noqa: E731
+    assert history() == [two, one]
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        taken = f"listeners:\n  more: {{type: dimse, bind: '127.0.0.1:{busy.getsockname()[1]}'}}\n"
+        three = site.repository.commit("three", **{"site/more.yaml": taken})
+        code, _, errors = site.deploy(three)
+    assert (code, "cannot listen" in errors) == (1, True), errors
+    assert (site.status()["current"], history()) == (two, [two, one])
+    assert set(scan(site.port, [instance(1, rows=8, columns=8)]).values()) == {0}
+    wait_for(site.data, delivered=1)
+    assert site.deploy("rollback")[0] == 0
+    assert history() == [one]
+
+
+def test_a_link_that_deploy_did_not_make_is_left_alone(site: Site) -> None:
+    commit = site.repository.commit("good")
+    site.link.symlink_to(site.repository.folder / "site")
+    code, _, errors = site.deploy(commit, "--repo", str(site.repository.folder), "--path", "site")
+    assert (code, "which deploy did not make" in errors) == (1, True), errors
+    assert os.readlink(site.link) == str(site.repository.folder / "site")
 
 
 def test_a_plain_folder_is_not_replaced_and_two_do_not_deploy_at_once(site: Site) -> None:

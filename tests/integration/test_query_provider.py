@@ -35,6 +35,13 @@ listeners:
 stations:
   ws: {ae_title: WS, host: 127.0.0.1, port: 104, query_retrieve: true, heartbeat: {enabled: false}}
   ct-1: {ae_title: CT1, host: 127.0.0.1}
+  own:
+    ae_title: OWN
+    host: 127.0.0.1
+    port: 104
+    query_retrieve: true
+    original_patient_id: true
+    heartbeat: {enabled: false}
   hooked: {ae_title: HOOKED, host: 127.0.0.1, morph: {receive: [{prefix: {PatientID: HERE-}}]}}
 """
 SMALL = ("pydicom/", "fo-dicom/", "pynetdicom/")
@@ -300,6 +307,25 @@ def test_hooks_of_receive_are_seen_and_patient_data_is_in_no_file(
             assert b"PLANTED" not in path.read_bytes(), path
     edge.restart()
     assert patient_names(asker.find("PatientName=planted*")) == ["PLANTED^PATIENT"]
+
+
+def test_f34_a_station_that_gets_original_ids_asks_by_them_and_is_told_them(
+    tmp_path: Path, router: RouterFactory
+) -> None:
+    edge = router(SITE)
+    planted = {0x00100020: ("LO", "OWN-1"), 0x00100021: ("LO", "THEIRS")}
+    sent = [one.write(tmp_path) for one in series(2, rows=8, columns=8, changes=planted)]
+    dcmsend(edge.port, sent, tmp_path, calling_ae_title="HOOKED")
+    others = Asker(tmp_path / "others", edge.port)
+    own = Asker(tmp_path / "own", edge.port, calling="OWN")
+    wait_until(lambda: others.find("PatientID=HERE-OWN-1").objects != (), 10, what="it is listed")
+    for key in ("PatientID=OWN-1", "PatientID=OWN*", "IssuerOfPatientID=THEIRS", "PatientID"):
+        (told,) = own.find(key, "PatientID", "StudyInstanceUID", "PatientName").objects
+        assert told.PatientID == "OWN-1", key
+    assert own.find("PatientID=HERE-OWN-1").objects == ()
+    assert others.find("PatientID=OWN-1").objects == ()
+    got = own.get(f"StudyInstanceUID={told.StudyInstanceUID}")
+    assert {one.PatientID for one in got.objects} == {"OWN-1"}
 
 
 def test_p4_an_object_is_told_and_handed_out_under_the_hook_it_came_under(

@@ -47,6 +47,7 @@ rules:
   - {name: to the archive, morph: [{set: {InstitutionName: $institution}}], route: [pacs]}
 """
 ITEM = template(5, modality="MR", rows=32, columns=32)
+OTHER_STUDY = template(6, modality="MR", rows=32, columns=32)
 CONTEXTS = [(ITEM.sop_class_uid, [ITEM.transfer_syntax_uid])]
 _numbers = itertools.count(1)
 
@@ -192,6 +193,34 @@ def test_a_new_file_that_cannot_be_read_is_a_change_and_refused(site) -> None:
 
 
 @pytest.mark.peers
+def test_a_listener_moves_between_all_addresses_and_one_on_its_port(site) -> None:
+    here, _ = site()
+    path = here.edge.folder / "site.yaml"
+    port = here.edge.port
+    for before, after in (("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")):
+        with Sender(port, CONTEXTS) as straddling:
+            store(straddling)
+            text = path.read_text()
+            path.write_text(text.replace(f"{before}:{port}", f"{after}:{port}"))
+            code, told = here.apply()
+            assert code == 0, told
+            store(straddling)
+        with Sender(port, CONTEXTS) as sender:
+            store(sender)
+        assert listening_on(here.edge, port) == {after}
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+
+
+def listening_on(edge: Router, port: int) -> set[str]:
+    """The addresses on which the processes of a router listen at a port."""
+    every = [psutil.Process(edge.process.pid), *processes(edge)]
+    found = [one for process in every for one in process.net_connections("tcp")]
+    return {one.laddr.ip for one in found if one.status == "LISTEN" and one.laddr.port == port}
+
+
+@pytest.mark.peers
 def test_addresses_that_stay_keep_their_socket_and_a_taken_port_is_refused(site) -> None:
     here, _ = site()
     here.write("Second", http_port=(moved := free_port()))
@@ -326,6 +355,43 @@ def test_what_is_being_sent_is_finished_and_not_sent_twice(router: Callable[...,
         may_go_on.set()
         edge.wait_until_drained(60)
     assert Counter(taken) == Counter(uids)
+
+
+def test_p7_a_study_that_straddles_a_change_arrives_in_the_order_it_came(
+    router: Callable[..., Router],
+) -> None:
+    arrived: list[str] = []
+    second_is_held, may_go_on = threading.Event(), threading.Event()
+
+    def fault(request: StoreRequest, chunks: Iterator[memoryview]) -> StoreAnswer:
+        for _ in chunks:
+            pass
+        if len(arrived) == 1 and not second_is_held.is_set():
+            second_is_held.set()
+            may_go_on.wait(60)
+        arrived.append(request.sop_instance_uid)
+        return StoreAnswer(0)
+
+    with running(Sink(fault=fault)) as destination:
+        edge = router(SITE, start=False, destination=0, http_port=0, institution="First")
+        here = Site(edge, destination.port)
+        with Sender(edge.port, CONTEXTS) as sender:
+            uids = [store(sender) for _ in range(8)]
+            assert second_is_held.wait(20)
+            here.write("Second")
+            assert here.apply()[0] == 0
+            uids += [store(sender) for _ in range(8)]
+            beside, data_set = renumbered(OTHER_STUDY, 1)
+            with Sender(edge.port, CONTEXTS) as another:
+                answer = another.store(
+                    ITEM.sop_class_uid, beside, ITEM.transfer_syntax_uid, data_set
+                )
+            assert answer == 0
+            wait_until(lambda: beside in arrived, 20, what="another study passes")
+        assert arrived == [uids[0], beside], "the study waits for what the retiring process sends"
+        may_go_on.set()
+        edge.wait_until_drained(60)
+    assert [uid for uid in arrived if uid != beside] == uids
 
 
 def test_a_retired_process_that_is_killed_leaves_no_lease_behind(site) -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from router.patterns import MAX_RESULT_LENGTH, PatternError, compile_pattern
+from router.patterns import MAX_RESULT_LENGTH, PatternError, compile_pattern, weigh
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,11 @@ def test_text_that_is_no_unicode_is_searched_and_not_raised() -> None:
     pattern = compile_pattern("b")
     assert pattern.search("a\udcffb") is True
     assert pattern.search("a\udcff") is False
+
+
+def test_the_program_of_a_pattern_is_bounded() -> None:
+    with pytest.raises(PatternError, match="too large"):
+        compile_pattern(r"(\pL{1,30}){1,30}")
+    with pytest.raises(PatternError, match="classes of Unicode"):
+        compile_pattern(r"\pL" * 21)
+    assert weigh("a") < weigh("a{100}") < weigh(r"(\pL{1,30}){1,30}")

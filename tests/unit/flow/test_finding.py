@@ -115,6 +115,35 @@ def test_receive_hooks_are_seen_and_what_they_fail_on_is_not_listed(found):
     assert texts(answers, NAME) == ["Seen^Otherwise"]
 
 
+def test_f34_patients_are_told_as_they_came_to_whom_that_is_promised(tmp_path):
+    site = SITE.replace(
+        "stations:\n",
+        "stations:\n  odd: {ae_title: ODD, morph: {receive: [{prefix: {PatientID: NEW-}}]}}\n",
+    )
+    made = Found(tmp_path, site)
+    odd = Source("lan", "ODD", "EDGE", "10.0.0.9", "odd")
+    changes = {PATIENT_ID: ("LO", "A1")}
+    made.keep(*series(2, rows=8, columns=8, changes=changes), source=odd)
+    made.keep(instance(9, rows=8, columns=8, changes={PATIENT_ID: ("LO", "NEW-A1")}))
+
+    def told(level, patient_id, *, as_it_came):
+        keys = {PATIENT_ID: DataElement("LO", (patient_id,)), 0x00201200: DataElement("IS")}
+        query = Query(level, keys, 100, 10.0)
+        answers = made.finder.find(query, lambda: True, as_it_came=as_it_came)
+        return [
+            (one[PATIENT_ID].text, one[0x00201200].text if 0x00201200 in one else "2")
+            for one in answers
+        ]
+
+    for level in ("STUDY", "PATIENT"):
+        # Two studies of the patient as we know him; whoever knows him as he came asks for one.
+        assert told(level, "A1", as_it_came=True) == [("A1", "2")]
+        assert told(level, "NEW-A1", as_it_came=True) == [("NEW-A1", "2")]
+        assert told(level, "A1", as_it_came=False) == []
+        assert set(told(level, "NEW-*", as_it_came=False)) == {("NEW-A1", "2")}
+    made.edge.close()
+
+
 def test_the_catalogue_is_rebuilt_from_the_journal(found):
     found.keep(*series(2, rows=16, columns=16), instance(5, rows=16, columns=16))
     before = found.find(t00100010="")[0]

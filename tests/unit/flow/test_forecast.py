@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from router.flow import forecast as flow_forecast
 from router.flow.forecast import BY_HAND, DAMAGED, DUPLICATE, EVICTED, forecast, masked
 from router.flow.replay import Replay
 from router.model.delivery import Disposition, Priority
@@ -165,6 +166,15 @@ def _by_hand(edge):
     other = Source("send", "EDGE", "EDGE", "", "someone")
     made = Indexed(ref, replace(facts, source=other, content_digest=bytes(32)), decision, "plan")
     edge.ledger.index([made])
+
+
+def test_whoever_waits_is_told_how_far_it_is(edge, tmp_path, monkeypatch):
+    monkeypatch.setattr(flow_forecast, "PAGE", 2)
+    edge.keep(*(instance(number, rows=8, columns=8) for number in range(1, 6)))
+    seen: list[int] = []
+    replay = Replay((edge.plan, MAPPING_KEY), (edge.plan, MAPPING_KEY), MORPHS)
+    assert forecast(replay, edge.journal, edge.ledger, 0.0, 10, seen.append).replayed == 5
+    assert seen == [2, 4]
 
 
 def test_only_the_days_asked_for_and_no_more_studies_than_wanted(edge, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydicom.dataset import Dataset
 
@@ -10,8 +12,9 @@ from router.dicom.transfer_syntax import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
+from router.model.instance import RETRIEVED, Source
 from router.model.recipe import Recipe
-from tests.unit.morph.test_steps import image, morphed
+from tests.unit.morph.test_steps import CONTEXT, image, morphed
 
 RESTORE = (
     "restore",
@@ -89,3 +92,34 @@ def test_p4_a_recipe_that_de_identifies_gives_nothing_back():
         names = [name for name, _ in chain.unpacked()]
         assert ("restore" in names) is ("deidentify" not in names)
     assert "restore" not in str(removing.then(plain.then(last)).unpacked())
+
+
+def modified(time, **values):
+    """An item of Original Attributes Sequence (PS3.3 C.12.1.1.9)."""
+    item, before = Dataset(), Dataset()
+    for keyword, value in values.items():
+        setattr(before, keyword, value)
+    item.ModifiedAttributesSequence = [before]
+    item.AttributeModificationDateTime = time
+    item.ReasonForTheAttributeModification = "COERCE"
+    return item
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_f34_what_was_retrieved_gets_the_earliest_id_it_tells_of_itself(syntax):
+    before = image(PatientID="ARCHIVE-3", IssuerOfPatientID="ARCHIVE")
+    before.OriginalAttributesSequence = [
+        modified("20240301", PatientID="ARCHIVE-2"),
+        modified("20230301", PatientID="SCANNER-1", IssuerOfPatientID="SCANNER"),
+        modified("20220301", StudyDescription="HEAD"),
+        modified("", PatientID="NOBODY-KNOWS-WHEN"),
+    ]
+    retrieved = replace(CONTEXT, source=Source(RETRIEVED, "ARCHIVE", "EDGE_A", "", "archive"))
+    steps = (("set", {"PatientID": "OURS"}), RESTORE)
+    after = morphed(before, *steps, syntax=syntax, context=retrieved)
+    assert (after.PatientID, after.IssuerOfPatientID) == ("SCANNER-1", "SCANNER")
+    assert morphed(before, *steps, syntax=syntax) == morphed(before, syntax=syntax)
+    del before.OriginalAttributesSequence[:2]
+    del before.OriginalAttributesSequence[1]
+    after = morphed(before, *steps, syntax=syntax, context=retrieved)
+    assert (after.PatientID, after.IssuerOfPatientID) == ("ARCHIVE-3", "ARCHIVE")

@@ -40,10 +40,15 @@ def encoded(data_set: Dataset, syntax: str) -> bytes:
     return buffer.getvalue()
 
 
-def morphed(data_set: Dataset, *steps: Step, syntax: str = EXPLICIT_VR_LITTLE_ENDIAN) -> Dataset:
+def morphed(
+    data_set: Dataset,
+    *steps: Step,
+    syntax: str = EXPLICIT_VR_LITTLE_ENDIAN,
+    context: MorphContext = CONTEXT,
+) -> Dataset:
     raw = encoded(data_set, syntax)
     edited = EditableDataSet(lambda start, size: raw[start : start + size], len(raw), syntax)
-    compile_recipe(Recipe.of(steps), MORPHS)(edited, CONTEXT)
+    compile_recipe(Recipe.of(steps), MORPHS)(edited, context)
     out = b"".join(
         raw[piece.start : piece.end] if isinstance(piece, Span) else piece
         for piece in edited.pieces()
