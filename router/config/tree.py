@@ -27,6 +27,8 @@ SECTIONS: Final = (
     "morphs",
     "tables",
     "cache",
+    "audit",
+    "webhooks",
 )
 
 

@@ -14,6 +14,7 @@ from router.flow.housekeeping import Housekeeping
 from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
 from router.plugs import morphs_by_name
+from router.serve.auditing import start_auditing
 from router.serve.leases import Leases
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
@@ -88,6 +89,7 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.start("bell", listen)
     role.threads.start("housekeeping", housekeeping.run)
     role.threads.start("catalogue", _cataloguer(role, ledger, journal, key).run)
+    end_auditing = start_auditing(role)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
@@ -99,6 +101,7 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.stop.set()
     dispatcher.ring()
     turning.join(DRAIN_SECONDS)
+    end_auditing()
     leases.close()
     journal.close()
     ledger.close()

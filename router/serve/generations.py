@@ -20,6 +20,7 @@ from router.config import last_good
 from router.config.load import Loaded
 from router.errors import RouterError
 from router.model.plan import Plan
+from router.serve.auditing import note_configuration
 from router.serve.candidate import Candidate, Trial, named_files
 from router.serve.deliver import deliver
 from router.serve.follow import Applied, follow, texts_fingerprint
@@ -150,6 +151,7 @@ class Generations:
             last_good.save(plan.router.data_dir, loaded)
         self._log.info("configuration applied", plan=plan.digest[:12], before=old[:12])
         self._request = request
+        note_configuration(plan, self._log)
         return self.bodies()
 
     def _by_address(self) -> dict[tuple[str, int], socket.socket]:
@@ -162,6 +164,7 @@ class Generations:
     def _refuse(self, request: str, problems: str) -> None:
         told = ReloadState("refused", request, time.time(), self._plan.digest, problems)
         tell(self._places, self._log, told)
+        note_configuration(self._plan, self._log, problems)
 
     def _tidy(self) -> None:
         """What processes of earlier generations counted is added up once they have gone silent."""

@@ -15,8 +15,11 @@ from router.dimse.server import Server
 from router.dimse.tls import server_context
 from router.errors import StoreDown
 from router.flow.admission import admit
+from router.flow.audited import Audited, refused_association
+from router.flow.auditing import AuditLog
 from router.flow.intake import Arrival
 from router.model.instance import Source
+from router.serve.auditing import open_audit_log
 from router.serve.holdings import Holdings
 from router.serve.intaking import open_receiving
 from router.serve.process import DRAIN_SECONDS, Role, accepting_mark
@@ -51,8 +54,10 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     ledger = open_ledger(role.places, role.clock, role.boot_id)
     catalogue = Catalogue(ledger, journal.keys)
     holdings = Holdings(role, receiving, ledger, catalogue)
+    audit = open_audit_log(role)
     operate = query_services(role, receiving, holdings, ring)
-    handlers = Handlers(partial(_authorise, role), store, operate)
+    audited = Audited(operate, audit, role.plan)
+    handlers = Handlers(partial(_authorise, role, audit), store, audited.operate)
     servers = {
         name: Server(
             role.plan.listeners[name],
@@ -98,11 +103,12 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
         server.drain(DRAIN_SECONDS if role.notices.stopping else 0.0)
         server.close()
     catalogue.close()
+    audit.close()
     ledger.close()
     receiving.close()
 
 
-def _authorise(role: Role, calling: Calling) -> Source | Rejection:
+def _authorise(role: Role, audit: AuditLog, calling: Calling) -> Source | Rejection:
     source = admit(role.plan, calling)
     refused = isinstance(source, Rejection)
     role.metrics.associations.add(calling.listener, "refused" if refused else "accepted")
@@ -115,6 +121,7 @@ def _authorise(role: Role, calling: Calling) -> Source | Rejection:
             address=calling.address,
             reason=source.reason,
         )
+        refused_association(audit, role.plan, calling, source.reason)
     return source
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from router import __version__
 from router.clock import Clock
 from router.model.plan import Plan
+from router.serve.auditing import note_activity
 from router.serve.generations import Followed, Generations
 from router.serve.listening import bind
 from router.serve.places import Places
@@ -43,10 +44,14 @@ def run(
         for stale in places.run.iterdir():
             stale.unlink()
         _recover(plan, places, boot_id, log, unclean=lock.unclean)
+        note_activity(plan, "start", log)
         generations = Generations(plan, bind(plan), boot_id, log, followed)
         bodies = generations.bodies()
         log.info("starting", roles=" ".join(bodies), plan=plan.digest[:12], boot_id=boot_id)
-        return Supervisor(bodies, log, generations if followed else None).run(on_ready)
+        try:
+            return Supervisor(bodies, log, generations if followed else None).run(on_ready)
+        finally:
+            note_activity(plan, "stop", log)
     finally:
         lock.release()
 

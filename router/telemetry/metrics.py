@@ -87,6 +87,18 @@ class Metrics:
         self.web_refused = self._counter(
             "web_refused", "HTTP requests refused before they were looked at, by reason.", "reason"
         )
+        self.audit_events = self._counter(
+            "audit_events", "Messages written into the audit trail, by event.", "event"
+        )
+        self.audit_lost = self._counter(
+            "audit_lost", "Events the audit trail could not take; must be 0.", "event"
+        )
+        self.audit_shipped = self._counter(
+            "audit_shipped", "Messages shipped to the audit receiver, by result.", "result"
+        )
+        self.webhook_messages = self._counter(
+            "webhook_messages", "Messages to webhooks, by hook and result.", "webhook", "result"
+        )
         self.index_queue = Gauge(
             f"{_PREFIX}_index_queue",
             "Accepted records the ledger has not indexed yet.",
