@@ -20,6 +20,7 @@ from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.stores import open_journal, open_ledger
+from router.serve.webhooks import start_webhooks
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.store.room import Room
@@ -89,7 +90,7 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.start("bell", listen)
     role.threads.start("housekeeping", housekeeping.run)
     role.threads.start("catalogue", _cataloguer(role, ledger, journal, key).run)
-    end_auditing = start_auditing(role)
+    end_telling = start_auditing(role), start_webhooks(role)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
@@ -101,7 +102,8 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.stop.set()
     dispatcher.ring()
     turning.join(DRAIN_SECONDS)
-    end_auditing()
+    for end in end_telling:
+        end()
     leases.close()
     journal.close()
     ledger.close()
