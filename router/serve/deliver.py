@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import ExitStack
 
 from router.flow.cataloguer import Cataloguer
 from router.flow.deliver import Courier, RouterNames
@@ -90,7 +91,7 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.start("bell", listen)
     role.threads.start("housekeeping", housekeeping.run)
     role.threads.start("catalogue", _cataloguer(role, ledger, journal, key).run)
-    end_telling = start_auditing(role), start_webhooks(role)
+    telling = _telling(role)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(lambda: leases.when_one_ended(ledger.release_foreign_leases))
@@ -102,11 +103,18 @@ def deliver(role: Role, bell: int) -> None:
     role.threads.stop.set()
     dispatcher.ring()
     turning.join(DRAIN_SECONDS)
-    for end in end_telling:
-        end()
+    telling.close()
     leases.close()
     journal.close()
     ledger.close()
+
+
+def _telling(role: Role) -> ExitStack:
+    """The audit trail and the webhooks, until closed."""
+    telling = ExitStack()
+    telling.callback(start_auditing(role))
+    telling.callback(start_webhooks(role))
+    return telling
 
 
 def _cataloguer(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Cataloguer:

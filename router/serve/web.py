@@ -17,6 +17,7 @@ from router.serve.places import Places
 from router.serve.process import Role
 from router.serve.reload_state import read_state
 from router.serve.site import open_site
+from router.store.audit import AuditTrail
 from router.store.ledger import Ledger
 from router.store.room import Room
 from router.telemetry.metrics import Gauges, merged, published_ages
@@ -47,6 +48,7 @@ def web(
             *_ledger_gauges(ledger, role.places.data_dir),
             *_reload_gauges(role.places),
             _certificate_gauges(role.plan),
+            _audit_gauge(role.plan, site.services.trail),
         )
         return merged(role.places.run, gauges)
 
@@ -127,6 +129,14 @@ def _certificate_gauges(plan: Plan) -> Gauges:
         ("profile",),
         tuple(rows),
     )
+
+
+def _audit_gauge(plan: Plan, trail: AuditTrail) -> Gauges:
+    """How much of the audit trail its receiver has not read; nothing where there is none."""
+    head = trail.head()
+    waiting = float(head.last_id - head.shipped_id)
+    rows = (((), waiting),) if plan.audit.syslog is not None else ()
+    return Gauges("audit_unshipped", "Audit messages the receiver has not read.", (), rows)
 
 
 def _reload_gauges(places: Places) -> tuple[Gauges, ...]:
