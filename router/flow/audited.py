@@ -147,20 +147,26 @@ def refused_association(audit: AuditLog, plan: Plan, calling: Calling, reason: i
     if not audit.is_news("association_refused", calling.address):
         return
     other = f"AETITLES={calling.calling_ae_title}"
-    caller = Participant(
-        calling.address, is_requestor=True, address=calling.address, other_id=other
-    )
     subject = f", certificate {calling.tls_subject}" if calling.tls_subject else ""
     words = f"called {calling.called_ae_title!r} on {calling.listener}, reason {reason}{subject}"
+    who = calling.calling_ae_title or calling.address
+    _not_authenticated(audit, plan, who, calling.address, words, other)
+
+
+def refused_tls(audit: AuditLog, plan: Plan, *, listener: str, address: str, reason: str) -> None:
+    """Tell that a TLS handshake failed, as with a certificate that is not accepted; as seldom."""
+    if audit.is_news("tls_refused", address):
+        _not_authenticated(audit, plan, address, address, f"on {listener}: {reason}")
+
+
+def _not_authenticated(
+    audit: AuditLog, plan: Plan, who: str, address: str, words: str, other: str = ""
+) -> None:
+    caller = Participant(address, is_requestor=True, address=address, other_id=other)
+    participants = (ourselves(plan), caller)
     audit.note(
         AuditEvent(
-            "association_refused",
-            audit.now(),
-            calling.calling_ae_title or calling.address,
-            calling.address,
-            SERIOUS_FAILURE,
-            words,
-            (ourselves(plan), caller),
+            "association_refused", audit.now(), who, address, SERIOUS_FAILURE, words, participants
         )
     )
 

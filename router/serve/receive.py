@@ -15,7 +15,7 @@ from router.dimse.server import Server
 from router.dimse.tls import server_context
 from router.errors import StoreDown
 from router.flow.admission import admit
-from router.flow.audited import Audited, refused_association
+from router.flow.audited import Audited, refused_association, refused_tls
 from router.flow.auditing import AuditLog
 from router.flow.intake import Arrival
 from router.model.instance import Source
@@ -50,6 +50,8 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
 
     def observe(event: str, /, **facts: object) -> None:
         role.log.info(event, **facts)
+        if event == "tls_refused":
+            refused_tls(audit, role.plan, **{name: str(fact) for name, fact in facts.items()})
 
     ledger = open_ledger(role.places, role.clock, role.boot_id)
     catalogue = Catalogue(ledger, journal.keys)

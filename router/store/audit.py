@@ -188,6 +188,8 @@ def head(connection: sqlite3.Connection) -> Head:
 def append(connection: sqlite3.Connection, keys: KeyRing, entries: Sequence[AuditEntry]) -> int:
     """Write rows at the end, inside the open transaction; the number of the last."""
     ends = head(connection)
+    if not entries:
+        return ends.last_id
     number, digest = ends.last_id, ends.last_digest
     for one in entries:
         number += 1

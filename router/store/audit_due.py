@@ -138,9 +138,12 @@ def whose(trail: AuditTrail, study_instance_uid: str) -> Whose:
 
 
 def _is_any(connection: sqlite3.Connection, now: float, quiet_seconds: float) -> bool:
-    if connection.execute("SELECT 1 FROM audit_due LIMIT 1").fetchone():
-        return True
-    return _window(connection, now - quiet_seconds, now) is not None
+    before = now - quiet_seconds
+    return (
+        connection.execute(_TASKS, (before, now, 1)).fetchone() is not None
+        or connection.execute(_DELETED, (1,)).fetchone() is not None
+        or _window(connection, before, now) is not None
+    )
 
 
 def _window(connection: sqlite3.Connection, before: float, now: float) -> tuple[int, int] | None:
