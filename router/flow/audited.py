@@ -143,7 +143,7 @@ class Audited:
 
 
 def refused_association(audit: AuditLog, plan: Plan, calling: Calling, reason: int) -> None:
-    """Tell that somebody was refused: once in a while for each address, whatever they call themselves."""
+    """Tell that somebody was refused: once in a while for each address, by whatever name."""
     if not audit.is_news("association_refused", calling.address):
         return
     other = f"AETITLES={calling.calling_ae_title}"

@@ -1,9 +1,9 @@
 """Auditing: events of this process into the trail at once, and what the ledger did soon after.
 
 `AuditLog` is for whoever does something that is to be told: who may ask, who asked for what. What
-would be told again and again of the same matter is told once in five minutes. `Auditor` is a thread that tells
-what was received, sent and deleted, from the ledger's own rows. A trail that cannot be written stops
-nobody's images: that is counted, and told in the log.
+would be told again and again of the same matter is told once in five minutes. `Auditor` is a thread
+that tells what was received, sent and deleted, from the ledger's own rows. A trail that cannot be
+written stops nobody's images: that is counted, and told in the log.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def entry_of(event: AuditEvent, plan: Plan) -> AuditEntry:
 def ourselves(
     plan: Plan, *, role: RoleName = "application", is_requestor: bool = False
 ) -> Participant:
-    """Us as a participant: its name, and its AE title as DICOM writes it (A.5.2)."""
+    """Us as a participant: our name, and our AE title as DICOM writes it (A.5.2)."""
     other = f"AETITLES={plan.router.ae_title}"
     return Participant(plan.router.name, role, is_requestor, other_id=other)
 

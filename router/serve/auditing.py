@@ -66,7 +66,10 @@ def start_auditing(role: Role) -> Callable[[], None]:
 
 
 def note_activity(plan: Plan, kind: AuditKind, log: Log) -> None:
-    """Tell that the router starts or stops; opened and closed at once, for no connection may cross a fork."""
+    """Tell that the router starts or stops.
+
+    Opened and closed at once: no connection may cross a fork.
+    """
     event = AuditEvent(
         kind,
         Clock().now(),

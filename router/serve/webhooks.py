@@ -31,7 +31,10 @@ _MOST_ANSWER_BYTES: Final = 64 * 1024
 
 
 def start_webhooks(role: Role) -> Callable[[], None]:
-    """The threads; what is given back waits for their end. A role that retires leaves them to its successor."""
+    """The threads; what is given back waits for their end.
+
+    A role that retires leaves them to its successor.
+    """
     book = HookBook.open(role.places.ledger)
     hooks = role.plan.webhooks.values()
     sessions = {hook.name: _session(role, hook) for hook in hooks}

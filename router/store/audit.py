@@ -31,9 +31,10 @@ _COLUMNS: Final = "audit_id, at, event, outcome, who, what, sealed, digest"
 _INSERT: Final = f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 _PAGE: Final = """
 SELECT audit_id, at, event, outcome, who, what, digest FROM audit
-WHERE audit_id < ? AND (?2 IS NULL OR event = ?2) AND (?3 IS NULL OR who = ?3)
-  AND (?4 IS NULL OR what = ?4) ORDER BY audit_id DESC LIMIT ?5
+WHERE audit_id < ?{} ORDER BY audit_id DESC LIMIT ?
 """
+_PRUNE_ROWS: Final = 10_000
+_OLD: Final = f"SELECT audit_id, at FROM audit ORDER BY audit_id LIMIT {_PRUNE_ROWS}"  # noqa: S608 - a constant
 _AFTER: Final = f"SELECT {_COLUMNS} FROM audit WHERE audit_id > ? ORDER BY audit_id LIMIT ?"  # noqa: S608 - constants
 
 
@@ -103,8 +104,11 @@ class AuditTrail:
         what: str | None = None,
     ) -> tuple[AuditRow, ...]:
         """Rows below `before`, newest first."""
+        wanted = {"event": event, "who": who, "what": what}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        statement = _PAGE.format("".join(f" AND {name} = ?" for name in given))
         with self.database.read() as connection:
-            rows = connection.execute(_PAGE, (before or 1 << 62, event, who, what, limit))
+            rows = connection.execute(statement, (before or 1 << 62, *given.values(), limit))
             return tuple(AuditRow(*row) for row in rows)
 
     def message(self, audit_id: int) -> bytes | None:
@@ -127,13 +131,17 @@ class AuditTrail:
             connection.execute("UPDATE audit_head SET shipped_id = max(shipped_id, ?)", (audit_id,))
 
     def prune(self, before: float, *, is_shipped: bool) -> int:
-        """Delete old rows from the front, with `is_shipped` only shipped ones; how many."""
+        """Delete old rows from the front, with `is_shipped` only shipped ones; how many.
+
+        At most 10,000 at a time.
+        """
         with self.database.write() as connection:
             now = head(connection)
-            last = connection.execute(
-                "SELECT coalesce(min(audit_id), ?) - 1 FROM audit WHERE at >= ?",
-                (now.last_id + 1, before),
-            ).fetchone()[0]
+            last = now.first_id - 1
+            for number, at in connection.execute(_OLD):
+                if at >= before:
+                    break
+                last = number
             # The last row stays: where the chain ends is then always a row that can be looked at.
             last = min(last, now.last_id - 1, now.shipped_id if is_shipped else now.last_id)
             row = connection.execute(

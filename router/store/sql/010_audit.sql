@@ -12,6 +12,8 @@ CREATE TABLE audit (
     digest   BLOB NOT NULL                      -- SHA-256 of the digest before and of this row
 ) STRICT;
 CREATE INDEX audit_event ON audit (event, audit_id);
+CREATE INDEX audit_who ON audit (who, audit_id);
+CREATE INDEX audit_what ON audit (what, audit_id);
 
 CREATE TABLE audit_head (                       -- one row
     first_id     INTEGER NOT NULL,              -- the first row that is kept

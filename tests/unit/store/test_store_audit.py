@@ -8,6 +8,7 @@ import pytest
 
 from router.model.catalogue import SeriesEntry
 from router.model.delivery import Result, State
+from router.store import database
 from router.store.audit import AuditEntry, AuditTrail
 from router.store.audit_due import Deleted, Received, Sent, tell_due, whose
 from router.store.catalogue import sealed_row
@@ -214,6 +215,25 @@ def test_a_crash_while_telling_tells_again_and_never_twice(told):
     assert told.trail.head() == before
     again = told.tell()
     assert len(received(again)) == 1 and sent(again) == [(True, 0, 0), (False, 1, 0)]
+
+
+def test_a_ledger_from_before_the_trail_tells_only_what_happens_from_now_on(tmp_path, monkeypatch):
+    steps = database._migrations()
+    monkeypatch.setattr(database, "_migrations", lambda: [one for one in steps if one[0] < 10])
+    old = SqliteLedger.open(tmp_path / "ledger.db", TestClock(), "boot")
+    old.index([indexed(1, owed()), indexed(2, owed(), study="1.9")])
+    leased = old.turn((), {"pacs": 10}, TestClock().now())
+    old.turn([settled(leased[0])], {}, TestClock().now())
+    old.close()
+    monkeypatch.undo()
+    told = Told(tmp_path)
+    told.clock.time += 11
+    assert told.tell() == []
+    told.ledger.turn([settled(leased[1])], {}, told.clock.now())
+    told.clock.time += 11
+    assert sent(told.tell()) == [(False, 1, 0)], "what ends now is told, though it began before"
+    told.trail.close()
+    told.ledger.close()
 
 
 def test_whose_study_it_was_is_known_after_it_is_gone(tmp_path):

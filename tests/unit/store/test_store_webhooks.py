@@ -77,6 +77,14 @@ def test_a_task_that_failed_is_told_so_and_again_when_a_retry_fails(site):
     ] * 2
 
 
+def test_a_task_that_somebody_cancelled_is_no_event(site):
+    site.ledger.index([indexed(1, owed())])
+    (task,) = site.ledger.tasks()
+    assert site.ledger.cancel([task.task_id], "ana") == 1
+    assert site.book.note_tasks(NOW + 11, 10.0) == 1
+    assert site.taken() == []
+
+
 def test_a_new_hook_begins_now_and_one_that_is_gone_is_forgotten(site):
     site.book.note("router.started", {}, NOW)
     site.book.register(["ops", "late"])
