@@ -18,6 +18,7 @@ from router.errors import RouterError
 VERBS = {
     "account": "router.cli.watch:account",
     "apply": "router.cli.apply:apply",
+    "audit": "router.cli.audit:audit",
     "cache": "router.cli.cache:cache",
     "cert": "router.cli.cert:cert",
     "check": "router.cli.configuration:check",
@@ -46,6 +47,7 @@ VERBS = {
 SUMMARIES = {
     "account": "The balance: every accepted instance, and where it is.",
     "apply": "Have the running router take the configuration as it is now.",
+    "audit": "Who did what: list, show; verify that it is whole; export.",
     "cache": "What is held for viewers: the host name they look for, and its state.",
     "cert": "Certificates: make a self-signed one, show those in use and when they end.",
     "check": "Name every problem of a configuration folder.",

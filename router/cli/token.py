@@ -22,6 +22,7 @@ from router.cli.plan import plan_or_exit
 from router.clock import Clock
 from router.config.units import seconds
 from router.model.plan import Plan
+from router.serve.auditing import note_command
 from router.serve.places import Places
 from router.store.access import SCOPES, AccessBook, Token
 
@@ -72,6 +73,7 @@ def new(
     book = _book(plan)
     made, text = book.issue(name.strip(), wanted, lifetime, once=once)
     book.close()
+    note_command(plan, "access_changed", f"token {made.token_id} made for {made.name}")
     if form == "json":
         emit_json({**_told(made), "token": text})
         return 0
@@ -127,9 +129,12 @@ def list_tokens(config: Path | None, form: str) -> int:
 @click.argument("token_ids", type=int, nargs=-1, required=True, metavar="ID...")
 def revoke(config: Path | None, form: str, token_ids: tuple[int, ...]) -> int:
     """End tokens by their numbers, and the sessions that were begun with them, at once."""
-    book = _book(plan_or_exit(config_folder(config)))
+    plan = plan_or_exit(config_folder(config))
+    book = _book(plan)
     ended = [token_id for token_id in token_ids if book.revoke(token_id)]
     book.close()
+    for token_id in ended:
+        note_command(plan, "access_changed", f"token {token_id} revoked")
     if form == "json":
         emit_json({"revoked": ended})
     else:

@@ -7,7 +7,13 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from router.config import compile_listeners, compile_router, compile_stations, lint
+from router.config import (
+    compile_listeners,
+    compile_notices,
+    compile_router,
+    compile_stations,
+    lint,
+)
 from router.config.compile_morphs import Morphs
 from router.config.compile_rules import Rules
 from router.config.context import Context
@@ -28,6 +34,8 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
     stations = compile_stations.stations(document, context, tls, morphs)
     rules = Rules(document, context, stations, morphs).compile()
     store = compile_router.store(document, context)
+    audit = compile_notices.audit(document, context, tls)
+    webhooks = compile_notices.webhooks(document, context, tls)
     if context.report.has_errors or router is None:
         return None
     lint.advise(rules, stations, context.report)
@@ -40,6 +48,8 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
         stations=stations,
         rules=rules,
         store=store,
+        audit=audit,
+        webhooks=webhooks,
         loaded_at=loaded_at,
         revision=revision_of(Path(context.folder)),
     )

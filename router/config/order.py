@@ -19,6 +19,8 @@ _SECTIONS: Final = (
     "morphs",
     "rules",
     "cache",
+    "audit",
+    "webhooks",
 )
 _ROUTER: Final = ("name", "id", "organization", "ae_title", "data_dir", "unmatched", "mapping_key")
 _LISTENER: Final = ("type", "bind", "tls", "accept", "serve", "ae_titles", "limits")
@@ -66,6 +68,9 @@ _RULE: Final = (
     "refuse",
     "final",
 )
+_AUDIT: Final = ("syslog", "keep")
+_SYSLOG: Final = ("host", "port", "tls")
+_WEBHOOK: Final = ("url", "events", "secret", "tls", "timeout", "give_up")
 _ROUTE: Final = ("to", "first_of", "when", "idle", "priority", "transfer_syntax", "morph")
 # By path; a number or a name is *.
 _ORDERS: Final = {
@@ -76,6 +81,9 @@ _ORDERS: Final = {
     ("stations", "*"): _STATION,
     ("rules", "*"): _RULE,
     ("rules", "*", "route", "*"): _ROUTE,
+    ("audit",): _AUDIT,
+    ("audit", "syslog"): _SYSLOG,
+    ("webhooks", "*"): _WEBHOOK,
 }
 
 

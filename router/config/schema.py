@@ -17,7 +17,7 @@ from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
-from router.config import shapes_router, shapes_rules, wording
+from router.config import shapes_notices, shapes_router, shapes_rules, wording
 from router.config.nodes import Mapping as MappingNode
 from router.config.nodes import Node, PathPart, Scalar, node_at, place_at, plain, show_path
 from router.config.plugged import Plugs
@@ -179,6 +179,8 @@ def schema(plugs: Plugs) -> dict[str, Any]:
         "morphs": _named("Named lists of steps.", "steps"),
         "tables": _map_of("Named tables for `map` steps.", shapes_rules.TABLE),
         "cache": shapes_router.CACHE,
+        "audit": shapes_notices.AUDIT,
+        "webhooks": _map_of("Who is told what happens here.", shapes_notices.WEBHOOK),
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

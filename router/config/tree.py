@@ -28,6 +28,8 @@ SECTIONS: Final = (
     "morphs",
     "tables",
     "cache",
+    "audit",
+    "webhooks",
 )
 
 

@@ -123,8 +123,14 @@ class Association:
         deadline = self._monotonic() + self._limits.tls_handshake_seconds
         try:
             self._wire.secure(self._tls_context, deadline)
-        except ProtocolError:
+        except ProtocolError as error:
             self._service.admission.refuse("tls")
+            self._service.observe(
+                "tls_refused",
+                listener=self._service.listener.name,
+                address=self._connection.address,
+                reason=str(error),
+            )
             raise
         seconds = self._limits.first_pdu_seconds
         self._stream.pace = self._pace(seconds, seconds)

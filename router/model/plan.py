@@ -13,6 +13,7 @@ from pathlib import Path as FilePath
 from typing import Literal
 
 from router.model.listener import Listener
+from router.model.notices import NO_RECEIVER, AuditSettings, Webhook
 from router.model.path import Path
 from router.model.rule import Rule
 from router.model.station import Secret, Station, TlsProfile
@@ -55,6 +56,8 @@ class Plan:
     stations: Mapping[str, Station]
     rules: tuple[Rule, ...]
     store: StoreSettings = StoreSettings()
+    audit: AuditSettings = NO_RECEIVER
+    webhooks: Mapping[str, Webhook] = field(default_factory=dict)
     loaded_at: float = field(default=0.0, compare=False)
     revision: str = field(default="", compare=False)
 

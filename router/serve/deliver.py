@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from router.flow.bandwidth import Bandwidth
@@ -18,6 +19,7 @@ from router.flow.priors import Archives, Priors
 from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
 from router.plugs import morphs_by_name
+from router.serve.auditing import start_auditing
 from router.serve.committing import Commitments
 from router.serve.leases import Leases
 from router.serve.mapping import key_or_nothing
@@ -25,6 +27,7 @@ from router.serve.peers import peer_maker
 from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.retrieving import retrieved_from
 from router.serve.stores import open_journal, open_ledger
+from router.serve.webhooks import start_webhooks
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.store.room import Room
@@ -48,14 +51,13 @@ def deliver(role: Role, bell: int) -> None:
         return
     journal = open_journal(role.places, role.plan, role.clock)
     key = key_or_nothing(role.plan, role.log)
-    courier = _courier(role, ledger, journal, key)
     make_peer = peer_maker(role.plan, role.clock, role.metrics)
     stations = tuple(role.plan.stations.values())
     statuses = Statuses(stations, ledger, role.clock, role.log, role.metrics)
     dispatcher = Dispatcher(
         role.plan,
         ledger,
-        courier,
+        _courier(role, ledger, journal, key),
         make_peer,
         statuses,
         role.threads,
@@ -80,6 +82,7 @@ def deliver(role: Role, bell: int) -> None:
     archives = Archives(make_peer, partial(retrieved_from, role.plan), statuses, key)
     priors = _readers(role, ledger, journal, archives)
     looking = role.threads.start("priors", priors.run)
+    telling = _telling(role)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(statuses.measure)
@@ -97,6 +100,7 @@ def deliver(role: Role, bell: int) -> None:
     turning.join(DRAIN_SECONDS)
     looking.join(DRAIN_SECONDS)
     commitments.close()
+    telling.close()
     leases.close()
     journal.close()
     ledger.close()
@@ -121,6 +125,14 @@ def _housekeeping(role: Role, ledger: Ledger, journal: Journal) -> Housekeeping:
     room = Room(role.places.data_dir, role.clock)
     stop = role.threads.stop
     return Housekeeping(role.plan.store, journal, ledger, room, role.clock, role.log, stop)
+
+
+def _telling(role: Role) -> ExitStack:
+    """The audit trail and the webhooks, until closed."""
+    telling = ExitStack()
+    telling.callback(start_auditing(role))
+    telling.callback(start_webhooks(role))
+    return telling
 
 
 def _readers(role: Role, ledger: Ledger, journal: Journal, archives: Archives) -> Priors:

@@ -45,6 +45,7 @@ def open_dicomweb(role: Role, site: Site, bell: int) -> Dicomweb | None:
         giving=holdings.giving,
         log=role.log,
         stop=role.threads.stop,
+        audit=site.services.audit,
     )
 
     def of_listener(name: str) -> Routes:

@@ -16,6 +16,7 @@ from router.model.plan import Plan
 from router.serve.places import Places
 from router.serve.process import Role
 from router.serve.reload_state import read_state
+from router.store.audit import AuditTrail
 from router.store.ledger import Account, Backlog, Ledger, StationStatus
 from router.store.segment import journal_bytes
 from router.telemetry.metrics import Gauges, published_ages
@@ -24,7 +25,9 @@ SILENT_AFTER_SECONDS = 5.0
 _Row = tuple[tuple[str, ...], float]
 
 
-def gauges(role: Role, ledger: Ledger, expected: Collection[str]) -> tuple[Gauges, ...]:
+def gauges(
+    role: Role, ledger: Ledger, expected: Collection[str], trail: AuditTrail
+) -> tuple[Gauges, ...]:
     """All of them, as they are now. `expected` are the roles that must run."""
     account, backlog = ledger.account(), ledger.backlog()
     return (
@@ -35,8 +38,16 @@ def gauges(role: Role, ledger: Ledger, expected: Collection[str]) -> tuple[Gauge
         *_reload(role.places),
         *_space(role.places, backlog),
         _certificates(role.plan),
+        _unshipped(role.plan, trail),
         _roles(role.places, expected),
     )
+
+
+def _unshipped(plan: Plan, trail: AuditTrail) -> Gauges:
+    """How much of the audit trail its receiver has not read; nothing where there is none."""
+    head = trail.head()
+    rows = (((), float(head.last_id - head.shipped_id)),) if plan.audit.syslog is not None else ()
+    return Gauges("audit_unshipped", "Audit messages the receiver has not read.", (), rows)
 
 
 def _one(name: str, text: str, value: float) -> Gauges:

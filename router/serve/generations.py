@@ -20,6 +20,7 @@ from router.config import last_good
 from router.config.load import Loaded
 from router.errors import RouterError
 from router.model.plan import Plan
+from router.serve.auditing import note_configuration
 from router.serve.candidate import Candidate, Trial, named_files
 from router.serve.deliver import deliver
 from router.serve.follow import Applied, follow, texts_fingerprint
@@ -30,6 +31,7 @@ from router.serve.receive import receive
 from router.serve.reload_state import ReloadState, ask, tell
 from router.serve.supervisor import Bodies, HasFileno
 from router.serve.web import web
+from router.serve.webhooks import note_event
 from router.telemetry.log import Log
 from router.telemetry.metrics import absorb
 
@@ -159,6 +161,8 @@ class Generations:
             last_good.save(plan.router.data_dir, loaded)
         self._log.info("configuration applied", plan=plan.digest[:12], before=old[:12])
         self._request = request
+        note_configuration(plan, self._log)
+        note_event(plan, "configuration.applied", _named(plan), self._log)
         return self.bodies()
 
     def _by_address(self) -> dict[tuple[str, int], socket.socket]:
@@ -171,6 +175,8 @@ class Generations:
     def _refuse(self, request: str, problems: str) -> None:
         told = ReloadState("refused", request, time.time(), self._plan.digest, problems)
         tell(self._places, self._log, told)
+        note_configuration(self._plan, self._log, problems)
+        note_event(self._plan, "configuration.refused", _named(self._plan), self._log)
 
     def _tidy(self) -> None:
         """What processes of earlier generations counted is added up once they have gone silent."""
@@ -181,6 +187,11 @@ class Generations:
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _SILENT_SECONDS:
                     absorb(self._places.run, path.stem)
+
+
+def _named(plan: Plan) -> dict[str, str]:
+    """The plan that runs, for whoever is told."""
+    return {"plan": plan.digest[:12], "revision": plan.revision}
 
 
 _SILENT_SECONDS = 5.0

@@ -15,8 +15,11 @@ from router.dimse.server import Server
 from router.dimse.tls import server_context
 from router.errors import StoreDown
 from router.flow.admission import admit
+from router.flow.audited import Audited, refused_association, refused_tls
+from router.flow.auditing import AuditLog
 from router.flow.intake import Arrival
 from router.model.instance import Source
+from router.serve.auditing import open_audit_log
 from router.serve.committing import Commitments
 from router.serve.holdings import Holdings
 from router.serve.intaking import open_receiving
@@ -48,14 +51,21 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
 
     def observe(event: str, /, **facts: object) -> None:
         role.log.info(event, **facts)
+        if event == "tls_refused":
+            refused_tls(audit, role.plan, **{name: str(fact) for name, fact in facts.items()})
 
     ledger = open_ledger(role.places, role.clock, role.boot_id)
     catalogue = Catalogue(ledger, journal.keys)
     holdings = Holdings(role, receiving, ledger, catalogue)
+    audit = open_audit_log(role)
     operate = query_services(role, receiving, holdings, ring)
+    audited = Audited(operate, audit, role.plan)
     commitments = Commitments(role)
     handlers = Handlers(
-        partial(_authorise, role), store, operate, commitments.provider(ring).commit
+        partial(_authorise, role, audit),
+        store,
+        audited.operate,
+        commitments.provider(ring).commit,
     )
     servers = {
         name: Server(
@@ -103,11 +113,12 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
         server.close()
     catalogue.close()
     commitments.close()
+    audit.close()
     ledger.close()
     receiving.close()
 
 
-def _authorise(role: Role, calling: Calling) -> Source | Rejection:
+def _authorise(role: Role, audit: AuditLog, calling: Calling) -> Source | Rejection:
     source = admit(role.plan, calling)
     refused = isinstance(source, Rejection)
     role.metrics.associations.add(calling.listener, "refused" if refused else "accepted")
@@ -120,6 +131,7 @@ def _authorise(role: Role, calling: Calling) -> Source | Rejection:
             address=calling.address,
             reason=source.reason,
         )
+        refused_association(audit, role.plan, calling, source.reason)
     return source
 
 

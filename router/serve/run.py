@@ -13,11 +13,13 @@ from collections.abc import Callable
 from router import __version__
 from router.clock import Clock
 from router.model.plan import Plan
+from router.serve.auditing import note_activity
 from router.serve.generations import Followed, Generations
 from router.serve.listening import bind
 from router.serve.places import Places
 from router.serve.stores import open_journal, open_ledger
 from router.serve.supervisor import Supervisor
+from router.serve.webhooks import note_event
 from router.store.lock import DataLock
 from router.store.recovery import recover
 from router.store.room import Room
@@ -43,10 +45,16 @@ def run(
         for stale in places.run.iterdir():
             stale.unlink()
         _recover(plan, places, boot_id, log, unclean=lock.unclean)
+        note_activity(plan, "start", log)
+        note_event(plan, "router.started", {"version": __version__}, log)
         generations = Generations(plan, bind(plan), boot_id, log, followed)
         bodies = generations.bodies()
         log.info("starting", roles=" ".join(bodies), plan=plan.digest[:12], boot_id=boot_id)
-        return Supervisor(bodies, log, generations if followed else None).run(on_ready)
+        try:
+            return Supervisor(bodies, log, generations if followed else None).run(on_ready)
+        finally:
+            note_activity(plan, "stop", log)
+            note_event(plan, "router.stopped", {}, log)
     finally:
         lock.release()
 

@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from router.model.delivery import Disposition, Result
+from router.serve.auditing import open_audit_log
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import Role
 from router.serve.reload_state import ReloadState, answer_of, read_state
 from router.serve.stores import open_journal, open_ledger
 from router.store.access import AccessBook
+from router.store.audit import AuditTrail
 from router.store.catalogue import Catalogue
 from router.store.ledger import Ledger
 from router.telemetry.metrics import counted, published_ages
+from router.web import audited
 from router.web.api.events import Events
 from router.web.app import Site
-from router.web.gate import Gate
+from router.web.gate import Gate, SessionEvent
 from router.web.rates import Rates
 from router.web.retrievals import Retrievals
 from router.web.services import Running, Services
@@ -42,6 +45,8 @@ def open_site(
     ledger = open_ledger(role.places, role.clock, f"web-{role.boot_id}")
     journal = open_journal(role.places, role.plan, role.clock)
     book = AccessBook.open(role.places.ledger, role.clock)
+    trail = AuditTrail.open(role.places.ledger, role.places.keys)
+    audit = open_audit_log(role, trail)
     rates = Rates(lambda: _totals(role), role.clock, role.places.run)
     events = Events(ledger, role.clock)
 
@@ -62,6 +67,8 @@ def open_site(
         rates=rates,
         retrievals=Retrievals(role.places.run, role.clock, role.threads.start),
         started_at=role.clock.now(),
+        audit=audit,
+        trail=trail,
     )
     role.threads.start("rates", lambda: rates.run(role.threads.stop))
     role.threads.start("events", lambda: events.run(role.threads.stop))
@@ -69,8 +76,12 @@ def open_site(
     def refused(reason: str, address: str) -> None:
         role.metrics.web_refused.add(reason)
         role.log.warning("request refused", reason=reason, address=address)
+        audited.refused(audit, role.plan, reason, address)
 
-    return Site(services, Gate(book, role.clock, refused), events), not_ready
+    def session(event: SessionEvent, who: str, address: str) -> None:
+        audited.session(audit, role.plan, event, who, address)
+
+    return Site(services, Gate(book, role.clock, refused, session), events), not_ready
 
 
 def _running(role: Role, not_ready: Callable[[], tuple[str, ...]]) -> Running:

@@ -36,7 +36,8 @@ def web(
     ledger = site.services.ledger
 
     def metrics() -> bytes:
-        return merged(role.places.run, gauges(role, ledger, expected))
+        trail = site.services.trail
+        return merged(role.places.run, gauges(role, ledger, expected, trail))
 
     readings = Readings(not_ready, metrics)
     dicomweb = None

@@ -74,6 +74,7 @@ class Metrics:
         )
         self._count_commitments()
         self._measure_stations()
+        self._count_telling()
         self.web_refused = self._counter(
             "web_refused", "HTTP requests refused before they were looked at, by reason.", "reason"
         )
@@ -153,6 +154,20 @@ class Metrics:
             "Changes of a station's status, by what it became.",
             "station",
             "state",
+        )
+
+    def _count_telling(self) -> None:
+        self.audit_events = self._counter(
+            "audit_events", "Messages written into the audit trail, by event.", "event"
+        )
+        self.audit_lost = self._counter(
+            "audit_lost", "Events the audit trail could not take; must be 0.", "event"
+        )
+        self.audit_shipped = self._counter(
+            "audit_shipped", "Messages shipped to the audit receiver, by result.", "result"
+        )
+        self.webhook_messages = self._counter(
+            "webhook_messages", "Messages to webhooks, by hook and result.", "webhook", "result"
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Series:

@@ -52,6 +52,7 @@ class Site:
         services.retrievals.stop()
         services.catalogue.close()
         services.book.close()
+        services.trail.close()
         services.journal.close()
         services.ledger.close()
 

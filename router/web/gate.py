@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +28,7 @@ _FAILURES_OF_ADDRESS: Final = 60
 _FAILURES_OF_TOKEN: Final = 10
 _KEPT: Final = 4096
 _Found = TypeVar("_Found")
+SessionEvent = Literal["login", "logout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,17 @@ class Gate:
     """Lets in whom the book knows. Safe for threads."""
 
     def __init__(
-        self, book: AccessBook, clock: Clock, on_refused: Callable[[str, str], None]
+        self,
+        book: AccessBook,
+        clock: Clock,
+        on_refused: Callable[[str, str], None],
+        on_session: Callable[[SessionEvent, str, str], None] = lambda _event, _who, _address: None,
     ) -> None:
-        """`on_refused` is told the reason and the address, never what was presented."""
+        """`on_refused` is told the reason and the address, never what was presented.
+
+        `on_session` is told who logged in or out, and the address.
+        """
+        self._on_session = on_session
         self._book = book
         self._on_refused = on_refused
         self._failures = Failures(clock)
@@ -99,11 +108,16 @@ class Gate:
             httponly=True,
             samesite="strict",
         )
+        self._on_session("login", found[0].name, _address(request))
         return True
 
     def log_out(self, request: Request, answer: Response) -> None:
         """End the session, here and in the browser."""
-        self._book.log_out(request.cookies.get(_cookie_name(request), ""))
+        cookie = request.cookies.get(_cookie_name(request), "")
+        token = self._book.session(cookie, is_used=False)
+        self._book.log_out(cookie)
+        if token is not None:
+            self._on_session("logout", token.name, _address(request))
         answer.delete_cookie(_cookie_name(request), path="/", httponly=True, samesite="strict")
 
     def _tried(

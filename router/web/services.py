@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from router.clock import Clock
+from router.flow.auditing import AuditLog
 from router.model.plan import Plan
 from router.model.station import Station
 from router.peers.peer import Peer
 from router.store.access import AccessBook
+from router.store.audit import AuditTrail
 from router.store.catalogue import Catalogue
 from router.store.journal import Journal
 from router.store.ledger import Ledger
@@ -58,3 +60,5 @@ class Services:
     rates: Rates
     retrievals: Retrievals
     started_at: float
+    audit: AuditLog
+    trail: AuditTrail

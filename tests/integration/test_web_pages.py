@@ -17,7 +17,7 @@ from tests.support.web_site import CANARIES, ID, WebSite
 
 PAGES = (
     "/", "/stations", "/stations/pacs", "/tasks", "/tasks?status=Failed", "/tasks/1", "/studies",
-    "/query", "/rules", "/configuration", "/configuration/files/site.yaml", "/system",
+    "/query", "/rules", "/configuration", "/configuration/files/site.yaml", "/audit", "/system",
 )  # fmt: skip
 VOID = {
     "meta",

@@ -38,6 +38,7 @@ class Call:
     query: Mapping[str, Any]
     body: Any = None
     if_match: str = ""
+    address: str = ""
 
     @property
     def sees_patients(self) -> bool:

@@ -23,6 +23,7 @@ from router.errors import ConfigError, RouterError
 from router.store.access import KeptAnswer
 from router.web.access import Authenticate, guarded
 from router.web.api.call import JSON, Body, Call, Endpoint, Parameter, Reply, Wrong
+from router.web.audited import changed
 from router.web.problems import problem
 from router.web.services import Services
 
@@ -61,6 +62,7 @@ class Api:
                     query,
                     body,
                     request.headers.get("if-match", ""),
+                    request.client.host if request.client else "",
                 )
                 reply = await run_in_threadpool(self._acted, endpoint, call, request, body)
             except Wrong as wrong:
@@ -110,7 +112,25 @@ def answer(endpoint: Endpoint, services: Services, call: Call) -> Reply:
         raise Wrong(422, str(error), problems=[str(one) for one in error.problems]) from None
     except RouterError as error:
         raise Wrong(error.http_status, str(error), retry=error.retry) from None
-    return given if isinstance(given, Reply) else Reply(given)
+    reply = given if isinstance(given, Reply) else Reply(given)
+    _audited(endpoint, services, call, reply)
+    return reply
+
+
+def _audited(endpoint: Endpoint, services: Services, call: Call, reply: Reply) -> None:
+    """Who wrote or applied another configuration is told in the audit trail."""
+    if (
+        endpoint.scope != "configure"
+        or endpoint.method == "GET"
+        or not isinstance(reply.data, dict)
+    ):
+        return
+    state = reply.data.get("state")
+    if state in {"applied", "written", "refused"}:
+        what = f"{endpoint.method} {endpoint.path.format_map(call.path)}"
+        who, address = call.identity.name, call.address
+        refused = state == "refused"
+        changed(services.audit, services.plan, who, address, what, was_refused=refused)
 
 
 def _asked(request: Request, body: Any) -> bytes:

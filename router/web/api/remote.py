@@ -19,6 +19,7 @@ from router.model.station import Station
 from router.peers.search import Retrievable, Searchable
 from router.web.api.call import Body, Call, Endpoint, Reply, Wrong, flag, many, record, text
 from router.web.api.stations import known
+from router.web.audited import queried
 from router.web.retrievals import RetrievalTold
 from router.web.services import Services
 
@@ -49,6 +50,10 @@ def query(services: Services, call: Call) -> dict[str, Any]:
         raise Wrong(422, f"limit is a number from 1 to {MOST_ANSWERS}")
     named = _parsed(wanted.get("keys", []))
     keys = {**_parsed(list(COLUMNS)), **named}
+    asked_for = " ".join(f"{name_of(tag)}={one.text}" for tag, one in sorted(named.items()))
+    queried(
+        services.audit, services.plan, call.identity.name, call.address, asked_for, station.name
+    )
     found, ending, failure = _search(
         services, station, Query("STUDY", keys, limit, DEADLINE_SECONDS)
     )

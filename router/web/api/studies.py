@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from router.clock import iso_time
 from router.dicom.identifier import element_of
-from router.dicom.keys import parse_keys
+from router.dicom.keys import name_of, parse_keys
 from router.dicom.matching import matches
 from router.dicom.tags import PathError
 from router.dicom.uid_names import uid_name
@@ -29,6 +29,7 @@ from router.web.api.call import (
     text,
 )
 from router.web.api.patients import SERIES, told
+from router.web.audited import queried
 from router.web.services import Services
 
 _FILTERS: Final = {
@@ -76,6 +77,9 @@ def _listed(
     cursor, limit, modality = options["cursor"], options["limit"], options["modality"]
     if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise Wrong(400, "cursor is not one of ours")
+    if call.sees_patients:
+        told_of = " ".join(f"{name_of(tag)}={one.text}" for tag, one in sorted(keys.items()))
+        queried(services.audit, services.plan, call.identity.name, call.address, told_of)
     services.catalogue.follow()
     found: list[tuple[int, str, Attributes, tuple[str, ...]]] = []
     before = int(cursor) if cursor else LATEST
@@ -139,6 +143,8 @@ def show_study(services: Services, call: Call) -> dict[str, Any]:
     if attributes is None or not counts:
         raise Wrong(404, f"no instance of study {uid} is held here")
     described = dict(services.catalogue.series(uid))
+    if call.sees_patients:
+        services.audit.accessed(call.identity.name, call.address, uid)
     (study,) = _told(services, call, [(0, uid, attributes, ())])
     study["modalities"] = sorted(
         {texts[MODALITY] for texts in described.values() if texts.get(MODALITY)}

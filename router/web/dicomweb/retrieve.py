@@ -26,7 +26,7 @@ from router.model.recipe import Recipe
 from router.peers.peer import Parcel, file_header
 from router.store.ledger import HeldVersion
 from router.web.dicomweb.accepting import ANY_SYNTAX, DICOM, first_that
-from router.web.dicomweb.services import DicomwebServices, send_hook
+from router.web.dicomweb.services import DicomwebServices, client_of, send_hook
 from router.web.problems import problem
 
 NOT_HERE: Final = "nothing of that is held here"
@@ -57,6 +57,8 @@ def given(request: Request, services: DicomwebServices) -> list[Given]:
         for one in services.ledger.held_versions(path["study"], path.get("series"))
         if path.get("instance", one.sop_instance_uid) == one.sop_instance_uid
     ]
+    if versions:
+        services.audit.accessed(*client_of(request), path["study"])
     recipes = services.giving.recipes(versions, send_hook(request, services))
     return [Given(one, recipes[origin(one)]) for one in versions]
 

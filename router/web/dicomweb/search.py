@@ -29,8 +29,9 @@ from router.model.query import (
     Query,
 )
 from router.peers.search import Search
+from router.web.audited import queried
 from router.web.dicomweb.accepting import DICOM_JSON, takes_json
-from router.web.dicomweb.services import DicomwebServices, address_of
+from router.web.dicomweb.services import DicomwebServices, address_of, client_of
 from router.web.problems import problem
 
 DEFAULT_LIMIT: Final = 1_000
@@ -112,6 +113,8 @@ def search(request: Request, level: Level, services: DicomwebServices) -> Respon
     except _Wrong as error:
         return problem(400, str(error))
     query = _query(level, asked, request.path_params)
+    address = f"{request.url.path}?{request.url.query}"
+    queried(services.audit, services.plan(), *client_of(request), address)
     # One more than is wanted tells whether there is more.
     found = Search(services.finder.find(query, lambda: not services.stop.is_set()))
     wanted = list(islice(found, asked.offset, asked.offset + asked.limit + 1))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from router.flow.auditing import AuditLog
 from router.flow.finding import Finder
 from router.flow.giving import Giving
 from router.flow.intake import Intake
@@ -34,12 +35,18 @@ class DicomwebServices:
     giving: Giving
     log: Log
     stop: threading.Event
+    audit: AuditLog
 
     def not_given(self, sop_instance_uid: str, reason: Exception) -> None:
         """Tell the log of an instance that somebody asked for in vain."""
         self.log.warning(
             "an instance was not given", sop_instance_uid=sop_instance_uid, reason=str(reason)
         )
+
+
+def client_of(request: Request) -> tuple[str, str]:
+    """Who asks, and from which address."""
+    return request.state.identity.name, request.client.host if request.client else ""
 
 
 def source_of(request: Request, services: DicomwebServices, listener: str) -> Source:

@@ -66,6 +66,8 @@ PAGES: Final = (
     Page("/configuration/files/{path}", "file.html", views.show_file, "configuration",
          {"check": Action("configure", actions.check_file),
           "save": Action("configure", actions.save_file)}),
+    Page("/audit", "audit.html", views.list_audit, "audit"),
+    Page("/audit/{id}", "audit_entry.html", views.show_audit, "audit", scope="phi"),
     Page("/system", "system.html", views.system, "system"),
 )  # fmt: skip
 
@@ -120,7 +122,9 @@ class _Pages:
             return self._message(request, visit, 403, "message.cross_site")
         if page.scope not in visit.identity.scopes:
             return self._message(request, visit, 403, "message.scope", scope=page.scope)
-        call = Call(visit.identity, request.path_params, dict(request.query_params))
+        address = request.client.host if request.client else ""
+        query = dict(request.query_params)
+        call = Call(visit.identity, request.path_params, query, address=address)
         notice: Notice | None = None
         name = form.text("do")
         if request.method == "POST" and name in page.actions:

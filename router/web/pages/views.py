@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from router.web.api import configuration, remote, rules, stations, status, studies, tasks
+from router.telemetry.audit_message import EVENTS, laid_out
+from router.web.api import audit, configuration, remote, rules, stations, status, studies, tasks
 from router.web.api.call import Call, Endpoint, Reply, Wrong
 from router.web.api.dispatch import answer
 from router.web.api.endpoints import ENDPOINTS
@@ -229,6 +230,22 @@ def show_file(services: Services, call: Call, form: Form) -> dict[str, Any]:
         "typed": typed or reply.data["text"],
         "is_release": shown["is_release"],
     }
+
+
+def list_audit(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """The audit trail; its filters are in the address."""
+    names = ("event", "who", "what", "cursor")
+    wanted: dict[str, Any] = {name: call.query.get(name) or None for name in names}
+    if wanted["event"] not in {None, *EVENTS}:
+        raise Wrong(400, "there is no such event")
+    found = asked(services, call, "GET", "/audit", query={**wanted, "limit": _ROWS})
+    return {**found.data, "filters": wanted, "events": sorted(EVENTS)}
+
+
+def show_audit(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+    """One message, laid out."""
+    found = audit.show_entry(services, call)
+    return {**found, "message": laid_out(found["message"])}
 
 
 def system(services: Services, call: Call, _form: Form) -> dict[str, Any]:

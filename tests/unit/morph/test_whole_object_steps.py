@@ -83,14 +83,10 @@ def test_attributes_that_are_excepted_keep_their_uid() -> None:
 
 
 @pytest.mark.parametrize("step", [("remap_uids", True), ("hash", ["PatientID"])])
-def test_p4_without_a_key_nothing_is_mapped_and_nothing_passes(
-    step: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "tests.unit.morph.test_steps.CONTEXT", dataclasses.replace(CONTEXT, mapping_key=b"")
-    )
+def test_p4_without_a_key_nothing_is_mapped_and_nothing_passes(step: tuple[str, Any]) -> None:
+    without = dataclasses.replace(CONTEXT, mapping_key=b"")
     with pytest.raises(MorphFailed, match="no mapping key"):
-        morphed(referring(), step)
+        morphed(referring(), step, context=without)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
