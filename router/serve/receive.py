@@ -17,7 +17,7 @@ from router.errors import StoreDown
 from router.flow.admission import admit
 from router.flow.audited import Audited, refused_association, refused_tls
 from router.flow.auditing import AuditLog
-from router.flow.intake import Arrival
+from router.flow.intake import Arrival, Intake
 from router.model.instance import Source
 from router.serve.auditing import open_audit_log
 from router.serve.committing import Commitments
@@ -29,6 +29,17 @@ from router.serve.stores import open_ledger
 from router.store.catalogue import Catalogue
 
 
+def _store(intake: Intake, request: StoreRequest, chunks: Iterator[memoryview]) -> StoreAnswer:
+    arrival = Arrival(
+        request.source,
+        request.sop_class_uid,
+        request.sop_instance_uid,
+        request.transfer_syntax_uid,
+    )
+    answer = intake.take(arrival, chunks)
+    return StoreAnswer(answer.status, answer.comment, answer.offending_tags)
+
+
 def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None:
     """Serve every DIMSE listener until told to stop, then drain."""
     ring = partial(os.eventfd_write, bell, 1)
@@ -36,18 +47,6 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     if receiving is None:
         return
     journal, indexer = receiving.journal, receiving.indexer
-
-    def store(request: StoreRequest, chunks: Iterator[memoryview]) -> StoreAnswer:
-        answer = receiving.intake.take(
-            Arrival(
-                request.source,
-                request.sop_class_uid,
-                request.sop_instance_uid,
-                request.transfer_syntax_uid,
-            ),
-            chunks,
-        )
-        return StoreAnswer(answer.status, answer.comment, answer.offending_tags)
 
     def observe(event: str, /, **facts: object) -> None:
         role.log.info(event, **facts)
@@ -63,7 +62,7 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     commitments = Commitments(role)
     handlers = Handlers(
         partial(_authorise, role, audit),
-        store,
+        partial(_store, receiving.intake),
         audited.operate,
         commitments.provider(ring).commit,
     )
