@@ -129,7 +129,7 @@ def test_f99_an_archive_that_is_away_is_asked_later(site: Site) -> None:
     wait_until(lambda: bool(site.priors()) and site.priors()[0][1] != "", 20, what="the trouble")
     state, message = site.priors()[0]
     assert state == "waiting" and message.startswith("0 studies fetched, 0 were here; archive")
-    assert site.dropped() == 1, "the study itself goes its way"
+    wait_until(lambda: site.dropped() == 1, 20, what="the study itself goes its way")
     site.edge.stop()
     site.start(pacs=port)
     wait_until(lambda: site.priors()[0][0] == "fetched", 90, what="it is back")

@@ -12,6 +12,7 @@ import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 import pydicom
@@ -216,7 +217,10 @@ def test_a_listener_moves_between_all_addresses_and_one_on_its_port(site) -> Non
 def listening_on(edge: Router, port: int) -> set[str]:
     """The addresses on which the processes of a router listen at a port."""
     every = [psutil.Process(edge.process.pid), *processes(edge)]
-    found = [one for process in every for one in process.net_connections("tcp")]
+    found = []
+    for process in every:
+        with suppress(psutil.NoSuchProcess):  # one that retires ends when its work is done
+            found += process.net_connections("tcp")
     return {one.laddr.ip for one in found if one.status == "LISTEN" and one.laddr.port == port}
 
 
