@@ -97,7 +97,7 @@ def test_p14_outer_spaces_of_titles_mean_nothing(edge: Router) -> None:
 
 
 @pytest.mark.parametrize("calling", ["CT2", "ROAMING"])
-def test_p14_a_host_name_is_resolved_and_a_station_without_host_may_roam(
+def test_f20_p14_a_host_name_is_resolved_and_a_station_without_host_may_roam(
     edge: Router, calling: str
 ) -> None:
     assert echo(edge.port, calling) == 0

@@ -194,7 +194,7 @@ def test_help_names_every_verb() -> None:
     }
 
 
-def test_status_account_and_tasks_tell_the_same_story(
+def test_f66_status_account_and_tasks_tell_the_same_story(
     site: Site, images: dict[str, Synthetic]
 ) -> None:
     code, answer = site.ask("account")
@@ -285,7 +285,7 @@ def test_a_refused_object_keeps_the_words_of_the_peer_and_can_be_retried(
     assert "there is no task 999" in errors
 
 
-def test_echo_says_online_or_why_not(site: Site) -> None:
+def test_f51_echo_says_online_or_why_not(site: Site) -> None:
     code, output, _ = site.say("echo", "pacs")
     assert code == 0
     assert output.startswith("online  pacs  ")

@@ -263,7 +263,9 @@ def test_f88_the_change_feed_follows_what_comes(
 
 
 @pytest.mark.peers
-def test_curl_and_the_cache(site: DicomwebSite, images: list[Synthetic], tmp_path: Path) -> None:
+def test_f80_curl_and_the_cache(
+    site: DicomwebSite, images: list[Synthetic], tmp_path: Path
+) -> None:
     header = f"Authorization: Bearer {site.token('phi', 'read')}"
     target = tmp_path / "out.dcm"
     run(["curl", "-sSf", "-H", header, "-H", "Accept: application/dicom", "-o", str(target),

@@ -83,7 +83,7 @@ def test_mutual_tls_stores_and_names_the_certificate(files):
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_both_versions_pass_with_forward_secret_authenticated_ciphers_only(files, version):
+def test_f39_both_versions_pass_with_forward_secret_authenticated_ciphers_only(files, version):
     with running(tls_context=server_context(profile(files, "server"))) as provider:
         context = client_context(profile(files, None))
         context.maximum_version = version

@@ -175,7 +175,9 @@ def test_p13_metrics_name_no_object_and_no_patient(site: Site) -> None:
     assert "CANARY" not in text.upper()
 
 
-def test_p13_no_plain_patient_or_pixel_below_the_data_directory_or_in_the_log(site: Site) -> None:
+def test_f44_p13_no_plain_patient_or_pixel_below_the_data_directory_or_in_the_log(
+    site: Site,
+) -> None:
     def look() -> None:
         found = _found_in(site.router.data_dir, _secrets(site.images))
         assert found == []

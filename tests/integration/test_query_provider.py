@@ -256,7 +256,7 @@ def test_f33_who_may_not_query_hears_not_authorised(both: Both) -> None:
             assert (told.code_of_status, told.objects) == ("0124", ())
 
 
-def test_keys_that_are_not_supported_are_said(both: Both) -> None:
+def test_f54_keys_that_are_not_supported_are_said(both: Both) -> None:
     told = both.ours.find("PatientName", "SeriesDescription=x", "(0040,0275)")
     assert "0xff01" in told.words
     assert len(told.objects) > 20

@@ -120,7 +120,7 @@ def test_f57_a_study_is_fetched_whole_and_routed_by_the_rules(
         assert (code, f"{COUNT} sent" in output) == (0, True), errors
 
 
-def test_f55_c_move_and_c_get_reach_through_and_ask_once(
+def test_f55_f75_c_move_and_c_get_reach_through_and_ask_once(
     tmp_path: Path, router: RouterFactory, archive: Orthanc, images: list[Synthetic]
 ) -> None:
     study = images[0].study_instance_uid

@@ -68,7 +68,7 @@ def test_p11_a_broken_folder_starts_the_last_plan_that_ran_and_says_so(
         (edge.folder / "zz.yaml").unlink()
 
 
-def test_F31_a_second_router_on_the_same_data_is_refused_at_once(router: RouterFactory) -> None:
+def test_f10_F31_a_second_router_on_the_same_data_is_refused_at_once(router: RouterFactory) -> None:
     with ScriptedScp(OPEN) as pacs:
         first = router(destination=pacs.port)
         assert first.process is not None
@@ -114,7 +114,7 @@ def test_a_port_in_use_is_named_and_nothing_is_left_running(router: RouterFactor
     assert edge.stop() == 0
 
 
-def test_sigterm_ends_with_0_when_nothing_waits_and_2_when_something_does(
+def test_f2_sigterm_ends_with_0_when_nothing_waits_and_2_when_something_does(
     router: RouterFactory,
 ) -> None:
     port = free_port()

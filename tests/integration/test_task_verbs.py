@@ -144,7 +144,7 @@ def test_f58_cancel_sends_nothing_more_and_the_balance_holds(site: Site) -> None
     assert site.ask("tasks", "cancel", task) == (1, {"deliveries cancelled": 0})
 
 
-def test_list_sorts_filters_and_writes_csv(site: Site) -> None:
+def test_f73_list_sorts_filters_and_writes_csv(site: Site) -> None:
     code, output, _ = site.router.command(
         "tasks", "list", "--csv", "--direction", "send", "--sort", "objects"
     )

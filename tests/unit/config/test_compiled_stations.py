@@ -298,7 +298,7 @@ def test_a_station_that_cannot_be_meant(tmp_path, written, code):
 @pytest.mark.parametrize(
     "written", ["heartbeat: {enabled: false}", "active: true", "host: a", "port: 104", "iocm: true"]
 )
-def test_host_and_port_are_needed_for_nothing_else(tmp_path, written):
+def test_f21_host_and_port_are_needed_for_nothing_else(tmp_path, written):
     assert station(tmp_path, f"ae_title: A, {written}")
 
 

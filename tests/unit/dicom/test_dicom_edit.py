@@ -197,7 +197,7 @@ def test_undeclared_text_cannot_be_widened_but_assumed_text_can():
     assert reread(joined(assumed, raw), EXPLICIT).PatientName == "éè"
 
 
-def test_an_assumed_character_set_is_declared_once_used():
+def test_f35_an_assumed_character_set_is_declared_once_used():
     raw = written(sample(PatientID="1"), EXPLICIT)
     editable = opened(raw, default_character_set="ISO_IR 100")
     editable.set(path("PatientID"), "é")

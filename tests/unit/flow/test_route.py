@@ -33,7 +33,7 @@ def plan(*rules, unmatched="keep", stations=()):
     return Plan("d", Path("."), settings, {}, {}, known, tuple(rules))
 
 
-def test_every_matching_rule_acts_in_order():
+def test_f100_every_matching_rule_acts_in_order():
     decision = decide(plan(rule("a", send("x")), rule("b", send("y"))), FACTS)
     assert decision.rules == ("a", "b")
     assert [owed.station for owed in decision.owed] == ["x", "y"]

@@ -24,7 +24,7 @@ def store(tmp_path):
     made.close()
 
 
-def test_a_station_nobody_looked_at_is_unknown_and_one_that_is_gone_is_told_while_owed(store):
+def test_f48_a_station_nobody_looked_at_is_unknown_and_one_that_is_gone_is_told_while_owed(store):
     store.ledger.index([indexed(1, owed("gone")), indexed(2, owed("pacs"))])
     store.ledger.set_station_status("pacs", "offline", "refused", 1_700_000_000.0)
     store.ledger.note_probe("pacs", 0.25, "A-ASSOCIATE-RJ", 1_700_000_060.0)

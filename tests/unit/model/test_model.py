@@ -19,7 +19,7 @@ PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_s
 
 
 @given(PRINTABLE)
-def test_an_ae_title_is_1_to_16_printable_characters_and_its_outer_spaces_mean_nothing(text):
+def test_f19_an_ae_title_is_1_to_16_printable_characters_and_its_outer_spaces_mean_nothing(text):
     title = text.strip(" ")
     if title and len(title) <= 16 and "\\" not in title:
         assert normalise_ae_title(text) == title

@@ -91,7 +91,7 @@ def test_counts_and_failed_instances_are_those_of_the_station() -> None:
     assert last.failed_uids == (REFUSED_UID,)
 
 
-def test_an_unknown_destination_is_told_with_the_cure() -> None:
+def test_f62_an_unknown_destination_is_told_with_the_cure() -> None:
     def unknown(event: evt.Event) -> Iterator[object]:  # noqa: ARG001 - the handler's signature
         yield (None, None)
 

@@ -39,7 +39,7 @@ def altered(store, ref, offset, mask=0x55):
 
 
 @pytest.mark.parametrize(("size", "step"), [(700, 1), (0, 1), (3_000_000, 30_011), (300_000, 97)])
-def test_F7_p13_a_changed_byte_is_never_other_plaintext(store, size, step):
+def test_f76_F7_p13_a_changed_byte_is_never_other_plaintext(store, size, step):
     data = os.urandom(size)
     entry = store.keep(1, data)
     wrong = []

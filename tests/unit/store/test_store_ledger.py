@@ -312,7 +312,7 @@ def test_retry_of_a_station_leaves_others_and_open_twins_alone(ledger):
     assert ledger.account().stations["pacs"]["quarantined"] == 1
 
 
-def test_p12_held_is_what_waits_at_a_station_that_is_offline(ledger):
+def test_f49_p12_held_is_what_waits_at_a_station_that_is_offline(ledger):
     ledger.index([indexed(1, owed()), indexed(2), indexed(3, owed("cloud"))])
     ledger.set_station_status("pacs", "offline", "", NOW)
     account = ledger.account()

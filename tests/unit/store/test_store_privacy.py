@@ -13,7 +13,7 @@ NAME = b"PLANTED^PATIENT^NAME"
 PIXELS = bytes(range(100, 132))
 
 
-def test_p13_planted_patient_data_is_in_no_file(tmp_path):
+def test_f90_p13_planted_patient_data_is_in_no_file(tmp_path):
     store = open_store(tmp_path)
     data = NAME + os.urandom(40_000) + PIXELS * 10
     large = data + os.urandom(2_000_000) + PIXELS
