@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import getpass
-import io
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +22,12 @@ from router.cli.common import (
 )
 from router.cli.plan import plan_or_exit, read_ledger, write_ledger
 from router.cli.task_changes import cancel, follow, hold, priority, refuse_receives, resume
+from router.cli.tasks_shown import as_csv, as_json, as_table, patients_of
 from router.config.units import seconds
 from router.flow.told import task_detail_json, task_json
 from router.model.delivery import Priority
 from router.model.task import Direction, Task, TaskFilter, TaskStatus
+from router.serve.places import Places
 
 STATUSES: tuple[TaskStatus, ...] = (
     "Ready",
@@ -38,7 +37,6 @@ STATUSES: tuple[TaskStatus, ...] = (
     "Failed",
     "Cancelled",
 )
-_FORMULAS: Final = ("=", "+", "-", "@")
 SORTS: Final[dict[str, Callable[[Task], Any]]] = {
     "created": lambda task: task.created_at,
     "modified": lambda task: task.last_modified_at,
@@ -77,7 +75,8 @@ for _verb in (cancel, follow, hold, priority, resume):
 @click.option("--since", default=None, metavar="DURATION", help="Only those created since, as 2h.")
 @click.option("--sort", type=click.Choice(sorted(SORTS)), default=None, help="By this column.")
 @click.option("--reverse", is_flag=True, help="The other way round.")
-@click.option("--csv", "as_csv", is_flag=True, help="Every column, as CSV (RFC 4180).")
+@click.option("--phi", is_flag=True, help="With patient and study; asks for the key ring.")
+@click.option("--csv", is_flag=True, help="Every column, as CSV (RFC 4180).")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100)
 def list_tasks(
     config: Path | None,
@@ -93,7 +92,8 @@ def list_tasks(
     limit: int,
     *,
     reverse: bool,
-    as_csv: bool,
+    phi: bool,
+    csv: bool,
 ) -> int:
     """The tasks, newest first; the limit is of those, whatever the order they are shown in."""
     try:
@@ -102,51 +102,21 @@ def list_tasks(
         raise click.UsageError(f"--since: {error}") from error
     priority = Priority.of(word) if word else None
     wanted = TaskFilter(status, station, study, requester, priority, created_since, direction)
-    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    plan = plan_or_exit(config_folder(config))
+    ledger = read_ledger(plan)
     found = list(ledger.tasks(wanted=wanted, limit=limit))
     if sort is not None:
         found.sort(key=lambda task: (SORTS[sort](task), task.task_id))
     if reverse:
         found.reverse()
+    patients = patients_of(found, ledger, Places(plan.router.data_dir).keys) if phi else None
     if form == "json":
-        emit_json({"tasks": [task_json(task) for task in found]})
-        return 0
-    if as_csv:
-        click.echo(_csv(found), nl=False)
-        return 0
-    rows = [
-        ["ID", "DIRECTION", "STATUS", "PRI", "STATION", "OBJECTS", "PROGRESS", "CREATED", "REASON"]
-    ]
-    rows += [
-        [
-            str(task.task_id),
-            task.direction,
-            task.status,
-            task.priority,
-            task.station,
-            str(task.objects),
-            f"{task.delivered}/{task.objects}",
-            iso_time(task.created_at) or "",
-            task.status_reason,
-        ]
-        for task in found
-    ]
-    click.echo(table(rows))
+        emit_json({"tasks": as_json(found, patients)})
+    elif csv:
+        click.echo(as_csv(found, patients), nl=False)
+    else:
+        click.echo(as_table(found, patients))
     return 0
-
-
-def _csv(found: list[Task]) -> str:
-    columns = [*(field.name for field in fields(Task)), "direction"]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(columns)
-    for task in found:
-        row = [getattr(task, name) for name in columns]
-        times = {name: iso_time(getattr(task, name)) for name in columns if name.endswith("_at")}
-        row = [times.get(name, value) for name, value in zip(columns, row, strict=True)]
-        # A spreadsheet must not take a text of ours for a formula.
-        writer.writerow([f"'{one}" if str(one)[:1] in _FORMULAS else one for one in row])
-    return buffer.getvalue()
 
 
 @tasks.command(name="show")

@@ -451,3 +451,16 @@ def test_changes_are_told_as_they_happen(site: WebSite, reader: httpx.Client) ->
     assert "event: task" in told
     assert not any(canary in "\n".join(told) for canary in CANARIES)
     wait_for(site.router.data_dir, quarantined=1)
+
+
+def test_f70_the_task_log_has_patient_and_study_for_whoever_asks_with_the_key_ring(
+    site: WebSite,
+) -> None:
+    _, plain, _ = site.router.command("tasks", "list")
+    assert not any(canary in plain for canary in CANARIES)
+    code, output, errors = site.router.command("tasks", "list", "--phi")
+    assert code == 0 and all(canary in output for canary in CANARIES), errors
+    _, written, _ = site.router.command("tasks", "list", "--phi", "--csv")
+    assert "patient_name" in written.splitlines()[0] and NAME in written
+    _, told, _ = site.router.command("tasks", "list", "--phi", "--format", "json")
+    assert ID in {one["patient"]["patient_id"] for one in json.loads(told)["tasks"]}

@@ -12,6 +12,7 @@ from router.dicom.keys import name_of, parse_keys
 from router.dicom.matching import matches
 from router.dicom.tags import PathError
 from router.dicom.uid_names import uid_name
+from router.flow.patients import SERIES, told
 from router.model.catalogue import MODALITY, Attributes
 from router.model.query import Identifier
 from router.store.catalogue import LATEST, PAGE
@@ -28,7 +29,6 @@ from router.web.api.call import (
     record,
     text,
 )
-from router.web.api.patients import SERIES, told
 from router.web.audited import queried
 from router.web.services import Services
 
