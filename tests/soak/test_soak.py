@@ -63,7 +63,7 @@ class Size:
 @pytest.mark.parametrize(
     "seconds", [0.0, pytest.param(LONG_SECONDS, marks=pytest.mark.long)], ids=["short", "long"]
 )
-def test_f22_L9_faults_come_and_go_nothing_is_lost_and_nothing_grows(
+def test_F22_L9_faults_come_and_go_nothing_is_lost_and_nothing_grows(
     router: Callable[..., Router], seconds: float
 ) -> None:
     first, second = Destination(), Destination()
