@@ -16,7 +16,7 @@ from typing import Final
 
 from router.model.instance import RecordRef
 from router.model.plan import StoreSettings
-from router.store.files import store_error
+from router.store.files import locked_folder, store_error
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.store.records import RecordDamaged
@@ -43,6 +43,13 @@ def evict(
     wanted_bytes: int = 0,
 ) -> Evicted:
     """Drop what is beyond the settings, and more until `wanted_bytes` are free. StoreFull/Down."""
+    with locked_folder(journal.folder):
+        return _evict(journal, ledger, settings, now, wanted_bytes)
+
+
+def _evict(
+    journal: Journal, ledger: Ledger, settings: StoreSettings, now: float, wanted_bytes: int
+) -> Evicted:
     done = Evicted()
     highest = max(segment_numbers(journal.folder), default=0)
     for number in ledger.dropped_segments():
