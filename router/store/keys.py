@@ -156,6 +156,14 @@ class KeyRing:
 
         self._change(exported)
 
+    def take_in(self, other: Ring) -> int:
+        """Add the keys of a ring that this one lacks; how many. The primary key stays."""
+        lacking = {
+            key_id: key for key_id, key in other.keys.items() if key_id not in self._ring.keys
+        }
+        self._change(lambda ring: Ring(ring.primary, {**lacking, **ring.keys}))
+        return len(lacking)
+
     @contextmanager
     def retiring(self, key_id: bytes) -> Iterator[Callable[[], None] | None]:
         """While nobody may begin to wrap with an old key: what drops it; None when it is in use."""
