@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from router.dicom.outgoing import OutgoingDataSet, can_convert
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from router.dicomweb.multipart import Chunk, gathered, new_boundary
-from router.errors import Refused, RouterError
+from router.errors import MorphFailed, Refused, RouterError
 from router.flow.giving import origin
 from router.model.instance import Instance
 from router.model.recipe import Recipe
@@ -81,8 +81,9 @@ def opened(
     """
     try:
         return _opened(one, services, syntax_uid, records)
-    except RecordDamaged:
-        if not services.refetching.mended(one.version.instance_id):
+    except (RecordDamaged, MorphFailed) as error:
+        is_damaged = RecordDamaged in {type(error), type(error.__cause__)}
+        if not is_damaged or not services.refetching.mended(one.version.instance_id):
             raise
         return _opened(one, services, syntax_uid, records)
 
