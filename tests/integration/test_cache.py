@@ -68,7 +68,7 @@ class Site(DicomwebSite):
         return json.loads(output)
 
     def counts(self, name: str) -> dict[str, float]:
-        found = counted(self.router.data_dir / "run").get(f"dicom_router_{name}", {})
+        found = counted(self.router.data_dir / "run").get(f"dicom_router_{name}_total", {})
         return {labels[0][1]: value for labels, value in found.items()}
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
