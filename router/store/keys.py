@@ -122,6 +122,11 @@ class KeyRing:
             with self._lock:
                 self._read()
 
+    def release(self) -> None:
+        """Hold no key until something is wrapped again."""
+        with self._lock:
+            self._held = None
+
     def unwrap(self, key_id: bytes, nonce: bytes, wrapped: bytes, bound_to: bytes) -> bytes:
         """The data key. Raises RecordDamaged when altered, StoreDown when the ring lacks the key."""
         cipher = self._ciphers.get(key_id) or self._reread(key_id)

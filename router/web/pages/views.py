@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.telemetry.audit_message import EVENTS, laid_out
-from router.web.api import audit, cache, configuration, remote, rules, stations, status, studies, tasks
+from router.web.api import (
+    audit,
+    cache,
+    configuration,
+    remote,
+    rules,
+    stations,
+    status,
+    studies,
+    tasks,
+)
 from router.web.api.call import Call, Endpoint, Reply, Wrong
 from router.web.api.dispatch import answer
 from router.web.api.endpoints import ENDPOINTS
