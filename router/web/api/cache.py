@@ -185,7 +185,7 @@ _EVICT: Final = record(
     {
         "study": text("Study Instance UID."),
         "station": text("What came from it."),
-        "older_than_seconds": {"type": "number", "description": "What came before."},
+        "older_than_seconds": whole("What came before."),
         "to_bytes": whole("The oldest, until the journal has so many; alone."),
         **_DRY,
     },

@@ -186,7 +186,7 @@ def cancel_prefetch(services: Services, call: Call, form: Form) -> Notice:
 def rotate(services: Services, call: Call, _form: Form) -> Notice:
     """Make a new key."""
     data = asked(services, call, "POST", "/keys/rotate").data
-    return Notice("info", "notice.rotated", {"key": data["keys"][0]["key"]})
+    return Notice("info", "notice.rotated", {"which": data["keys"][0]["key"]})
 
 
 def verify(services: Services, call: Call, _form: Form) -> Notice:

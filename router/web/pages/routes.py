@@ -141,7 +141,11 @@ class _Pages:
         try:
             context = page.view(self._services, call, form)
         except Wrong as wrong:
-            return self._message(request, visit, wrong.status, "message.wrong", detail=str(wrong))
+            # What an action did is told also where it left nothing to show, as when a study is gone.
+            status = wrong.status if notice is None else 200
+            return self._message(
+                request, visit, status, "message.wrong", detail=str(wrong), notice=notice
+            )
         return self._page(
             request, visit, page.template, {**context, "notice": notice}, page.section
         )
@@ -184,9 +188,10 @@ class _Pages:
         key: str,
         *,
         detail: str = "",
+        notice: Notice | None = None,
         **values: Any,
     ) -> Response:
-        context = {"key": key, "values": values, "detail": detail, "notice": None}
+        context = {"key": key, "values": values, "detail": detail, "notice": notice}
         return self._page(request, visit, "message.html", context, "", status)
 
     async def log_in(self, request: Request) -> Response:
