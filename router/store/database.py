@@ -99,6 +99,12 @@ class Database:
             finally:
                 connection.execute("ROLLBACK")
 
+    def truncate_log(self) -> bool:
+        """Move the write-ahead log into the file and empty it; false while somebody reads in it."""
+        with _typed_errors(self), self._turn():
+            busy, *_ = self._writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
     def close(self) -> None:
         """Close both connections; harmless when closed."""
         with self._write_lock, self._read_lock:
