@@ -9,7 +9,7 @@ import pytest
 from router.model.delivery import Priority, Result, State
 from router.model.rejection import QUALITY, Rejection
 from router.model.rule import Silence
-from router.store import database, envelope
+from router.store import choices, database, envelope
 from router.store.sqlite_ledger import SqliteLedger
 from tests.support.store_making import (
     MORPHED,
@@ -241,13 +241,11 @@ def test_a_ledger_from_before_the_choice_takes_what_moves(tmp_path, clock, monke
     ledger.close()
 
 
-def test_nothing_to_move_costs_one_step_of_an_index_a_choice_however_much_waits(ledger):
-    ledger.index([indexed(number, CHOICE) for number in range(3)])
+def test_what_may_move_is_found_by_one_step_of_an_index_however_much_waits(ledger):
     with ledger._database.read() as connection:
-        plan = connection.execute(
-            "EXPLAIN QUERY PLAN SELECT min(choice_id) FROM delivery INDEXED BY delivery_choice "
-            "WHERE state = 'queued' AND choice_id IS NOT NULL AND station = 'a' AND choice_id > 0"
-        ).fetchall()
-    assert [row[3] for row in plan] == [
-        "SEARCH delivery USING COVERING INDEX delivery_choice (station=? AND choice_id>?)"
-    ]
+        look = connection.execute(f"EXPLAIN QUERY PLAN {choices._NEXT_CHOICE}", ("pacs", 0))
+        take = connection.execute(f"EXPLAIN QUERY PLAN {choices._MOVABLE}", ("pacs", 1, NOW, 9))
+        looked, taken = ([row[3] for row in one.fetchall()] for one in (look, take))
+    index = "SEARCH delivery USING INDEX delivery_choice"
+    assert looked == [f"{index} (station=? AND choice_id>?)"]
+    assert not [step for step in taken if "TEMP B-TREE FOR ORDER" in step or "SCAN d" in step]
