@@ -122,6 +122,8 @@ class Database:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         with self._write_lock:
+            if self._lock_file < 0:  # closed while this one waited for its turn
+                raise StoreDown(self._broken)
             fcntl.flock(self._lock_file, fcntl.LOCK_EX)
             try:
                 yield
