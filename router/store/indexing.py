@@ -20,7 +20,7 @@ from router.model.instance import RETRIEVED, Instance
 from router.model.recipe import Recipe
 from router.model.rejection import NOTE
 from router.model.rule import Owed, Silence
-from router.store import choices, rejecting
+from router.store import choices, looping, rejecting
 from router.store.counting import Counts
 from router.store.ledger import SEND_PREFIX, Indexed
 from router.store.task_log import EVENT, OPEN_AFTER_SECONDS
@@ -204,6 +204,9 @@ class _Booking:
             self._flush()
             uid = entry.instance.sop_instance_uid
             connection.execute(choices.BEHIND, (uid, instance_id))
+            if looping.is_loop(connection, entry.instance):
+                sender = entry.instance.source.station or entry.instance.source.calling_ae_title
+                looping.stop(connection, self._counts, instance_id, sender, self._now)
         return instance_id
 
     def _placed(

@@ -44,6 +44,11 @@ FROM (
 ) t LEFT JOIN delivery d ON d.task_id = t.task_id
 GROUP BY t.task_id
 """  # noqa: S608 - a constant
+_CANCEL: Final = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
+_FAILED_OF: Final = """
+SELECT delivery_id, task_id, station, state FROM delivery
+WHERE state IN ('dead', 'quarantined') AND instance_id IN (SELECT value FROM json_each(?))
+"""
 # Of a row `c` with counts of its deliveries, beside the status `s` of its station.
 STATUS: Final = """
 CASE
@@ -361,8 +366,13 @@ def _marked(
 def cancel(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
     """Cancel what is queued; how many."""
     rows = connection.execute(_QUEUED, (json.dumps(list(task_ids)),)).fetchall()
-    statement = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
-    return _move(connection, rows, statement, State.CANCELLED, ("cancelled", by), at)
+    return _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
+
+
+def give_up(connection: sqlite3.Connection, instance_ids: Sequence[int], by: str, at: float) -> int:
+    """Cancel what failed of these instances, which nobody can retry any more; how many."""
+    rows = connection.execute(_FAILED_OF, (json.dumps(list(instance_ids)),)).fetchall()
+    return _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
 
 
 def _move(

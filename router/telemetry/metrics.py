@@ -100,8 +100,17 @@ class Metrics:
         )
         self.cache_requests = self._counter(
             "cache_requests",
-            "Objects of other stations asked for, by whether they were held here.",
+            "Objects asked for, by whether they were held here, fetched, or fetched once more.",
             "result",
+        )
+        self.prefetch_items = self._counter(
+            "prefetch_items", "What was wanted here before somebody asks, by result.", "result"
+        )
+        self.prefetched_objects = self._counter(
+            "prefetched_objects", "Objects of what was wanted, by result.", "result"
+        )
+        self.keys_rewrapped = self._counter(
+            "keys_rewrapped", "Data keys wrapped anew after a rotation, by where.", "where"
         )
         self.index_queue = Gauge(
             f"{_PREFIX}_index_queue",

@@ -124,7 +124,7 @@ class Told:
 
     def catalogue(self, study="1.2.3"):
         attributes = {0x00100020: "PID-1", 0x00100010: "A^B", 0x00080050: "ACC"}
-        row = sealed_row(SeriesEntry(study, f"{study}.1", "1.2.9", attributes), self.keys)
+        row = sealed_row(SeriesEntry(study, f"{study}.1", "1.2.9", attributes), self.keys.primary)
         self.ledger.put_catalogue(0, [row])
 
     def lease(self):
@@ -243,7 +243,7 @@ def test_whose_study_it_was_is_known_after_it_is_gone(tmp_path):
     trail = AuditTrail.open(tmp_path / "ledger" / "ledger.db", tmp_path / "keys")
     attributes = {0x00100020: "PID-1", 0x00100010: "A^B", 0x00080050: "ACC"}
     series = SeriesEntry("1.2.3", "1.2.3.1", entry_.instance.sop_instance_uid, attributes)
-    store.ledger.put_catalogue(1, [sealed_row(series, store.keys)])
+    store.ledger.put_catalogue(1, [sealed_row(series, store.keys.primary)])
     assert whose(trail, "1.2.3").accession_number == "ACC"
     with trail.database.write() as connection:
         connection.execute("UPDATE instance SET disposition = 'discarded'")
