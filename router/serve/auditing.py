@@ -88,18 +88,18 @@ def note_system(plan: Plan, kind: AuditKind, what: str, log: Log) -> None:
     _note(plan, event, log)
 
 
-def note_configuration(plan: Plan, log: Log, problems: str = "") -> None:
-    """Tell that another configuration is in use, or was refused."""
+def note_configuration(plan: Plan, log: Log, problems: str = "", origin: str = "") -> None:
+    """Tell that another configuration is in use, or was refused; `origin`: its folder otherwise."""
     kind: AuditKind = "configuration_refused" if problems else "configuration_changed"
     revision = f", revision {plan.revision}" if plan.revision else ""
     event = AuditEvent(
         kind,
         Clock().now(),
         plan.router.name,
-        f"plan {plan.digest[:12]}{revision}",
+        origin or f"plan {plan.digest[:12]}{revision}",
         SERIOUS_FAILURE if problems else SUCCESS,
         problems[:1000] or f"plan {plan.digest}{revision}",
-        (ourselves(plan), Participant(str(plan.folder), is_requestor=True)),
+        (ourselves(plan), Participant(origin or str(plan.folder), is_requestor=True)),
     )
     _note(plan, event, log)
 

@@ -1,6 +1,6 @@
 """Which records must be kept, what a segment still holds, and how one is forgotten.
 
-Owed is a record with a delivery that is neither delivered nor cancelled, or one that is unmatched
+Owed is a record with a delivery that is open or failed, or one that is unmatched
 or quarantined. A segment is forgotten in the same transaction that writes the new places of its
 owed records, and never while one of its records is being sent.
 """
@@ -16,7 +16,7 @@ from router.store import cataloguing
 
 _OPEN: Final = """
 EXISTS (SELECT 1 FROM delivery d WHERE d.instance_id = i.instance_id
-        AND d.state NOT IN ('delivered', 'cancelled'))
+        AND d.state NOT IN ('delivered', 'cancelled', 'moved'))
 """
 OWED: Final = f"(i.disposition IN ('unmatched', 'quarantined') OR {_OPEN})"
 """Whether the instance `i` must be kept."""
