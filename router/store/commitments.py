@@ -34,7 +34,7 @@ SELECT sop_class_uid, disposition, coalesce(duplicate_of, instance_id)
 FROM instance WHERE sop_instance_uid = ? ORDER BY instance_id DESC LIMIT 1
 """
 _OWED: Final = """
-SELECT d.station, d.state, r.steps FROM instance i JOIN delivery d USING (instance_id)
+SELECT d.station, d.state, r.steps, d.failure_reason FROM instance i JOIN delivery d USING (instance_id)
 JOIN recipe r ON r.digest = d.recipe_digest
 WHERE (i.instance_id = ?1 OR i.duplicate_of = ?1) AND i.sop_instance_uid = ?2 AND d.station IN (
   SELECT own.station FROM instance twin JOIN delivery own USING (instance_id)
@@ -66,11 +66,15 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Owing:
-    """One delivery of an instance, and the steps of its recipe as JSON."""
+    """One delivery of an instance, and the steps of its recipe as JSON.
+
+    `failure_reason` is why the station did not commit to keep it, when it last said so.
+    """
 
     station: str
     state: State
     steps: str
+    failure_reason: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,10 @@ class CommitmentBook:
         self._database.close()
 
     def take(self, station: str, request: CommitmentRequest) -> Taken:
-        """Keep what a station asks. The same request once more is verified or reported once more."""
+        """Keep what a station asks. The same once more, when it had ended, is answered once more.
+
+        What was committed stays so; what was not is verified anew, as if it was asked just now.
+        """
         now = self._clock.now()
         digest = _digest(request)
         with self._database.write() as connection:
@@ -285,12 +292,21 @@ def _once_more(
     if before != digest:
         return Taken.IN_USE
     if state in ("reported", "given_up"):
-        connection.execute(
-            "UPDATE commitment SET state = 'reporting', due_at = ?, attempts = 0, ended_at = NULL "
-            "WHERE commitment_id = ?",
-            (now, commitment_id),
-        )
+        _begin_again(connection, commitment_id, now)
     return Taken.AGAIN
+
+
+def _begin_again(connection: sqlite3.Connection, commitment_id: int, now: float) -> None:
+    connection.execute(
+        "UPDATE commitment_reference SET failure_reason = NULL "
+        "WHERE commitment_id = ? AND failure_reason <> ?",
+        (commitment_id, COMMITTED),
+    )
+    connection.execute(
+        "UPDATE commitment SET state = 'verifying', asked_at = ?1, due_at = ?1, attempts = 0, "
+        "decided_at = NULL, ended_at = NULL, last_error = '' WHERE commitment_id = ?2",
+        (now, commitment_id),
+    )
 
 
 def _held(connection: sqlite3.Connection, sop_instance_uid: str) -> Held | None:
@@ -303,5 +319,5 @@ def _held(connection: sqlite3.Connection, sop_instance_uid: str) -> Held | None:
             "SELECT disposition FROM instance WHERE instance_id = ?", (first,)
         ).fetchone()[0]
     owed = connection.execute(_OWED, (first, sop_instance_uid))
-    found = tuple(Owing(station, State(state), steps) for station, state, steps in owed)
+    found = tuple(Owing(row[0], State(row[1]), *row[2:]) for row in owed)
     return Held(sop_class_uid, Disposition(disposition), found)

@@ -5,18 +5,15 @@ Judges are pynetdicom (the scripted modality and archive) and Orthanc (its own p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from tests.conftest import OrthancFactory, RouterFactory, StoreScpFactory
-from tests.support.commitment import Archive, Modality, report, request
+from tests.support.commitment import Archive, Modality, report, request, sent, uids
 from tests.support.process import free_port, wait_until
 from tests.support.router_process import Router
-from tests.support.scanner import scan
-from tests.support.synthetic import Synthetic, series
+from tests.support.synthetic import series
 
 pytestmark = pytest.mark.peers
 
@@ -37,24 +34,6 @@ rules:
 """
 
 
-@pytest.fixture
-def archives() -> Iterator[list[Archive]]:
-    """What is put into it is closed at the end."""
-    made: list[Archive] = []
-    yield made
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def modalities() -> Iterator[list[Modality]]:
-    """What is put into it is down at the end."""
-    made: list[Modality] = []
-    yield made
-    for one in made:
-        one.down()
-
-
 def site(
     router: RouterFactory, modalities: list[Modality], destination: int, **names: object
 ) -> tuple[Router, Modality]:
@@ -63,19 +42,6 @@ def site(
     edge = router(SITE, destination=destination, modality=port, **known)
     modalities.append(Modality(edge.port, port))
     return edge, modalities[-1]
-
-
-def named(images: list[Synthetic]) -> list[tuple[str, str]]:
-    return [(one.sop_class_uid, one.sop_instance_uid) for one in images]
-
-
-def sent(edge: Router, images: list[Synthetic]) -> list[tuple[str, str]]:
-    assert set(scan(edge.port, images).values()) == {0}
-    return named(images)
-
-
-def uids(references: list[tuple[str, str]]) -> set[str]:
-    return {uid for _, uid in references}
 
 
 @pytest.mark.parametrize("same_association", [True, False], ids=["same", "own"])

@@ -8,11 +8,14 @@ import pytest
 
 from router.model.commitment import CommitmentReport, CommitmentRequest, Reference
 from router.model.delivery import Outcome, Result, State
+from router.model.rejection import Rejection
+from router.store import rejecting
 from router.store.commitment_requests import MAX_ASKED, CommitmentRequests
 from router.store.commitments import MAX_OPEN, CommitmentBook, Taken
+from router.store.counting import Counts
 from router.store.ledger import Settlement
 from router.store.sqlite_ledger import SqliteLedger
-from tests.support.store_making import TestClock, indexed, owed
+from tests.support.store_making import TestClock, indexed, instance, owed
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 GIVE_UP = 7 * 86400.0
@@ -35,7 +38,9 @@ class Site:
         assert len(leased) == number
         done = [
             Settlement(
-                Outcome(one.delivery_id, Result.DELIVERED, sent_as=(CT, one.sop_instance_uid)),
+                Outcome(
+                    one.delivery_id, Result.DELIVERED, sent_as=(CT, one.sop_instance_uid, "1.2.3")
+                ),
                 None,
                 State.SENT,
             )
@@ -132,6 +137,42 @@ def test_F_a_station_that_never_reports_is_asked_again_and_given_up(site):
     assert "never reported" in task.status_reason
 
 
+def test_what_was_never_committed_is_asked_for_again_once_it_is_sent_again(site):
+    site.clock.time += GIVE_UP
+    for turn in range(MAX_ASKED):
+        asking = site.ask(f"9.{turn}")
+        site.requests.asked(asking.request_id, site.clock.now())
+    assert site.ask("9.8") is None
+    assert site.counts() == {"created": 2, "dead": 2}
+    assert site.ledger.retry() == 2
+    site.send(2)
+    assert site.ask("9.9") is not None
+    assert site.counts() == {"created": 2, "sent": 2}
+
+
+def test_what_was_rejected_since_is_not_sent_again(site):
+    """A note for patient safety names the first, and then the station says it has it not."""
+    site.ask()
+    note = Rejection("113037", (FIRST,))
+    with sqlite3.connect(site.path) as connection:
+        rejecting.apply(connection, Counts(), instance(9), note, site.clock.now())
+    site.report("9.1", [SECOND], [FIRST])
+    assert site.counts() == {"created": 2, "delivered": 1, "cancelled": 1}
+
+
+def test_another_version_that_the_station_keeps_is_no_receipt(site):
+    """It holds the first version, answers 0x0111 to the second, and would commit to the UID."""
+    site.ask()
+    site.report("9.1", [FIRST, SECOND])
+    site.ledger.index([indexed(1, owed(), content_digest=b"other")])
+    (leased,) = site.ledger.turn((), {"pacs": 10}, site.clock.now())
+    there = Outcome(
+        leased.delivery_id, Result.DELIVERED, status=0x0111, sent_as=(CT, FIRST, "1.2.3")
+    )
+    site.ledger.turn([Settlement(there, None, State.SENT)], {}, site.clock.now())
+    assert site.counts() == {"created": 3, "delivered": 2, "dead": 1}
+
+
 def test_a_late_report_of_an_earlier_request_still_counts_for_but_not_against(site):
     site.ask("9.1", wait=1)
     site.ask("9.2", wait=100)
@@ -152,6 +193,9 @@ def test_a_station_that_refuses_to_be_asked_says_so_in_the_task_log(site):
 
 
 def test_no_longer_asked_to_commit_is_delivered(site):
+    site.ask()
+    assert site.requests.settle_unasked("pacs") == 0, "another configuration may just have begun"
+    site.clock.time += 61
     assert site.requests.settle_unasked("pacs") == 2
     assert site.counts() == {"created": 2, "delivered": 2}
 
