@@ -24,6 +24,7 @@ from router.model.commitment import (
     Reference,
 )
 from router.model.delivery import Disposition, State
+from router.store import commitment_tasks
 from router.store.database import Database
 from router.store.turning import MAX_MESSAGE
 
@@ -32,6 +33,9 @@ MOST_AHEAD_SECONDS: Final = 3600.0
 _HELD: Final = """
 SELECT sop_class_uid, disposition, coalesce(duplicate_of, instance_id)
 FROM instance WHERE sop_instance_uid = ? ORDER BY instance_id DESC LIMIT 1
+"""
+_KEPT: Final = """
+SELECT sum(failure_reason = 0), count(*) FROM commitment_reference WHERE commitment_id = ?
 """
 _OWED: Final = """
 SELECT d.station, d.state, r.steps, d.failure_reason FROM instance i JOIN delivery d USING (instance_id)
@@ -150,6 +154,8 @@ class CommitmentBook:
                     for position, one in enumerate(request.references)
                 ],
             )
+            assert commitment_id is not None
+            commitment_tasks.opened(connection, commitment_id, station, now)
         return Taken.NEW
 
     def to_verify(self) -> Transaction | None:
@@ -189,11 +195,15 @@ class CommitmentBook:
                     (due_at, commitment_id),
                 )
                 return False
-            connection.execute(
+            decided = connection.execute(
                 "UPDATE commitment SET state = 'reporting', decided_at = ?1, due_at = ?1 "
                 "WHERE commitment_id = ?2 AND state = 'verifying'",
                 (now, commitment_id),
-            )
+            ).rowcount
+            if decided:
+                kept, number = connection.execute(_KEPT, (commitment_id,)).fetchone()
+                event = ("verified", f"{kept} of {number} committed")
+                commitment_tasks.noted(connection, commitment_id, event, now)
         return True
 
     def to_report(self, hold_seconds: float, busy: Collection[str]) -> Transaction | None:
@@ -213,27 +223,48 @@ class CommitmentBook:
         return CommitmentReport(transaction.transaction_uid, kept, failed)
 
     def reported(self, commitment_id: int) -> None:
-        """The station took the report."""
-        self._end(commitment_id, "reported", "")
+        """The station took the report, also where somebody cancelled it meanwhile."""
+        now = self._clock.now()
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE commitment SET state = 'reported', cancelled = 0, ended_at = ?, "
+                "last_error = '' WHERE commitment_id = ?",
+                (now, commitment_id),
+            )
+            event = ("reported", "")
+            commitment_tasks.noted(connection, commitment_id, event, now, ended=True)
 
     def given_up(self, commitment_id: int, error: str) -> None:
         """The station never took it."""
-        self._end(commitment_id, "given_up", error)
+        now, words = self._clock.now(), error[:MAX_MESSAGE]
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE commitment SET state = 'given_up', ended_at = ?, last_error = ? "
+                "WHERE commitment_id = ? AND state = 'reporting'",
+                (now, words, commitment_id),
+            ).rowcount
+            if changed:
+                event = ("given_up", words)
+                commitment_tasks.noted(connection, commitment_id, event, now, ended=True)
 
     def not_reported(self, commitment_id: int, due_at: float, error: str) -> None:
         """The station did not take the report; when it is tried again."""
+        now, words = self._clock.now(), error[:MAX_MESSAGE]
         with self._database.write() as connection:
-            connection.execute(
+            changed = connection.execute(
                 "UPDATE commitment SET attempts = attempts + 1, due_at = ?, last_error = ? "
-                "WHERE commitment_id = ?",
-                (due_at, error[:MAX_MESSAGE], commitment_id),
-            )
+                "WHERE commitment_id = ? AND state = 'reporting'",
+                (due_at, words, commitment_id),
+            ).rowcount
+            if changed:
+                commitment_tasks.noted(connection, commitment_id, ("not_reported", words), now)
 
     def asked_of(self, sop_instance_uid: str) -> tuple[AskedOf, ...]:
         """What stations asked about an instance, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT c.station, c.transaction_uid, c.state, c.asked_at, c.attempts, "
+                "SELECT c.station, c.transaction_uid, iif(c.cancelled, 'cancelled', c.state), "
+                "c.asked_at, c.attempts, "
                 "c.last_error, r.failure_reason FROM commitment_reference r "
                 "JOIN commitment c USING (commitment_id) WHERE r.sop_instance_uid = ? "
                 "ORDER BY commitment_id LIMIT 100",
@@ -244,8 +275,7 @@ class CommitmentBook:
     def prune(self, before: float) -> int:
         """Forget what ended before then; how many transactions."""
         with self._database.write() as connection:
-            statement = "DELETE FROM commitment WHERE ended_at < ?"
-            return connection.execute(statement, (before,)).rowcount
+            return commitment_tasks.forget(connection, before)
 
     def _due(
         self, state: str, hold_seconds: float = 0.0, busy: Collection[str] = ()
@@ -271,14 +301,6 @@ class CommitmentBook:
                 )
         return Transaction(*row) if row else None
 
-    def _end(self, commitment_id: int, state: str, error: str) -> None:
-        with self._database.write() as connection:
-            connection.execute(
-                "UPDATE commitment SET state = ?, ended_at = ?, last_error = ? "
-                "WHERE commitment_id = ?",
-                (state, self._clock.now(), error[:MAX_MESSAGE], commitment_id),
-            )
-
 
 def _digest(request: CommitmentRequest) -> bytes:
     named = sorted((one.sop_instance_uid, one.sop_class_uid) for one in request.references)
@@ -292,21 +314,8 @@ def _once_more(
     if before != digest:
         return Taken.IN_USE
     if state in ("reported", "given_up"):
-        _begin_again(connection, commitment_id, now)
+        commitment_tasks.begun_again(connection, commitment_id, ("asked_again", ""), now)
     return Taken.AGAIN
-
-
-def _begin_again(connection: sqlite3.Connection, commitment_id: int, now: float) -> None:
-    connection.execute(
-        "UPDATE commitment_reference SET failure_reason = NULL "
-        "WHERE commitment_id = ? AND failure_reason <> ?",
-        (commitment_id, COMMITTED),
-    )
-    connection.execute(
-        "UPDATE commitment SET state = 'verifying', asked_at = ?1, due_at = ?1, attempts = 0, "
-        "decided_at = NULL, ended_at = NULL, last_error = '' WHERE commitment_id = ?2",
-        (now, commitment_id),
-    )
 
 
 def _held(connection: sqlite3.Connection, sop_instance_uid: str) -> Held | None:

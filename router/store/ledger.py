@@ -205,6 +205,14 @@ class DeliveryCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Referenced:
+    """An instance that a station asks to be committed; no reason while it is not decided, 0: it is."""
+
+    sop_instance_uid: str
+    failure_reason: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One line of the Task Log. `kind` is one word, such as created, busy, dead, retried."""
 
@@ -335,6 +343,9 @@ class Ledger(Protocol):
     def deliveries_of(self, task_id: int, limit: int = 1000) -> tuple[Delivery, ...]:
         """The deliveries of a task, in order of arrival."""
 
+    def references_of(self, task_id: int, limit: int = 1000) -> tuple[Referenced, ...]:
+        """What a task of kind `commit` names, what is not committed first."""
+
     def events_of(self, task_id: int, limit: int = 1000) -> tuple[Event, ...]:
         """The log of a task, oldest first."""
 
@@ -353,7 +364,10 @@ class Ledger(Protocol):
     def retry(
         self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""
     ) -> int:
-        """Queue dead and quarantined deliveries again: of these tasks, or all (of a station)."""
+        """Queue dead and quarantined deliveries again: of these tasks, or all (of a station).
+
+        Of a commitment that was not given or not told, of these tasks: verify and report it again.
+        """
 
     def note_plan(self, digest: str, revision: str) -> None:
         """Remember the commit a plan was deployed from; the first one that made it counts."""
@@ -368,7 +382,7 @@ class Ledger(Protocol):
         """Another priority for what waits of these tasks; how many tasks had another before."""
 
     def cancel(self, task_ids: Sequence[int], by: str = "") -> int:
-        """Cancel what is still queued of these tasks; how many deliveries."""
+        """Cancel what is still queued of these tasks; how many deliveries, or commitments."""
 
     def instance(self, instance_id: int) -> Stored | None:
         """One instance."""

@@ -20,6 +20,7 @@ from router.model.task import SENDS, Task, TaskFilter, TaskStatus
 from router.store import (
     accounting,
     cataloguing,
+    commitment_tasks,
     indexing,
     instances,
     keeping,
@@ -45,6 +46,7 @@ from router.store.ledger import (
     HeldVersion,
     Indexed,
     Prior,
+    Referenced,
     Settlement,
     StationEvent,
     StationState,
@@ -224,6 +226,11 @@ class SqliteLedger:
         """The deliveries of a task, in order of arrival."""
         with self._database.read() as connection:
             return tasks.deliveries_of(connection, task_id, limit)
+
+    def references_of(self, task_id: int, limit: int = 1000) -> tuple[Referenced, ...]:
+        """What a task of kind `commit` names, what is not committed first."""
+        with self._database.read() as connection:
+            return commitment_tasks.referenced(connection, task_id, limit)
 
     def events_of(self, task_id: int, limit: int = 1000) -> tuple[Event, ...]:
         """The log of a task, oldest first."""
