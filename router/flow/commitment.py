@@ -7,6 +7,7 @@ ledger has it. Nothing is confirmed here: `flow.committing` verifies and reports
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from router.clock import Clock
 from router.dimse.commitment import (
@@ -36,7 +37,7 @@ from router.store.commitments import CommitmentBook, Taken
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics
 
-_ANSWERS = {
+ANSWERS: Final = {
     Taken.NEW: StoreAnswer(SUCCESS),
     Taken.AGAIN: StoreAnswer(SUCCESS),
     Taken.IN_USE: StoreAnswer(DUPLICATE_TRANSACTION, "the Transaction UID is in use"),
@@ -131,4 +132,4 @@ class CommitmentProvider:
             result=taken.value,
         )
         self._ring()
-        return _ANSWERS[taken]
+        return ANSWERS[taken]

@@ -82,6 +82,7 @@ class Committer:
         self._log = log
         self._metrics = metrics
         self._asks = {one.name for one in plan.stations.values() if one.commit and one.send}
+        self._folders = {one.name for one in plan.stations.values() if one.kind == "folder"}
         self._lock = threading.Lock()
         self._speaking: set[tuple[_Talk, str]] = set()
         self._refused: dict[str, int] = {}
@@ -149,7 +150,7 @@ class Committer:
         reasons = {
             position: reason
             for position, (reference, held) in undecided.items()
-            if (reason := verdict(reference, held, self._asks, waited)) is not None
+            if (reason := verdict(reference, held, self._asks, waited, self._folders)) is not None
         }
         # The older a question, the less often it is looked at: what it waits for takes that long.
         due_at = now + min(60.0, max(TICK_SECONDS, waited / 8))
@@ -212,6 +213,7 @@ class Committer:
             if not isinstance(peer, Searchable):
                 raise Rejected("a station of this kind cannot be searched")
             found = look_for(peer, asking.studies, SPEAK_SECONDS / 2, self._clock, stop)
+        found |= dict.fromkeys(asking.notes, COMMITTED)
         self._refused.pop(station.name, None)
         self._metrics.commitments_requested.add(station.name, "asked")
         missing = {

@@ -8,14 +8,14 @@ from typing import Any
 
 from router.clock import iso_time
 from router.flow.explain import Explanation
-from router.model.commitment import COMMITTED, reason_words
+from router.model.commitment import COMMITTED, Referenced, reason_words
 from router.model.plan import Plan
 from router.model.rejection import TITLES, Rejection
 from router.model.rule import Decision
 from router.model.station import Station
 from router.model.task import Task
 from router.morph.apply import Change
-from router.store.ledger import Account, Ledger, Referenced
+from router.store.ledger import Account, Ledger
 
 
 def station_states(ledger: Ledger | None, names: Iterable[str]) -> list[dict[str, Any]]:

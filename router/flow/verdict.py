@@ -3,7 +3,8 @@
 A modality deletes what is committed, so holding it here never counts. Every station with `commit` that it
 is owed to must have committed to keep it, under whatever UIDs it was sent there. Where none of those gets it
 under its own UIDs, all that do must have acknowledged it: a copy with other UIDs is one only where the
-station was asked for it by those UIDs. A copy without its patient is none of what the modality would delete.
+station was asked for it by those UIDs. A copy without its patient is none of what the modality would delete, and a
+folder keeps nothing: what took the file may have gone on with it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ _OTHER_UIDS: Final = frozenset({"remap_uids"})
 
 
 def verdict(
-    reference: Reference, held: Held | None, committing: Collection[str], waited_seconds: float
+    reference: Reference,
+    held: Held | None,
+    committing: Collection[str],
+    waited_seconds: float,
+    folders: Collection[str] = (),
 ) -> int | None:
     """COMMITTED, a Failure Reason (PS3.3 C.14.1.1), or None while it is not decided."""
     if held is None:
@@ -35,7 +40,8 @@ def verdict(
         return CLASS_INSTANCE_CONFLICT
     if held.disposition is not Disposition.ROUTED:
         return PROCESSING_FAILURE
-    deciding = _deciding(held.owed, committing).values()
+    owed = [one for one in held.owed if one.station not in folders]
+    deciding = _deciding(owed, committing).values()
     states = {one.state for one in deciding}
     if states == {State.DELIVERED}:
         return COMMITTED

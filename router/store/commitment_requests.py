@@ -17,6 +17,7 @@ from typing import Any, Final
 from router.clock import Clock
 from router.model.commitment import CommitmentReport, CommitmentRequest, Reference, reason_words
 from router.model.delivery import State
+from router.model.rejection import NOTE
 from router.model.status import CLASS_INSTANCE_CONFLICT, SOP_CLASS_NOT_SUPPORTED
 from router.store import rejecting
 from router.store.counting import Counts
@@ -34,7 +35,7 @@ _FOR_GOOD: Final = frozenset({CLASS_INSTANCE_CONFLICT, SOP_CLASS_NOT_SUPPORTED})
 _UNASKED: Final = """
 SELECT d.delivery_id, d.task_id, d.sent_sop_class_uid, d.sent_sop_instance_uid, d.asked,
   d.created_at, d.changed_at, coalesce(r.answer, ''),
-  coalesce(nullif(d.sent_study_instance_uid, ''), i.study_instance_uid)
+  coalesce(nullif(d.sent_study_instance_uid, ''), i.study_instance_uid), i.withheld IS ?4
 FROM delivery d JOIN instance i USING (instance_id)
 LEFT JOIN commitment_request r USING (request_id)
 WHERE d.state = 'sent' AND d.station = ?1
@@ -59,12 +60,16 @@ WHERE r.request_id = ? AND d.state = 'sent'
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A request to be made of a station: in which study each object was sent, how often it was asked for."""
+    """A request to be made of a station: in which study each object was sent, how often it was asked for.
+
+    `notes` are rejection notes, which an archive acts upon and need not list (IHE IOCM).
+    """
 
     request_id: int
     request: CommitmentRequest
     studies: Mapping[Reference, str]
     asked: Mapping[Reference, int]
+    notes: frozenset[Reference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class CommitmentRequests:
         """The next request to be made of a station, booked; None where there is none yet."""
         now = self._clock.now()
         with self._database.write() as connection:
-            rows = connection.execute(_UNASKED, (station, now, REQUEST_INSTANCES)).fetchall()
+            rows = connection.execute(_UNASKED, (station, now, REQUEST_INSTANCES, NOTE)).fetchall()
             rows = _without_expired(connection, station, rows, now, give_up_seconds)
             if not rows or not _gathered(rows, now):
                 return None
@@ -113,8 +118,9 @@ class CommitmentRequests:
             connection.executemany("UPDATE delivery SET request_id = ? WHERE delivery_id = ?", ids)
         studies = {Reference(row[2], row[3]): row[8] for row in rows}
         often = {Reference(row[2], row[3]): row[4] for row in rows}
+        notes = frozenset(Reference(row[2], row[3]) for row in rows if row[9])
         request = CommitmentRequest(transaction_uid, tuple(studies))
-        return Asking(request_id, request, studies, often)
+        return Asking(request_id, request, studies, often, notes)
 
     def asked(self, request_id: int, wait_until: float) -> None:
         """The station took the request: its report is waited for until then."""
@@ -205,7 +211,7 @@ def _without_expired(
     counts = Counts()
     left = []
     for row in rows:
-        delivery_id, task_id, _, _, asked, created_at, _, answer, _ = row
+        delivery_id, task_id, _, _, asked, created_at, _, answer = row[:8]
         if asked < MAX_ASKED or now - created_at <= give_up_seconds:
             left.append(row)
             continue

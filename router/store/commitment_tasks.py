@@ -11,9 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from router.model.commitment import COMMITTED, FAILURE_REASONS, reason_words
+from router.model.commitment import COMMITTED, FAILURE_REASONS, Referenced, reason_words
 from router.model.delivery import Priority
-from router.store.ledger import Referenced
 from router.store.task_log import EVENT
 
 _OPEN: Final = """

@@ -29,10 +29,16 @@ from router.store.database import Database
 from router.store.turning import MAX_MESSAGE
 
 MAX_OPEN: Final = 200
+MAX_OPEN_INSTANCES: Final = 100_000
 MOST_AHEAD_SECONDS: Final = 3600.0
 _HELD: Final = """
 SELECT sop_class_uid, disposition, coalesce(duplicate_of, instance_id)
 FROM instance WHERE sop_instance_uid = ? ORDER BY instance_id DESC LIMIT 1
+"""
+_OPEN: Final = """
+SELECT count(DISTINCT commitment_id), count(*) FROM commitment c
+JOIN commitment_reference r USING (commitment_id)
+WHERE c.station = ? AND c.state IN ('verifying', 'reporting')
 """
 _KEPT: Final = """
 SELECT sum(failure_reason = 0), count(*) FROM commitment_reference WHERE commitment_id = ?
@@ -134,12 +140,9 @@ class CommitmentBook:
             ).fetchone()
             if known is not None:
                 return _once_more(connection, known, digest, now)
-            open_ones = connection.execute(
-                "SELECT count(*) FROM commitment WHERE station = ? "
-                "AND state IN ('verifying', 'reporting')",
-                (station,),
-            ).fetchone()[0]
-            if open_ones >= MAX_OPEN:
+            open_ones, instances = connection.execute(_OPEN, (station,)).fetchone()
+            more = instances + len(request.references)
+            if open_ones >= MAX_OPEN or (open_ones and more > MAX_OPEN_INSTANCES):
                 return Taken.TOO_MANY
             commitment_id = connection.execute(
                 "INSERT INTO commitment (station, transaction_uid, digest, state, asked_at, due_at) "

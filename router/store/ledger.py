@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from router.model.commitment import Referenced
 from router.model.delivery import Disposition, Leased, Outcome, Priority, State
 from router.model.instance import Instance, RecordRef
 from router.model.recipe import Recipe
@@ -202,14 +203,6 @@ class DeliveryCounts:
     delivered: int
     warnings: int
     failed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Referenced:
-    """An instance that a station asks to be committed; no reason while it is not decided, 0: it is."""
-
-    sop_instance_uid: str
-    failure_reason: int | None
 
 
 @dataclass(frozen=True, slots=True)

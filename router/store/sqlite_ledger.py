@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from router.clock import Clock
+from router.model.commitment import Referenced
 from router.model.delivery import Leased, Priority
 from router.model.instance import RecordRef
 from router.model.recipe import Recipe
@@ -46,7 +47,6 @@ from router.store.ledger import (
     HeldVersion,
     Indexed,
     Prior,
-    Referenced,
     Settlement,
     StationEvent,
     StationState,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 
 import pytest
 
-from router.errors import StoreDown, Unreachable
+from router.errors import Rejected, StoreDown, Unreachable
 from router.flow.commitment import Reports
-from router.flow.committing import MAX_STATIONS_AT_ONCE, Committer
+from router.flow.committing import MAX_LOOKS, MAX_STATIONS_AT_ONCE, Committer
 from router.flow.statuses import Statuses
 from router.model.commitment import CommitmentReport, CommitmentRequest, Reference
 from router.model.delivery import Outcome, Result, State
+from router.model.query import SERIES_INSTANCE_UID, SOP_INSTANCE_UID, DataElement, Ending
+from router.peers.search import Search
 from router.store.commitment_requests import CommitmentRequests
 from router.store.commitments import CommitmentBook
 from router.store.ledger import Settlement
@@ -22,9 +25,13 @@ from tests.unit.flow.clocks import HandClock
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 NAMES = [f"pacs-{number}" for number in range(MAX_STATIONS_AT_ONCE + 2)]
-SITE = "stations:\n  ct-1: {ae_title: CT1, host: 10.0.0.1, port: 104}\n" + "".join(
-    f"  {name}: {{ae_title: {name.upper()}, host: h, port: 104, send: true, commit: true}}\n"
-    for name in ("pacs", *NAMES)
+SITE = (
+    "stations:\n  ct-1: {ae_title: CT1, host: 10.0.0.1, port: 104}\n"
+    + "".join(
+        f"  {name}: {{ae_title: {name.upper()}, host: h, port: 104, send: true, commit: true}}\n"
+        for name in ("pacs", *NAMES)
+    )
+    + "  shown: {ae_title: SHOWN, host: h, port: 104, send: true, commit: query}\n"
 )
 
 
@@ -34,6 +41,7 @@ class Neighbour:
     def __init__(self) -> None:
         self.asked: list[CommitmentRequest] = []
         self.told: list[CommitmentReport] = []
+        self.holds: list[str] = []
         self.fault: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
@@ -46,6 +54,17 @@ class Neighbour:
     def report_commitment(self, report):
         self._pass()
         self.told.append(report)
+
+    def find(self, query, _wish):
+        self.asked.append(query)
+        self._pass()
+        return Search(self._answers(query))
+
+    def _answers(self, query):
+        wanted = {"SERIES": {SERIES_INSTANCE_UID: ["1.1"]}, "IMAGE": {SOP_INSTANCE_UID: self.holds}}
+        for tag, found in wanted[query.level].items():
+            yield from ({tag: DataElement("UI", (uid,))} for uid in found)
+        return Ending(False, "")
 
     def _pass(self):
         assert self.gate.wait(20)
@@ -67,6 +86,7 @@ class Site:
     """A committer between neighbours; `turn` is one round, until nobody is spoken with."""
 
     def __init__(self, folder, site=SITE):
+        self.folder = folder
         self.edge = Edge(folder, site, HandClock())
         path = folder / "data" / "ledger" / "ledger.db"
         self.clock, plan = self.edge.clock, self.edge.plan
@@ -179,6 +199,40 @@ def test_a_turn_looks_at_nothing_twice_however_long_that_takes(site, monkeypatch
     for expected in (1, 2, 3):
         site.committer.turn()
         assert len(set(looks)) == expected == len(looks), "the longest waiting first"
+
+
+def test_what_is_not_found_is_looked_for_later_and_later_and_then_sent_again(site):
+    site.sent("shown")
+    began, gaps, looks = site.clock.now(), [], 0
+    while not site.edge.deliveries().get("queued"):
+        site.turn()
+        if len(site.neighbours["shown"].asked) > looks:
+            looks = len(site.neighbours["shown"].asked)
+            gaps.append(round(site.clock.now() - began))
+            began = site.clock.now()
+        site.clock.pass_seconds(1)
+        assert len(gaps) <= MAX_LOOKS
+    assert gaps == [0, 30, 60, 120, 240, 480]
+    (task,) = site.edge.ledger.tasks()
+    assert site.edge.ledger.events_of(task.task_id)[-1].message.startswith("not committed: 0x0112")
+
+
+def test_a_station_that_cannot_be_searched_settles_nothing(site):
+    site.neighbours["shown"].fault = Rejected("C-FIND: 0x0122 SOP class not supported")
+    site.sent("shown")
+    site.turn(3)
+    assert site.edge.deliveries()["sent"] == 1
+    (task,) = site.edge.ledger.tasks()
+    assert "0x0122" in task.status_reason
+
+
+def test_a_rejection_note_need_not_be_shown(site):
+    """An archive acts upon it, and need not list it: its acknowledgement counts."""
+    uid = site.sent("shown")
+    with sqlite3.connect(site.folder / "data" / "ledger" / "ledger.db") as ledger:
+        ledger.execute("UPDATE instance SET withheld = 'note' WHERE sop_instance_uid = ?", (uid,))
+    site.turn()
+    assert site.edge.deliveries()["delivered"] == 1
 
 
 def test_a_report_that_was_given_up_and_asked_for_again_is_tried_again(site):

@@ -73,6 +73,14 @@ def test_a_copy_under_another_identity_is_no_copy(owed, expected):
     assert verdict(ASKED, held, {"pacs", "archive-2"}, 0.0) == expected
 
 
+def test_a_folder_is_no_archive():
+    file, copy = Owing("shared", State.DELIVERED, AS_IT_IS), Owing("cold", State.QUEUED, AS_IT_IS)
+    only = Held(CT, Disposition.ROUTED, (file,))
+    assert verdict(ASKED, only, (), 0.0, {"shared"}) == 0x0110
+    both = Held(CT, Disposition.ROUTED, (file, copy))
+    assert verdict(ASKED, both, (), 0.0, {"shared"}) is None
+
+
 def test_the_reason_is_the_one_the_station_gave():
     lost = Owing("pacs", State.DEAD, AS_IT_IS, 0x0112)
     kept = Owing("archive-2", State.DELIVERED, AS_IT_IS)

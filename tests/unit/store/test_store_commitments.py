@@ -246,6 +246,16 @@ def test_a_station_has_so_many_transactions_open_and_no_more(site):
     assert site.book.take("ct-2", late) is Taken.NEW
 
 
+def test_nor_more_than_so_many_instances(site, monkeypatch):
+    monkeypatch.setattr("router.store.commitments.MAX_OPEN_INSTANCES", 5)
+    asked = tuple(Reference(CT, f"1.{number}") for number in range(6))
+    assert site.book.take("ct-1", CommitmentRequest("7.1", asked)) is Taken.NEW, "one of any size"
+    assert site.book.take("ct-1", CommitmentRequest("7.2", asked[:1])) is Taken.TOO_MANY
+    site.book.decide(1, dict.fromkeys(range(6), 0), 0.0)
+    site.book.reported(1)
+    assert site.book.take("ct-1", CommitmentRequest("7.2", asked[:5])) is Taken.NEW
+
+
 def commits(site):
     return site.ledger.tasks(wanted=TaskFilter(direction="commit"))
 
