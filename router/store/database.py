@@ -47,7 +47,7 @@ class Database:
         """Raises StoreDown when the file is damaged, of a newer schema or of another program."""
         self._path = path
         self._read_only = read_only
-        self._synchronous = "NORMAL" if rows_in_journal else "FULL"
+        self._synchronous = self._level = "NORMAL" if rows_in_journal else "FULL"
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._broken = ""
@@ -65,12 +65,20 @@ class Database:
                 _check_schema(self._reading, latest=_migrations()[-1][0])
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: durable when the block ends, undone when it raises. StoreFull/Down."""
+    def write(self, *, is_durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """One transaction: durable when the block ends, undone when it raises. StoreFull/Down.
+
+        What may be lost to a power cut, because whoever starts afterwards does it again, is not
+        waited for: a sync takes longer than all the rest of a small transaction.
+        """
         if self._broken or self._read_only:
             raise StoreDown(self._broken or "the ledger is open for reading only")
         with _typed_errors(self), self._turn():
             connection = self._writing
+            level = self._synchronous if is_durable else "NORMAL"
+            if level != self._level:
+                connection.execute(f"PRAGMA synchronous = {level}")
+                self._level = level
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

@@ -20,7 +20,7 @@ from router.model.instance import RETRIEVED, Instance
 from router.model.recipe import Recipe
 from router.model.rejection import NOTE
 from router.model.rule import Owed, Silence
-from router.store import rejecting
+from router.store import looping, rejecting
 from router.store.counting import Counts
 from router.store.ledger import SEND_PREFIX, Indexed
 from router.store.task_log import EVENT
@@ -212,6 +212,9 @@ class _Booking:
             self._flush()
             uid = entry.instance.sop_instance_uid
             connection.execute(_BEHIND, (uid, instance_id))
+            if looping.is_loop(connection, entry.instance):
+                sender = entry.instance.source.station or entry.instance.source.calling_ae_title
+                looping.stop(connection, self._counts, instance_id, sender, self._now)
         return instance_id
 
     def _placed(

@@ -125,9 +125,12 @@ class SqliteLedger:
     def turn(
         self, outcomes: Sequence[Settlement], wants: Mapping[str, int], now: float
     ) -> tuple[Leased, ...]:
-        """Settle, then lease up to `wants[station]` due deliveries per station."""
+        """Settle, then lease up to `wants[station]` due deliveries per station.
+
+        A lease alone need not outlive a power cut: who starts afterwards leases again.
+        """
         counts = Counts()
-        with self._database.write() as connection:
+        with self._database.write(is_durable=bool(outcomes)) as connection:
             if outcomes:
                 turning.settle(connection, outcomes, counts, now)
             leased = turning.lease(connection, wants, counts, now, self._boot_id, self._fairness)
