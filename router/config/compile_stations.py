@@ -31,7 +31,7 @@ from router.model.station import (
     TlsProfile,
 )
 
-_FLAGS: Final = (*("send", "query_retrieve", "archive_server", "iocm", "original_patient_id"),)
+_FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
 _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
 
 

@@ -1,9 +1,9 @@
 """Committing: verifies what stations ask of us and reports to them, and asks those with `commit`.
 
 One thread keeps the time and verifies; each station is spoken to in a thread of its own, a bounded
-number at once of those that are asked and of those that are reported to, so that one that hangs holds
-up none. All that is under way is in the ledger, so a restart goes on where it was. A station that is away
-is tried again, later and later.
+number at once of those that are asked and of those that are reported to, so that one that hangs
+holds up none. All that is under way is in the ledger, so a restart goes on where it was. A station that
+is away is tried again, later and later.
 """
 
 from __future__ import annotations
@@ -165,7 +165,10 @@ class Committer:
             return frozenset(name for kind, name in self._speaking if kind == talk)
 
     def _speak(self, talk: _Talk, name: str, what: Callable[[], None]) -> None:
-        """Do it in a thread of the station, unless one is at it or too many are."""
+        """Do it in a thread of the station, unless one is at it or too many are.
+
+        Only the thread that keeps the time comes here, so that nobody else adds meanwhile.
+        """
         busy = self._busy(talk)
         if name in busy or len(busy) >= MAX_STATIONS_AT_ONCE:
             return
@@ -256,6 +259,8 @@ class Committer:
             self._not_reported(transaction, reason)
             return
         told = self._book.report_of(transaction)
+        if told is None:
+            return
         try:
             with closing(self._make_peer(station)) as peer:
                 _speaking(peer).report_commitment(told)

@@ -1,7 +1,8 @@
 """Looking: whether a station that was sent objects has them, by a search (C-FIND, QIDO-RS).
 
 Series by series as the station itself lists them, so that it may have put an object into another
-series than we did. A list that is not whole says nothing of what is not in it: that is asked for by its UID.
+series than we did. A list that is not whole says nothing of what is not in it: that is asked for by
+its UID.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Verdict: whether an instance that a station asks about is kept where it was owed. Pure.
 
-A modality deletes what is committed, so holding it here never counts. Every station with `commit` that it
-is owed to must have committed to keep it, under whatever UIDs it was sent there. Where none of those gets it
-under its own UIDs, all that do must have acknowledged it: a copy with other UIDs is one only where the
-station was asked for it by those UIDs. A copy without its patient is none of what the modality would delete, and a
-folder keeps nothing: what took the file may have gone on with it.
+A modality deletes what is committed, so holding it here never counts. Every station with `commit`
+that it is owed to must have committed to keep it, under whatever UIDs it was sent there. Where none
+of those gets it under its own UIDs, all that do must have acknowledged it: a copy with other UIDs is
+one only where the station was asked for it by those UIDs. A copy without its patient is none of what
+the modality would delete, and a folder keeps nothing: what took the file may have gone on with it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Storage commitment that we ask of stations with `commit: true`, in the ledger's file.
 
-A delivery to such a station is `sent` until a report of that station, or a search of it, says `delivered`,
-sends it again, or makes it dead. A request under way is known by `wait_until`: when that has passed without a report
-it is made again, under another UID, so a crash in between needs no repair. Every writing method is one
-durable transaction. Raises StoreDown and StoreFull.
+A delivery to such a station is `sent` until a report of that station, or a search of it, says
+`delivered`, sends it again, or makes it dead. A request under way is known by `wait_until`: when that
+has passed without a report it is made again, under another UID, so a crash in between needs no
+repair. Every writing method is one durable transaction. Raises StoreDown and StoreFull.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ WHERE r.request_id = ? AND d.state = 'sent'
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A request to be made of a station: in which study each object was sent, how often it was asked for.
+    """A request to be made of a station, with the study each object was sent in.
 
-    `notes` are rejection notes, which an archive acts upon and need not list (IHE IOCM).
+    `asked` is how often it was asked for before, in vain. `notes` are rejection notes, which an archive
+    acts upon and need not list (IHE IOCM).
     """
 
     request_id: int

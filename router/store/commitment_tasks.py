@@ -1,7 +1,8 @@
 """Tasks of kind `commit`: one for each transaction of storage commitment that a station asks of us.
 
 The transaction is the truth: how far it is, is counted from its references, never stored. A task is
-opened, ended and forgotten with its transaction. Functions work inside an open transaction of the ledger.
+opened, ended and forgotten with its transaction. Functions work inside an open transaction of the
+ledger.
 """
 
 from __future__ import annotations
@@ -61,16 +62,14 @@ END
 """  # noqa: S608 - a constant
 
 
-def opened(connection: sqlite3.Connection, commitment_id: int, station: str, now: float) -> int:
-    """A task for the transaction; its id."""
+def opened(connection: sqlite3.Connection, commitment_id: int, station: str, now: float) -> None:
+    """A task for the transaction."""
     values = (int(Priority.MEDIUM), station, _study(connection, commitment_id), now)
     task_id = connection.execute(_OPEN, values).lastrowid
-    assert task_id is not None
     connection.execute(
         "UPDATE commitment SET task_id = ? WHERE commitment_id = ?", (task_id, commitment_id)
     )
     connection.execute(EVENT, (now, task_id, None, "created", station, None))
-    return task_id
 
 
 def noted(

@@ -40,6 +40,11 @@ SELECT count(DISTINCT commitment_id), count(*) FROM commitment c
 JOIN commitment_reference r USING (commitment_id)
 WHERE c.station = ? AND c.state IN ('verifying', 'reporting')
 """
+_TO_TELL: Final = """
+SELECT r.sop_class_uid, r.sop_instance_uid, r.failure_reason
+FROM commitment c JOIN commitment_reference r USING (commitment_id)
+WHERE c.commitment_id = ? AND c.state = 'reporting' ORDER BY r.position
+"""
 _KEPT: Final = """
 SELECT sum(failure_reason = 0), count(*) FROM commitment_reference WHERE commitment_id = ?
 """
@@ -213,14 +218,12 @@ class CommitmentBook:
         """The next report that is due to a station that is not busy; it is ours for so long."""
         return self._due("reporting", hold_seconds, busy)
 
-    def report_of(self, transaction: Transaction) -> CommitmentReport:
-        """What is to be reported."""
+    def report_of(self, transaction: Transaction) -> CommitmentReport | None:
+        """What is to be reported; None where somebody has cancelled it since."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT sop_class_uid, sop_instance_uid, failure_reason FROM commitment_reference "
-                "WHERE commitment_id = ? ORDER BY position",
-                (transaction.commitment_id,),
-            ).fetchall()
+            rows = connection.execute(_TO_TELL, (transaction.commitment_id,)).fetchall()
+        if not rows:
+            return None
         kept = tuple(Reference(*row[:2]) for row in rows if row[2] == COMMITTED)
         failed = {Reference(*row[:2]): row[2] for row in rows if row[2] != COMMITTED}
         return CommitmentReport(transaction.transaction_uid, kept, failed)

@@ -52,7 +52,8 @@ FROM (
   SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
     AND task_id < coalesce(?3, 9223372036854775807) AND (?6 IS NULL OR study_instance_uid = ?6)
     AND (?7 IS NULL OR requester = ?7) AND (?8 IS NULL OR priority = ?8)
-    AND (?9 IS NULL OR created_at >= ?9) AND (?11 IS NULL OR ?11 = iif(kind IN ('receive', 'commit'), kind, 'send'))
+    AND (?9 IS NULL OR created_at >= ?9)
+    AND (?11 IS NULL OR ?11 = iif(kind IN ('receive', 'commit'), kind, 'send'))
   ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
 ) t LEFT JOIN delivery d ON d.task_id = t.task_id
 LEFT JOIN commitment m ON t.kind = 'commit' AND m.task_id = t.task_id

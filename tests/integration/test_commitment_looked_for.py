@@ -26,8 +26,9 @@ defaults:
 stations:
   ct-1: {ae_title: CT1, host: 127.0.0.1, port: $modality}
   pacs: $pacs
+  second: $second
 rules:
-  - {name: everything to the archive, morph: $morph, route: [pacs]}
+  - {name: everything to the archive, morph: $morph, route: $route}
 """
 DICOM = "{ae_title: PACS, host: 127.0.0.1, port: %d, send: true, commit: %s}"
 
@@ -39,9 +40,12 @@ def site(
     *,
     morph: str = "[]",
     first: str = "500ms",
+    second: str = "{ae_title: SECOND}",
 ) -> tuple[Router, Modality]:
     port = free_port()
-    edge = router(SITE, modality=port, pacs=pacs, morph=morph, first=first)
+    route = "[pacs, second]" if "send" in second else "[pacs]"
+    names = {"pacs": pacs, "second": second, "route": route, "morph": morph, "first": first}
+    edge = router(SITE, modality=port, **names)
     modality = Modality(edge.port, port)
     modality.up()
     known.append(modality)
@@ -144,3 +148,26 @@ def test_what_the_archive_never_shows_is_sent_again_and_then_a_no(
     assert told.committed == {kept.sop_instance_uid}
     assert told.failed == {lost.sop_instance_uid: 0x0112}, "the archive's own reason"
     assert archive.stored.count(lost.sop_instance_uid) == 3
+
+
+def test_every_station_that_has_to_keep_it_is_heard_and_one_no_is_a_no(
+    router: RouterFactory,
+    archives: list[Archive],
+    modalities: list[Modality],
+) -> None:
+    """The first is asked and commits to all, the second is searched and lacks one."""
+    ports = free_port(), free_port()
+    second = f"{{ae_title: SECOND, host: 127.0.0.1, port: {ports[1]}, send: true, commit: query}}"
+    pacs = DICOM % (ports[0], "true")
+    edge, modality = site(router, modalities, pacs, first="50ms", second=second)
+    first, other = Archive(ports[0], edge.port), Archive(ports[1], edge.port, title="SECOND")
+    archives += [first, other]
+    lost, kept = series(2)
+    other.hidden = {lost.sop_instance_uid}
+    references = sent(edge, [lost, kept])
+    assert modality.ask(request(references)) == 0
+    wait_until(lambda: other.finds >= 2, 20, what="the second lacks one still")
+    assert first.requests and modality.reports == [], "the first alone is not enough"
+    (told,) = modality.await_reports(1, 90)
+    assert told.committed == {kept.sop_instance_uid}
+    assert told.failed == {lost.sop_instance_uid: 0x0112}

@@ -344,8 +344,10 @@ def test_cancelled_is_reported_to_nobody_unless_the_station_had_just_taken_it(si
     assert [one.state for one in site.book.asked_of(FIRST)] == ["cancelled"]
     assert site.book.take("ct-1", asked) is Taken.AGAIN, "it may ask once more"
     site.book.decide(1, {0: 0}, 0.0)
-    site.book.to_report(600.0, ())
+    due = site.book.to_report(600.0, ())
+    assert site.book.report_of(due) is not None
     site.ledger.cancel(ids(site), by="ana")
+    assert site.book.report_of(due) is None, "it was cancelled before it was spoken"
     site.book.not_reported(1, 0.0, "too late")
     assert told(site)[0] == "Cancelled"
     site.book.reported(1)
