@@ -40,7 +40,8 @@ def verdict(
         return CLASS_INSTANCE_CONFLICT
     if held.disposition is not Disposition.ROUTED:
         return PROCESSING_FAILURE
-    owed = [one for one in held.owed if one.station not in folders]
+    # What moved on is owed, and counts, where it went.
+    owed = [one for one in held.owed if one.station not in folders and one.state is not State.MOVED]
     deciding = _deciding(owed, committing).values()
     states = {one.state for one in deciding}
     if states == {State.DELIVERED}:

@@ -33,8 +33,9 @@ class Task:
     """One study on its way to a station, for a rule (`route`) or a person (`send`), or from one.
 
     Or what a station asks us to commit (`commit`), of which `study_instance_uid` is the first.
-    Counts are deliveries; of what is received (`receive`) objects, as delivered at its end; of a
-    commitment the instances it names, as delivered what is committed, as dead what is not. Times
+    Counts are deliveries; `objects` leaves out those that `moved` on to another station. Of what is
+    received (`receive`) they are objects, as delivered at its end; of a commitment the instances it
+    names, as delivered what is committed, as dead what is not. Times
     are seconds since the epoch, None while they have not happened.
     `series_instance_uid` is empty but where a series is waited for and sent by itself.
     `revision` is the commit of the configuration that its first object came under.
@@ -55,6 +56,7 @@ class Task:
     dead: int
     quarantined: int
     cancelled: int
+    moved: int
     failures: int
     created_at: float
     started_at: float | None

@@ -99,6 +99,12 @@ class Database:
             finally:
                 connection.execute("ROLLBACK")
 
+    def truncate_log(self) -> bool:
+        """Move the write-ahead log into the file and empty it; false while somebody reads in it."""
+        with _typed_errors(self), self._turn():
+            busy, *_ = self._writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
     def close(self) -> None:
         """Close both connections; harmless when closed."""
         with self._write_lock, self._read_lock:
@@ -116,6 +122,8 @@ class Database:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         with self._write_lock:
+            if self._lock_file < 0:  # closed while this one waited for its turn
+                raise StoreDown(self._broken)
             fcntl.flock(self._lock_file, fcntl.LOCK_EX)
             try:
                 yield

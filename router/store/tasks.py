@@ -36,7 +36,7 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
   t.kind = 'receive' AND ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS}
     AS arrives,
   CASE t.kind WHEN 'receive' THEN t.received WHEN 'commit' THEN {_references("1")}
-    ELSE count(d.delivery_id) END AS objects,
+    ELSE count(d.delivery_id) FILTER (WHERE d.state <> 'moved') END AS objects,
   CASE t.kind WHEN 'receive' THEN t.received WHEN 'commit' THEN {_references("failure_reason = 0")}
     ELSE count(*) FILTER (WHERE d.state = 'delivered') END AS delivered,
   iif(t.kind = 'commit', {_references("failure_reason IS NULL")},
@@ -45,6 +45,7 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
     count(*) FILTER (WHERE d.state = 'dead')) AS dead,
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
   count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
+  count(*) FILTER (WHERE d.state = 'moved') AS moved,
   coalesce(sum(d.failures), 0) + coalesce(m.attempts, 0) AS failures,
   m.commitment_id, m.state AS commitment, m.attempts AS reports, m.last_error AS report_error,
   m.cancelled AS was_cancelled
@@ -59,6 +60,11 @@ FROM (
 LEFT JOIN commitment m ON t.kind = 'commit' AND m.task_id = t.task_id
 GROUP BY t.task_id
 """  # noqa: S608 - a constant
+_CANCEL: Final = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
+_FAILED_OF: Final = """
+SELECT delivery_id, task_id, station, state FROM delivery
+WHERE state IN ('dead', 'quarantined') AND instance_id IN (SELECT value FROM json_each(?))
+"""
 # Of a row `c` with counts of its deliveries, beside the status `s` of its station.
 STATUS: Final = """
 CASE
@@ -69,7 +75,7 @@ CASE
   WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
   WHEN c.waiting > 0 THEN 'In Progress'
   WHEN c.dead + c.quarantined > 0 THEN 'Failed'
-  WHEN c.cancelled > 0 THEN 'Cancelled'
+  WHEN c.cancelled > 0 OR c.moved > 0 AND c.objects = 0 THEN 'Cancelled'
   ELSE 'Completed' END
 """
 _LISTED: Final = f"""
@@ -97,6 +103,9 @@ SELECT c.*, iif(c.kind = 'commit', {commitment_tasks.STATUS}, {STATUS}) AS statu
       SELECT d.last_error FROM delivery d WHERE d.task_id = c.task_id AND d.state = 'cancelled'
         AND (d.last_error GLOB 'rejected: *' OR d.last_error GLOB 'replaced: *')
       ORDER BY d.changed_at DESC LIMIT 1), '')
+    WHEN c.waiting = 0 AND c.moved > 0 THEN (
+      SELECT c.moved || ' ' || d.last_error FROM delivery d
+      WHERE d.task_id = c.task_id AND d.state = 'moved' ORDER BY d.delivery_id DESC LIMIT 1)
     WHEN c.waiting > 0 AND EXISTS (
       SELECT 1 FROM delivery_behind b CROSS JOIN delivery d USING (delivery_id)
       CROSS JOIN delivery e ON e.delivery_id = b.earlier_id
@@ -164,7 +173,8 @@ UPDATE OR IGNORE delivery SET state = 'queued', due_at = 0, changed_at = ? WHERE
     JOIN delivery other ON other.instance_id = twin.instance_id
     WHERE own.instance_id = delivery.instance_id
       AND coalesce(twin.duplicate_of, twin.instance_id) = coalesce(own.duplicate_of, own.instance_id)
-      AND other.station = delivery.station AND other.recipe_digest = delivery.recipe_digest
+      AND (other.station = delivery.station AND other.recipe_digest = delivery.recipe_digest
+           OR other.choice_id = delivery.choice_id)
       AND other.state IN ('queued', 'sending', 'sent'))
 """
 _QUEUED: Final = """
@@ -373,9 +383,14 @@ def _marked(
 def cancel(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
     """Cancel what is queued; how many."""
     rows = connection.execute(_QUEUED, (json.dumps(list(task_ids)),)).fetchall()
-    statement = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
-    moved = _move(connection, rows, statement, State.CANCELLED, ("cancelled", by), at)
+    moved = _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
     return moved + commitment_tasks.cancel(connection, task_ids, by, at)
+
+
+def give_up(connection: sqlite3.Connection, instance_ids: Sequence[int], by: str, at: float) -> int:
+    """Cancel what failed of these instances, which nobody can retry any more; how many."""
+    rows = connection.execute(_FAILED_OF, (json.dumps(list(instance_ids)),)).fetchall()
+    return _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
 
 
 def _move(
@@ -409,7 +424,7 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
-    arrives, objects, delivered, waiting, dead, quarantined, cancelled, failures = row[14:22]
+    arrives, objects, delivered, waiting, dead, quarantined, cancelled, moved, failures = row[14:23]
     status, reason, revision = row[-3:]
     return Task(
         task_id=task_id,
@@ -427,6 +442,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         dead=dead,
         quarantined=quarantined,
         cancelled=cancelled,
+        moved=moved,
         failures=failures,
         created_at=created_at,
         started_at=started_at,
