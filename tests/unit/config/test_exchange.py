@@ -50,6 +50,7 @@ def test_f27_all_that_is_wrong_is_told_at_once_with_hints():
         {"name": "pacs", "isFileServer": True, "isArchiveServer": False},
         {"port": True, "password": "secret"},
         {"name": "x", "enableTls": True, "tlsProfile": None, "heartbeatIntervalSeconds": 0},
+        {"name": "y", "commit": "yes"},
         17,
     ]
     words = refused(json.dumps({"schema": "v0", "station": [], "stations": bad}).encode())
@@ -65,7 +66,8 @@ def test_f27_all_that_is_wrong_is_told_at_once_with_hints():
         "unknown key 'password'",
         "enableTls is true, but tlsProfile names none",
         "heartbeatIntervalSeconds must be a number of seconds",
-        "stations[4] must be an object",
+        "stations[4] ('y'): commit must be true, false or \"query\"",
+        "stations[5] must be an object",
     ):
         assert expected in words
     assert "secret" not in words.replace("'password'", ""), "what is written there is not repeated"
