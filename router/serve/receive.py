@@ -57,8 +57,8 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     catalogue = Catalogue(ledger, journal.keys)
     holdings = Holdings(role, receiving, ledger, catalogue)
     audit = open_audit_log(role)
-    operate = query_services(role, receiving, holdings, ring)
-    audited = Audited(operate, audit, role.plan)
+    services = query_services(role, receiving, holdings, ring)
+    audited = Audited(services.operate, services.studies, audit, role.plan)
     commitments = Commitments(role)
     handlers = Handlers(
         partial(_authorise, role, audit),

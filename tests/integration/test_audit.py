@@ -261,3 +261,8 @@ def test_a_flipped_byte_and_a_missing_row_are_found(site: Audited) -> None:
     assert code == 1
     assert [fault for fault in found["faults"] if "row 3 " in fault]  # type: ignore[attr-defined]
     assert "row 5 is missing" in found["faults"]  # type: ignore[operator]
+    copy = site.router.work / "after.jsonl"
+    code, output, errors = site.router.command("audit", "export", str(copy), "--format", "json")
+    assert code == 1 and json.loads(output)["damaged"] == [3] and "the first is 3" in errors
+    lines = [json.loads(line) for line in copy.read_text().splitlines()]
+    assert len(lines) > 10 and [one["id"] for one in lines if one["message"] is None] == [3]

@@ -143,7 +143,7 @@ def test_the_credentials_of_the_service_manager_come_first(tmp_path, monkeypatch
     assert read_secret(Secret("file", "token"), tmp_path / "config") == "beside"
 
 
-@pytest.mark.parametrize("kind", ["missing", "a folder", "too large", "not in the environment"])
+@pytest.mark.parametrize("kind", ["missing", "a folder", "too large", "no text", "env"])
 def test_p13_what_is_wrong_with_a_secret_is_told_by_its_name_alone(tmp_path, monkeypatch, kind):
     monkeypatch.delenv("NO_SUCH", raising=False)
     secret = Secret("env", "NO_SUCH") if "env" in kind else Secret("file", "token")
@@ -151,6 +151,8 @@ def test_p13_what_is_wrong_with_a_secret_is_told_by_its_name_alone(tmp_path, mon
         (tmp_path / "token").mkdir()
     if kind == "too large":
         secret_file(tmp_path, "token", "canary" * MAX_BYTES)
+    if kind == "no text":
+        (tmp_path / "token").write_bytes(b"canary\xff")
     with pytest.raises(Rejected) as caught:
         read_secret(secret, tmp_path)
     text = str(caught.value)
