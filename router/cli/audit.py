@@ -24,7 +24,7 @@ from router.cli.common import (
     iso_time,
     table,
 )
-from router.cli.plan import plan_or_exit
+from router.cli.plan import plan_in_use
 from router.model.audit import AuditRow
 from router.model.plan import Plan
 from router.serve.auditing import note_command
@@ -210,7 +210,7 @@ def _day(text: str | None, option: str) -> float | None:
 
 
 def _plan(config: Path | None) -> Plan:
-    return plan_or_exit(config_folder(config))
+    return plan_in_use(config_folder(config))
 
 
 def _trail(plan: Plan) -> AuditTrail:

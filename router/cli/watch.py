@@ -18,7 +18,7 @@ from router.cli.common import (
     iso_time,
     table,
 )
-from router.cli.plan import plan_or_exit, read_ledger
+from router.cli.plan import plan_in_use, read_ledger
 from router.flow.told import account_json, station_states
 from router.serve.places import Places, is_running
 from router.serve.reload_state import read_state
@@ -35,7 +35,7 @@ def account(config: Path | None, form: str) -> int:
     Exit 0 when the balance holds and nothing needs a person, 2 when something is dead, quarantined
     or unmatched, 1 when the balance does not hold.
     """
-    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    ledger = read_ledger(plan_in_use(config_folder(config)))
     balance = ledger.account()
     data = account_json(balance)
     if form == "json":
@@ -74,7 +74,7 @@ def _account_text(balance: Account) -> str:
 @format_option
 def status(config: Path | None, form: str) -> int:
     """Whether the router runs, how its stations are, what waits for them."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     places = Places(plan.router.data_dir)
     ledger = read_ledger(plan)
     running = is_running(places)

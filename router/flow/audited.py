@@ -143,13 +143,13 @@ class Audited:
             )
 
 
-def refused_association(audit: AuditLog, plan: Plan, calling: Calling, reason: int) -> None:
+def refused_association(audit: AuditLog, plan: Plan, calling: Calling, reason: str) -> None:
     """Tell that somebody was refused: once in a while for each address, by whatever name."""
     if not audit.is_news("association_refused", calling.address):
         return
     other = f"AETITLES={calling.calling_ae_title}"
     subject = f", certificate {calling.tls_subject}" if calling.tls_subject else ""
-    words = f"called {calling.called_ae_title!r} on {calling.listener}, reason {reason}{subject}"
+    words = f"called {calling.called_ae_title!r} on {calling.listener}: {reason}{subject}"
     who = calling.calling_ae_title or calling.address
     _not_authenticated(audit, plan, who, calling.address, words, other)
 

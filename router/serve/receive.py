@@ -14,7 +14,7 @@ from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, Sto
 from router.dimse.server import Server
 from router.dimse.tls import server_context
 from router.errors import StoreDown
-from router.flow.admission import admit
+from router.flow.admission import admit, why_refused
 from router.flow.audited import Audited, refused_association, refused_tls
 from router.flow.auditing import AuditLog
 from router.flow.intake import Arrival, Intake
@@ -122,15 +122,16 @@ def _authorise(role: Role, audit: AuditLog, calling: Calling) -> Source | Reject
     refused = isinstance(source, Rejection)
     role.metrics.associations.add(calling.listener, "refused" if refused else "accepted")
     if isinstance(source, Rejection):
+        reason = why_refused(role.plan, calling, source)
         role.log.warning(
             "association refused",
             listener=calling.listener,
             calling_ae_title=calling.calling_ae_title,
             called_ae_title=calling.called_ae_title,
             address=calling.address,
-            reason=source.reason,
+            reason=reason,
         )
-        refused_association(audit, role.plan, calling, source.reason)
+        refused_association(audit, role.plan, calling, reason)
     return source
 
 

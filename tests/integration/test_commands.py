@@ -114,7 +114,7 @@ def test_before_the_first_start_there_is_nothing_to_tell(tmp_path: Path) -> None
 def test_check_tells_the_plan_or_every_problem(site: Site) -> None:
     code, output, _ = site.say("check")
     assert code == 0
-    assert "1 listeners, 4 stations, 2 rules, plan " in output
+    assert "1 listener, 4 stations, 2 rules, plan " in output
     assert output.splitlines()[-1].startswith("0 errors")
     code, answer = site.ask("check")
     assert (code, answer["errors"], len(answer["digest"])) == (0, 0, 64)
@@ -235,6 +235,27 @@ def test_f66_status_account_and_tasks_tell_the_same_story(
     code, output, _ = site.say("tasks", "list", "--direction", "send")
     assert output.splitlines()[0].split()[:4] == ["ID", "DIRECTION", "STATUS", "PRI"]
     assert len(output.splitlines()) == 3
+
+
+def test_what_runs_is_told_though_the_folder_is_broken(site: Site) -> None:
+    """The router goes on with the plan that ran last: so do the verbs that look at it."""
+    path = site.router.folder / "spoiled.yaml"
+    path.write_text(SPOILED)
+    try:
+        wait_until(
+            lambda: site.ask("status")[1]["reload"]["state"] == "refused", 30, what="the refusal"
+        )
+        code, output, errors = site.say("status")
+        assert code == 0 and "did you mean 'Modality'" in output
+        assert "has errors, as `dicom-router check` tells" in errors
+        assert site.say("tasks", "list")[0] == 0 and site.say("top", "--once")[0] == 0
+        assert site.say("account")[0] in {0, 2}
+        code, output, errors = site.say("apply")
+        assert code == 1 and "did you mean 'Modality'" in errors
+        assert "the plan that runs goes on" in errors
+    finally:
+        path.unlink()
+    wait_until(lambda: site.ask("status")[1]["reload"]["state"] != "refused", 30, what="the cure")
 
 
 def test_f67_f69_what_came_in_is_a_task_too_and_cannot_be_changed(site: Site) -> None:

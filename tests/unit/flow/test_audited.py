@@ -140,12 +140,12 @@ def test_p14_who_may_not_is_told_and_a_flood_is_told_once_in_a_while(site):
             site.ask(C_FIND_RQ, [Refused("not permitted to query or retrieve here")])
     for number in range(5):
         calling = Calling("lan", f"X{number}", "EDGE_A", "10.9.9.9")
-        refused_association(site.audit, site.plan, calling, 3)
+        refused_association(site.audit, site.plan, calling, "no station")
     assert [row[:2] for row in site.rows()] == [
         ("operation_refused", 8), ("association_refused", 8),
     ]  # fmt: skip
     site.clock.time += REPEAT_SECONDS
-    refused_association(site.audit, site.plan, Calling("lan", "X", "E", "10.9.9.9"), 3)
+    refused_association(site.audit, site.plan, Calling("lan", "X", "E", "10.9.9.9"), "no station")
     assert len(site.rows()) == 3
 
 
