@@ -184,7 +184,7 @@ def test_messages_are_of_the_schema_and_name_the_patient(site: Audited) -> None:
     root = ET.fromstring(by_id[sent["id"]])
     objects = root.findall("ParticipantObjectIdentification")
     assert objects[0].attrib["ParticipantObjectID"] == sent["what"]
-    assert objects[0].find("SOPClass").attrib["NumberOfInstances"] == "4"  # type: ignore[union-attr]
+    assert objects[0].find("*/SOPClass").attrib["NumberOfInstances"] == "4"  # type: ignore[union-attr]
     assert objects[1].attrib["ParticipantObjectID"] == ID
     assert objects[1].findtext("ParticipantObjectName") == NAME
     shown = site.router.command("audit", "show", str(sent["id"]))[1]
