@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -69,6 +70,17 @@ def test_what_cannot_be_bound_is_named_and_the_others_are_let_go(plan, host, por
     assert caught.value.retry is False
     with socket.create_server(("127.0.0.1", first)):
         pass
+
+
+def test_f12_a_privileged_port_is_told_with_what_it_needs(plan, monkeypatch):
+    def refuse(_socket, _address):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(CannotListen, match="lan: .*:104: Permission denied; .*CAP_NET_BIND_SERV"):
+        bind(listeners(plan, lan=("127.0.0.1", 104)))
+    with pytest.raises(CannotListen, match=":11112: Permission denied$"):
+        bind(listeners(plan, lan=("127.0.0.1", 11112)))
 
 
 def test_a_router_may_start_again_at_once_on_the_same_port(plan):

@@ -39,7 +39,7 @@ def site(tmp_path):
     made.ledger.close()
 
 
-def test_a_station_that_changes_is_an_event_and_one_that_stays_is_none(site):
+def test_f50_a_station_that_changes_is_an_event_and_one_that_stays_is_none(site):
     for state in ("online", "online", "offline", "unknown", "inactive"):
         site.ledger.set_station_status("pacs", state, "a peer's words: DOE^JANE", NOW)
     found = site.taken()

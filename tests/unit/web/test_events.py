@@ -72,7 +72,7 @@ def test_a_station_that_changes_is_told_and_no_other(events, store):
     ]
 
 
-def test_a_task_is_told_with_its_progress_and_without_its_patient(events, store):
+def test_f64_a_task_is_told_with_its_progress_and_without_its_patient(events, store):
     def arrive():
         store.ledger.index([indexed(1, owed("pacs"))])
 
