@@ -124,8 +124,8 @@ def export(config: Path | None, form: str, file: Path, passphrase_file: Path | N
             os.fsync(out.fileno())
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from error
-    # Noted only when it is proved that it can be opened.
-    assert opened(file.read_bytes(), passphrase).ring == ring.ring
+    if opened(file.read_bytes(), passphrase).ring != ring.ring:
+        raise click.ClickException(f"{file} does not hold what was written: this is no copy")
     ring.note_export(frozenset(ring.ring.keys), time.time())
     note_command(plan, "keys_changed", f"{len(ring.ring.keys)} keys exported")
     if form == "json":

@@ -58,5 +58,8 @@ def follow_ring(role: Role, keys: KeyRing) -> None:
 def open_journal(places: Places, plan: Plan, clock: Clock) -> Journal:
     """The journal. Raises StoreDown when it cannot be opened."""
     return Journal(
-        places.data_dir, KeyRing.open(places.keys), plan.store, Room(places.data_dir, clock)
+        places.data_dir,
+        KeyRing.open(places.keys, clock.now()),
+        plan.store,
+        Room(places.data_dir, clock),
     )
