@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Final, Literal
 
@@ -106,6 +106,8 @@ class Committer:
 
     def run(self) -> None:
         """Work until told to stop. A store that cannot be written is told and tried again."""
+        with suppress(StoreDown, StoreFull):  # then they are due when their time has passed
+            self._requests.take_over(SPEAK_SECONDS)
         while not (self._threads.stop.is_set() or self._retiring.is_set()):
             try:
                 self.turn()

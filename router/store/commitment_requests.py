@@ -51,6 +51,11 @@ _LONG_SENT: Final = """
 SELECT delivery_id, task_id FROM delivery
 WHERE state = 'sent' AND station = ?1 AND (changed_at <= ?2 OR changed_at > ?3)
 """
+_BOOKED_WITHIN_SECONDS: Final = 5.0
+_TAKE_OVER: Final = """
+UPDATE commitment_request SET wait_until = ?1
+WHERE wait_until > ?1 AND reported_at IS NULL AND abs(wait_until - asked_at - ?2) < ?3
+"""
 _REQUESTED: Final = """
 SELECT d.delivery_id, d.task_id, d.sent_sop_instance_uid, d.not_committed, d.request_id
 FROM commitment_requested r JOIN delivery d USING (delivery_id)
@@ -122,6 +127,15 @@ class CommitmentRequests:
         notes = frozenset(Reference(row[2], row[3]) for row in rows if row[9])
         request = CommitmentRequest(transaction_uid, tuple(studies))
         return Asking(request_id, request, studies, often, notes)
+
+    def take_over(self, hold_seconds: float) -> int:
+        """Requests that were booked for so long and never made, by who ended meanwhile, are due now.
+
+        One that another process is making is made once more, under another UID: that does no harm.
+        """
+        with self._database.write() as connection:
+            values = (self._clock.now(), hold_seconds, _BOOKED_WITHIN_SECONDS)
+            return connection.execute(_TAKE_OVER, values).rowcount
 
     def asked(self, request_id: int, wait_until: float) -> None:
         """The station took the request: its report is waited for until then."""

@@ -21,7 +21,7 @@ router: {name: edge, ae_title: EDGE_A, data_dir: $data_dir}
 listeners:
   lan: {type: dimse, bind: "127.0.0.1:$port", accept: any}
 defaults:
-  retry: {first: $first, factor: 1, max: 1s, give_up: 7d}
+  retry: {first: $first, factor: 1, max: $first, give_up: 7d}
   station: {heartbeat: {enabled: false}}
 stations:
   ct-1: {ae_title: CT1, host: 127.0.0.1, port: $modality}
@@ -110,7 +110,7 @@ def test_what_the_archive_shows_later_is_committed_later_and_sent_once(
     modalities: list[Modality],
 ) -> None:
     destination = free_port()
-    edge, modality = site(router, modalities, DICOM % (destination, "query"), first="1s")
+    edge, modality = site(router, modalities, DICOM % (destination, "query"), first="5s")
     archive = Archive(destination, edge.port)
     archives.append(archive)
     slow, quick = series(2)

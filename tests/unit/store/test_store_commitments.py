@@ -181,6 +181,16 @@ def test_a_late_report_of_an_earlier_request_still_counts_for_but_not_against(si
     assert site.counts() == {"created": 2, "sent": 1, "delivered": 1}
 
 
+def test_F_what_was_being_asked_when_the_process_ended_is_asked_again_at_once(site):
+    site.ask("9.1", wait=600)
+    assert site.ask("9.2") is None
+    assert site.requests.take_over(600) == 1
+    asking = site.ask("9.3")
+    site.requests.asked(asking.request_id, site.clock.now() + 3600)
+    assert site.requests.take_over(600) == 0, "its report is waited for"
+    assert site.ask("9.4") is None
+
+
 def test_a_station_that_refuses_to_be_asked_says_so_in_the_task_log(site):
     asking = site.ask()
     site.requests.not_asked(
