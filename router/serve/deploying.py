@@ -190,7 +190,8 @@ def proven(folder: Path) -> Plan:
         raise _Refused("check", "its tests cannot be read", problems)
     trial = Trial({plug.name: plug for plug in plugs.morphs})
     failed = [
-        f"{result.case.place}: test failed: {result.case.name}\n  " + "\n  ".join(result.failures)
+        f"{folder.name}/{result.case.place.file}:{result.case.place.line}: "
+        f"test failed: {result.case.name}\n  " + "\n  ".join(result.failures)
         for result in (trial.run(loaded.plan, case) for case in found.cases)
         if result.failures
     ]

@@ -134,12 +134,21 @@ def look(branch: Branch, clock: Clock, wait: Wait) -> Outcome:
 
 
 def note_by_hand(branch: Branch) -> None:
-    """Something else is in use now: the branch is compared with that. Raises OSError."""
-    current, known = branch.releases.current(), branch.book.read()
-    if not known.tip or not branch.repository.is_dir():
+    """A person put something into use: the branch is compared with that. Raises OSError.
+
+    Who takes a commit of a rewound branch says that it may go on from there.
+    """
+    repository, known = branch.repository, branch.book.read()
+    current, tip = branch.releases.current(), known.tip
+    if not tip or not repository.is_dir():
         return
-    counts = apart(branch.repository, current, known.tip) or (None, None)
-    branch.book.update(behind=counts[0], ahead=counts[1], changed=[])
+    counts = apart(repository, current, tip) or (None, None)
+    changes: dict[str, Any] = {"behind": counts[0], "ahead": counts[1], "changed": []}
+    if current == tip:
+        changes |= _decided(tip, known.looked_at, Outcome("applied", "by hand", tip))
+    if contains(repository, tip, current) and not contains(repository, tip, known.base or tip):
+        changes["base"] = current
+    branch.book.update(**changes)
 
 
 def _decided(tip: str, now: float, outcome: Outcome) -> dict[str, Any]:

@@ -5,98 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support.deployed import GitServer, Site, signing_key
-from tests.support.process import free_port, wait_until
+from tests.support.deployed import Followed, GitServer, signing_key
 from tests.support.process import run as run_program
-
-DEPLOY = """\
-deploy:
-  repository: {url}
-  branch: main
-  path: site
-  every: {every}
-  timeout: {timeout}
-  auth: {{type: basic, username: edge, password: {{file: {secret}}}}}
-  {signed}
-webhooks:
-  ops: {{url: "http://127.0.0.1:1/hook", secret: {{file: {secret}}}}}
-"""
-
-
-class Followed(Site):
-    """A site whose configuration follows its own branch over HTTP, and whose commits are signed."""
-
-    def __init__(self, folder: Path, *, signed: bool = True) -> None:
-        super().__init__(folder)
-        self.git = GitServer(folder)
-        self.secret = folder / "secret"
-        self.secret.write_text(f"{GitServer.PASSWORD}\n")
-        self.signers = folder / "signers"
-        self.key = signing_key(folder / "known")
-        public = self.key.with_suffix(".pub").read_text()
-        self.signers.write_text(f"a@example.org {public}")
-        self.http = free_port()
-        self.signed = signed
-        self.write_section()
-        if signed:
-            self.sign_with(self.key)
-
-    def write_section(self, every: str = "1s", timeout: str = "20s", **more: object) -> None:
-        """What the next commits say."""
-        signed = f"allowed_signers: {self.signers}" if self.signed else "require_signature: false"
-        facts = {"url": self.git.url, "every": every, "timeout": timeout, "secret": self.secret}
-        self.repository.more = DEPLOY.format(**{**facts, "signed": signed, **more})
-
-    def sign_with(self, key: Path | None) -> None:
-        git = self.repository.git
-        git("config", "gpg.format", "ssh")
-        git("config", "commit.gpgsign", "true" if key else "false")
-        if key:
-            git("config", "user.signingkey", str(key))
-
-    def begin(self, rule: str = "one") -> str:
-        """The first commit, deployed by hand, and a router that runs it."""
-        commit = self.repository.commit(rule)
-        self.first(commit)
-        self.start()
-        return commit
-
-    def until(self, sync: str, commit: str, seconds: float = 30.0) -> dict:
-        """Wait until this commit is in use, and the branch is so; the status then."""
-        told: dict = {}
-
-        def is_so() -> bool:
-            code, output, _ = self.deploy("status", "--format", "json")
-            told.clear()
-            told.update(json.loads(output), code=code)
-            return (told["sync"], told["current"]) == (sync, commit)
-
-        wait_until(is_so, seconds, what=f"{sync} at {commit[:12]}, not {told}")
-        return told
-
-    def events(self, kind: str) -> list[dict]:
-        """What webhooks are told of this kind."""
-        with closing(sqlite3.connect(self.data / "ledger" / "ledger.db")) as ledger:
-            rows = ledger.execute("SELECT data FROM webhook_event WHERE event = ?", (kind,))
-            return [json.loads(data) for (data,) in rows]
-
-    def log(self) -> str:
-        assert self.edge.process is not None
-        return self.edge.process.tail(10_000)
-
-    def close(self) -> None:
-        self.git.close()
-        super().close()
+from tests.support.process import wait_until
 
 
 @pytest.fixture
@@ -136,13 +55,18 @@ def bad_commits(site: Followed, tmp_path: Path) -> Iterator[tuple[str, str]]:
     yield "tests", repository.commit("failing", expected="ct-1")
     yield "check", repository.commit("bad: [")
     (repository.folder / "site" / "escape").symlink_to("/etc/passwd")
-    yield "files", repository.commit("a link")
+    linked = repository.commit("a link")
     (repository.folder / "site" / "escape").unlink()
-    kept, repository.more = repository.more, ""
-    yield "followed", repository.commit("no section any more")
-    repository.more = kept.replace("branch: main", "branch: other")
-    yield "followed", repository.commit("another branch")
-    repository.more = kept
+    yield "files", linked
+    kept = repository.more
+    for said, more in (
+        ("no section any more", ""),
+        ("another branch", kept.replace("branch: main", "branch: other")),
+    ):
+        repository.more = more
+        changed = repository.commit(said)
+        repository.more = kept
+        yield "followed", changed
     git("checkout", "-q", "--orphan", "fresh")
     rewound = repository.commit("from nothing")
     git("branch", "-M", "fresh", "main")

@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.telemetry.audit_message import EVENTS, laid_out
-from router.web.api import audit, configuration, remote, rules, stations, status, studies, tasks
+from router.web.api import (
+    audit,
+    configuration,
+    deployment,
+    remote,
+    rules,
+    stations,
+    status,
+    studies,
+    tasks,
+)
 from router.web.api.call import Call, Endpoint, Reply, Wrong
 from router.web.api.dispatch import answer
 from router.web.api.endpoints import ENDPOINTS
@@ -215,7 +225,8 @@ def show_configuration(services: Services, call: Call, _form: Form) -> dict[str,
     changes: list[dict[str, Any]] = []
     if shown["written"] and not shown["in_sync"]:
         changes = configuration.changes(services, call)["changes"]
-    return {**shown, "changes": changes}
+    deployed = deployment.show(services, call)["deployment"]
+    return {**shown, "changes": changes, "deployment": deployed}
 
 
 def show_file(services: Services, call: Call, form: Form) -> dict[str, Any]:
