@@ -9,6 +9,7 @@ import platform
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from router import __version__
 from router.config.releases import Releases
@@ -28,9 +29,12 @@ _Row = tuple[tuple[str, ...], float]
 
 
 def gauges(
-    role: Role, ledger: Ledger, expected: Collection[str], trail: AuditTrail
+    role: Role, ledger: Ledger, expected: Collection[str], trail: AuditTrail, folder: Path
 ) -> tuple[Gauges, ...]:
-    """All of them, as they are now. `expected` are the roles that must run."""
+    """All of them, as they are now. `expected` are the roles that must run.
+
+    `folder` is the configuration's as it was given: behind a link it is a release.
+    """
     account, backlog = ledger.account(), ledger.backlog()
     return (
         *_identity(role.plan),
@@ -38,7 +42,7 @@ def gauges(
         *_backlog(backlog, role.clock.now()),
         *_stations(ledger.station_statuses()),
         *_reload(role.places),
-        *_deployment(role.plan),
+        *_deployment(Branch.of(Releases(folder), role.plan)),
         *_space(role.places, backlog),
         _certificates(role.plan),
         _unshipped(role.plan, trail),
@@ -144,9 +148,8 @@ def _reload(places: Places) -> tuple[Gauges, ...]:
     )
 
 
-def _deployment(plan: Plan) -> tuple[Gauges, ...]:
+def _deployment(branch: Branch | None) -> tuple[Gauges, ...]:
     """How the branch is followed; nothing where none is."""
-    branch = Branch.of(Releases(plan.folder), plan)
     if branch is None:
         return ()
     known = branch.book.read()

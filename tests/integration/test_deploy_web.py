@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.deployed import Followed
-from tests.support.process import wait_until
 
 
 class Web:
@@ -31,19 +31,16 @@ class Web:
             headers={"authorization": f"Bearer {self.token}"},
         )  # fmt: skip
 
-    def browser(self, *scopes: str, language: str = "en") -> httpx.Client:
+    @contextmanager
+    def browser(self, *scopes: str, language: str = "en") -> Iterator[httpx.Client]:
         """Logged in with cookies and nothing else, as a browser without scripts is."""
+        base = f"http://127.0.0.1:{self.site.http}"
+        headers = {"accept-language": language, "origin": base, "sec-fetch-site": "same-origin"}
         with self.client(*scopes):
             token = self.token
-        made = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.site.http}", trust_env=False, timeout=60,
-            headers={
-                "accept-language": language, "origin": f"http://127.0.0.1:{self.site.http}",
-                "sec-fetch-site": "same-origin",
-            },
-        )  # fmt: skip
-        assert made.post("/login", data={"token": token}).status_code == 303
-        return made
+        with httpx.Client(base_url=base, trust_env=False, timeout=60, headers=headers) as made:
+            assert made.post("/login", data={"token": token}).status_code == 303
+            yield made
 
 
 def press(browser: httpx.Client, button: str, **fields: str) -> httpx.Response:
@@ -98,9 +95,9 @@ def test_f101_the_api_shows_deploys_fetches_and_rolls_back(web: Web) -> None:
         answer = asked.post(f"{api}/fetch").json()
         assert (answer["state"], answer["why"], answer["commit"]) == ("refused", "tests", bad)
         assert "site/rules.test.yaml:2:" in answer["problems"]
-        wait_until(lambda: "deployment_refused 1" in asked.get("/metrics").text, 10, what="metric")
         text = asked.get("/metrics").text
         values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+        assert float(values["dicom_router_deployment_refused"]) == 1
         assert float(values["dicom_router_deployment_commits_behind"]) == 1
         assert float(values["dicom_router_deployment_fetch_failures"]) == 0
         fetched = float(values["dicom_router_deployment_last_fetch_timestamp_seconds"])
@@ -115,7 +112,7 @@ def test_f101_the_page_shows_what_was_refused_and_where_and_its_buttons_act(web:
         assert answer.status_code == 200 and "was refused" in answer.text
         page = ana.get("/configuration").text
         assert bad[:12] in page and web.one[:12] in page
-        assert "site/router.yaml:9:" in page and "1 behind, 0 ahead" in page
+        assert "site/router.yaml:10:" in page and "1 behind, 0 ahead" in page
         good = site.repository.commit("good")
         answer = press(ana, "deploy", revision="main")
         assert f"{good[:12]} is in use." in answer.text
