@@ -33,6 +33,13 @@ def test_f101_what_is_pushed_runs_within_its_interval(site: Followed) -> None:
     assert (told["code"], told["running"], told["behind"], told["ahead"]) == (0, True, 0, 0)
     assert told["history"][0]["by"] == "branch main" and told["changed_files"] == []
     wait_until(lambda: f'"revision": "{two[:12]}"' in site.log(), 10, what="it runs")
+    extra = site.folder / "config.releases" / two / "more.yaml"
+    extra.parent.chmod(0o755)
+    extra.write_text("# by somebody\n")
+    wait_until(
+        lambda: json.loads(site.deploy("status", "--format", "json")[1])["changed_files"]
+        == ["more.yaml"], 10, what="the edit is seen",
+    )  # fmt: skip
     status = json.loads(site.edge.command("status", "--format", "json")[1])
     assert status["deployment"]["sync"] == "in_sync"
     assert "deploy" in status["roles"]
@@ -144,6 +151,13 @@ def test_f101_what_was_rolled_back_stays_so_until_the_branch_moves_on(site: Foll
     site.until("in_sync", one)
     two = site.repository.commit("two")
     site.until("in_sync", two)
+    edited = site.folder / "config.releases" / one / "router.yaml"
+    text = edited.read_text()
+    edited.chmod(0o644)
+    edited.write_text(f"{text}# by somebody\n")
+    code, _, errors = site.deploy("rollback")
+    assert (code, "not as committed (router.yaml)" in errors) == (1, True), errors
+    edited.write_text(text)
     assert site.deploy("rollback")[0] == 0
     told = site.until("rolled_back", one)
     assert (told["code"], told["behind"], told["ahead"]) == (0, 1, 0)
