@@ -95,14 +95,15 @@ def check_signature(repository: Path, commit: str, signers: Path) -> None:
     if not signers.is_file():
         raise NotDeployed(f"{signers} is no file")
     allowed = f"gpg.ssh.allowedSignersFile={os.path.abspath(signers)}"
+    unsigned = f"commit {commit[:12]} is not signed by who may: "
     with _objects(repository) as objects:
         head = objects.read(commit, "commit").partition(b"\n\n")[0]
     if b"\ngpgsig" not in head:
-        raise NotDeployed(f"commit {commit[:12]} is not signed by who may: it is not signed at all")
+        raise NotDeployed(unsigned + "it carries no signature")
     try:
         run_git(repository, *_OUR_PROGRAMS, "-c", allowed, "verify-commit", commit)
     except NotDeployed as error:
-        raise NotDeployed(f"commit {commit[:12]} is not signed by who may: {error}") from None
+        raise NotDeployed(f"{unsigned}{error}") from None
 
 
 def files_of(repository: Path, path: str, commit: str) -> Iterator[tuple[PurePosixPath, bytes]]:

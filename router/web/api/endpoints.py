@@ -12,6 +12,7 @@ from router import __version__
 from router.web.access import Authenticate, guarded
 from router.web.api import (
     audit,
+    cache,
     configuration,
     deployment,
     remote,
@@ -37,6 +38,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *deployment.ENDPOINTS,
     *remote.ENDPOINTS,
     *audit.ENDPOINTS,
+    *cache.ENDPOINTS,
 )
 _EVENTS: Final[dict[str, Any]] = {
     "get": {

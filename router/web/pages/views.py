@@ -8,6 +8,7 @@ from typing import Any, Final
 from router.telemetry.audit_message import EVENTS, laid_out
 from router.web.api import (
     audit,
+    cache,
     configuration,
     deployment,
     remote,
@@ -260,5 +261,10 @@ def show_audit(services: Services, call: Call, _form: Form) -> dict[str, Any]:
 
 
 def system(services: Services, call: Call, _form: Form) -> dict[str, Any]:
-    """Listeners, certificates, storage, processes."""
-    return {"status": status.status(services, call), "account": status.account(services, call)}
+    """Listeners, certificates, storage, keys, processes."""
+    return {
+        "status": status.status(services, call),
+        "account": status.account(services, call),
+        "cache": cache.show(services, call),
+        **cache.list_prefetches(services, call),
+    }
