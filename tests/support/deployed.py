@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import sqlite3
+import ssl
 import subprocess
 import threading
 from contextlib import closing
@@ -152,6 +153,7 @@ class GitServer:
                 elif self.headers.get("authorization") != f"Basic {pair}":
                     self.send_response(401)
                     self.send_header("www-authenticate", 'Basic realm="git"')
+                    self.send_header("content-length", "0")
                     self.end_headers()
                 else:
                     server.backend(self, root)
@@ -188,10 +190,15 @@ class GitServer:
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().splitlines())
         request.send_response(int(fields.pop("Status", "200 OK").split()[0]))
+        fields["content-length"] = str(len(content))
         for name, value in fields.items():
             request.send_header(name, value)
         request.end_headers()
         request.wfile.write(content)
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """From now on over TLS."""
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
 
     def close(self) -> None:
         self.closing.set()
