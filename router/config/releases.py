@@ -133,6 +133,7 @@ class Releases:
                     f"commit {commit[:12]} is here already, exported from {others.pop()!r}: make a "
                     f"new commit to deploy {path!r} of it"
                 )
+            self.check_unchanged(repository, path, commit)
             return target
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         try:
@@ -150,6 +151,27 @@ class Releases:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
         return target
+
+    def changed(self, repository: Path, path: str, commit: str) -> list[str]:
+        """Files of a release that are not as they were committed. Raises NotDeployed."""
+        folder = self.folder / commit
+        left = {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()}
+        changed: list[str] = []
+        for name, content in files_of(repository, path, commit):
+            left.discard(str(name))
+            file = folder / name
+            if not file.is_file() or file.read_bytes() != content:
+                changed.append(str(name))
+        return sorted([*changed, *left])
+
+    def check_unchanged(self, repository: Path, path: str, commit: str) -> None:
+        """Raise NotDeployed where somebody edited a release: it is not what was signed and tested."""
+        changed = self.changed(repository, path, commit)
+        if changed:
+            raise NotDeployed(
+                f"{self.folder / commit} is not as committed ({', '.join(changed[:3])}): put its "
+                "files back, or make a new commit"
+            )
 
     def remove(self, commit: str) -> None:
         """Take away a release that nothing uses."""

@@ -25,6 +25,7 @@ _QUIET: Final = (
     "-c", "transfer.fsckObjects=true", "-c", "gc.autoDetach=false",
     "-c", "maintenance.autoDetach=false", "-c", "pack.threads=1",
 )  # fmt: skip
+_PROTOCOLS: Final = frozenset({"https", "http", "ssh"})
 _ONLY_THE_BRANCH: Final = (
     "--quiet", "--force", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
 )  # fmt: skip
@@ -45,6 +46,8 @@ def fetch(mirror: Path, settings: DeploySettings, access: Access) -> None:
         run_git(mirror.parent, "init", "--quiet", "--bare", "--template=", str(mirror))
     address, branch = settings.repository, f"refs/heads/{settings.branch}"
     protocol = urlsplit(address).scheme if "://" in address else "ssh"
+    if protocol not in _PROTOCOLS:
+        raise NotDeployed(f"{protocol}: is not spoken")
     words = (*_QUIET, "-c", f"protocol.{protocol}.allow=always", "fetch", *_ONLY_THE_BRANCH)
     descriptor = _in_memory(_http_settings(settings, access))
     environment = {"GIT_CONFIG_GLOBAL": f"/proc/self/fd/{descriptor}", **_ssh(settings)}

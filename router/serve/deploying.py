@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from router.analysis.trial import Trial
 from router.config.cases import read_cases
-from router.config.git import NotDeployed, check_signature, commit_of, contains, written_by
+from router.config.git import NotDeployed, apart, check_signature, commit_of, contains, written_by
 from router.config.load import load
 from router.config.problems import render_all
 from router.config.releases import Release, Releases, State
@@ -167,6 +167,7 @@ def go_back(releases: Releases, patience_seconds: float = 0.0) -> Outcome:
                 return Outcome("refused", "there is no release before this one", why="revision")
             before = state.history[1]
             try:
+                _check_unchanged(releases, state, before)
                 plan = proven(releases.folder / before.commit)
                 return _taken(releases, plan, state, replace(state, history=state.history[1:]))
             except _Refused as refused:
@@ -175,6 +176,16 @@ def go_back(releases: Releases, patience_seconds: float = 0.0) -> Outcome:
         return Outcome("failed", str(error))
     except OSError as error:
         return Outcome("failed", f"{error.filename or releases.folder}: {error.strerror}")
+
+
+def _check_unchanged(releases: Releases, state: State, before: Release) -> None:
+    """Somebody may have edited a release; a repository that is gone cannot tell."""
+    repository = Path(state.repository)
+    if repository.is_dir() and apart(repository, before.commit, before.commit) is not None:
+        try:
+            releases.check_unchanged(repository, before.path, before.commit)
+        except NotDeployed as error:
+            raise _Refused("files", str(error)) from None
 
 
 def proven(folder: Path) -> Plan:
@@ -190,7 +201,8 @@ def proven(folder: Path) -> Plan:
         raise _Refused("check", "its tests cannot be read", problems)
     trial = Trial({plug.name: plug for plug in plugs.morphs})
     failed = [
-        f"{result.case.place}: test failed: {result.case.name}\n  " + "\n  ".join(result.failures)
+        f"{folder.name}/{result.case.place.file}:{result.case.place.line}: "
+        f"test failed: {result.case.name}\n  " + "\n  ".join(result.failures)
         for result in (trial.run(loaded.plan, case) for case in found.cases)
         if result.failures
     ]

@@ -9,10 +9,13 @@ import platform
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from router import __version__
+from router.config.releases import Releases
 from router.dimse.certificates import read_certificate
 from router.model.plan import Plan
+from router.serve.looking import Branch
 from router.serve.places import Places
 from router.serve.process import Role
 from router.serve.reload_state import read_state
@@ -26,9 +29,12 @@ _Row = tuple[tuple[str, ...], float]
 
 
 def gauges(
-    role: Role, ledger: Ledger, expected: Collection[str], trail: AuditTrail
+    role: Role, ledger: Ledger, expected: Collection[str], trail: AuditTrail, folder: Path
 ) -> tuple[Gauges, ...]:
-    """All of them, as they are now. `expected` are the roles that must run."""
+    """All of them, as they are now. `expected` are the roles that must run.
+
+    `folder` is the configuration's as it was given: behind a link it is a release.
+    """
     account, backlog = ledger.account(), ledger.backlog()
     return (
         *_identity(role.plan),
@@ -36,6 +42,7 @@ def gauges(
         *_backlog(backlog, role.clock.now()),
         *_stations(ledger.station_statuses()),
         *_reload(role.places),
+        *_deployment(Branch.of(Releases(folder), role.plan)),
         *_space(role.places, backlog),
         _certificates(role.plan),
         _unshipped(role.plan, trail),
@@ -137,6 +144,37 @@ def _reload(places: Places) -> tuple[Gauges, ...]:
             "When a change of the configuration was last taken.",
             (),
             at,
+        ),
+    )
+
+
+def _deployment(branch: Branch | None) -> tuple[Gauges, ...]:
+    """How the branch is followed; nothing where none is."""
+    if branch is None:
+        return ()
+    known = branch.book.read()
+    behind: list[_Row] = [] if known.behind is None else [((), float(known.behind))]
+    return (
+        _one(
+            "deployment_refused",
+            "1 while the branch that is followed is at a commit that was refused.",
+            float(known.decision == "refused" and known.decided == known.tip),
+        ),
+        _one(
+            "deployment_fetch_failures",
+            "How often in a row the branch could not be fetched.",
+            float(known.failures),
+        ),
+        _one(
+            "deployment_last_fetch_timestamp_seconds",
+            "When the branch was last fetched; 0 for never.",
+            known.fetched_at,
+        ),
+        _many(
+            "deployment_commits_behind",
+            "Commits of the branch that the release in use lacks; absent when unknown.",
+            (),
+            behind,
         ),
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from router.clock import Clock
-from router.config.git import NotDeployed, apart, commit_of, contains, files_of
+from router.config.git import NotDeployed, apart, commit_of, contains
 from router.config.releases import Releases
 from router.config.remote import Access, fetch
 from router.errors import RouterError
@@ -134,12 +134,21 @@ def look(branch: Branch, clock: Clock, wait: Wait) -> Outcome:
 
 
 def note_by_hand(branch: Branch) -> None:
-    """Something else is in use now: the branch is compared with that. Raises OSError."""
-    current, known = branch.releases.current(), branch.book.read()
-    if not known.tip or not branch.repository.is_dir():
+    """A person put something into use: the branch is compared with that. Raises OSError.
+
+    Who takes a commit of a rewound branch says that it may go on from there.
+    """
+    repository, known = branch.repository, branch.book.read()
+    current, tip = branch.releases.current(), known.tip
+    if not tip or not repository.is_dir():
         return
-    counts = apart(branch.repository, current, known.tip) or (None, None)
-    branch.book.update(behind=counts[0], ahead=counts[1], changed=[])
+    counts = apart(repository, current, tip) or (None, None)
+    changes: dict[str, Any] = {"behind": counts[0], "ahead": counts[1], "changed": []}
+    if current == tip:
+        changes |= _decided(tip, known.looked_at, Outcome("applied", "by hand", tip))
+    if contains(repository, tip, current) and not contains(repository, tip, known.base or tip):
+        changes["base"] = current
+    branch.book.update(**changes)
 
 
 def _decided(tip: str, now: float, outcome: Outcome) -> dict[str, Any]:
@@ -202,7 +211,7 @@ def _fetched(branch: Branch, base: str) -> dict[str, Any]:
         "goes_on": not base or contains(repository, tip, base),
         "behind": counts[0] if counts else None,
         "ahead": counts[1] if counts else None,
-        "changed": changed_files(branch.releases, repository),
+        "changed": _changed_files(branch.releases, repository),
     }
 
 
@@ -226,20 +235,12 @@ def _size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def changed_files(releases: Releases, repository: Path) -> list[str] | None:
+def _changed_files(releases: Releases, repository: Path) -> list[str] | None:
     """Files of the release in use that are not as committed; None where that cannot be told."""
     history = releases.state().history
     if not history:
         return None
-    folder = releases.folder / history[0].commit
-    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    changed: list[str] = []
     try:
-        for name, content in files_of(repository, history[0].path, history[0].commit):
-            left.discard(str(name))
-            file = folder / name
-            if not file.is_file() or file.read_bytes() != content:
-                changed.append(str(name))
+        return releases.changed(repository, history[0].path, history[0].commit)[:_MOST_CHANGED]
     except NotDeployed:
         return None
-    return sorted([*changed, *left])[:_MOST_CHANGED]

@@ -8,9 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from router.config.releases import Releases
 from router.flow.letting_go import LettingGo
 from router.model.delivery import Disposition, Result
 from router.serve.auditing import open_audit_log
+from router.serve.deployer import mailbox
+from router.serve.deployment import deployment
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import Role
@@ -68,7 +71,7 @@ def open_site(
         book=book,
         mapping_key=key_or_nothing(role.plan, role.log),
         make_peer=peer_maker(role.plan, role.clock, role.metrics),
-        running=_running(role, not_ready),
+        running=_running(role, folder, not_ready),
         rates=rates,
         retrievals=Retrievals(role.places.run, role.clock, role.threads.start),
         started_at=role.clock.now(),
@@ -91,16 +94,23 @@ def open_site(
     return Site(services, Gate(book, role.clock, refused, session), events), not_ready
 
 
-def _running(role: Role, not_ready: Callable[[], tuple[str, ...]]) -> Running:
+def _running(role: Role, folder: Path, not_ready: Callable[[], tuple[str, ...]]) -> Running:
     def free_bytes() -> tuple[int, int]:
         usage = shutil.disk_usage(role.places.data_dir)
         return usage.free, usage.total
+
+    releases, mail = Releases(folder), mailbox(role.places)
+
+    def deploy(wish: Mapping[str, str]) -> Mapping[str, Any] | None:
+        return mail.answer_to(mail.ask(wish), APPLY_SECONDS)
 
     return Running(
         not_ready=not_ready,
         roles=lambda: published_ages(role.places.run),
         reload=lambda: _told(read_state(role.places)),
         apply=lambda: _told(answer_of(role.places, APPLY_SECONDS)),
+        deployment=lambda: deployment(releases, role.plan),
+        deploy=deploy,
         counters=lambda: counted(role.places.run),
         free_bytes=free_bytes,
         rekeying=lambda: progress(role.places),

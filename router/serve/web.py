@@ -40,7 +40,7 @@ def web(
 
     def metrics() -> bytes:
         trail = site.services.trail
-        return merged(role.places.run, gauges(role, ledger, expected, trail))
+        return merged(role.places.run, gauges(role, ledger, expected, trail, folder))
 
     readings = Readings(not_ready, metrics)
     dicomweb = None

@@ -31,14 +31,18 @@ class Running:
 
     `reload` is the outcome of the last change of the configuration, None when there was none;
     `rekeying` is how far the wrapping anew after a rotation is, None when there was none;
-    `apply` has the folder taken into use and waits for the outcome; `counters` are the counted
-    series of all processes: value by labels by name; `free_bytes` also tells the volume's size.
+    `apply` has the folder taken into use and waits for the outcome, `deploy` has something deployed,
+    rolled back or fetched; `deployment` is how that stands, None where the folder is no release;
+    `counters` are the counted series of all processes: value by labels by name; `free_bytes` also
+    tells the size of the volume.
     """
 
     not_ready: Callable[[], tuple[str, ...]]
     roles: Callable[[], Mapping[str, float]]
     reload: Callable[[], Mapping[str, Any] | None]
     apply: Callable[[], Mapping[str, Any] | None]
+    deployment: Callable[[], Mapping[str, Any] | None]
+    deploy: Callable[[Mapping[str, str]], Mapping[str, Any] | None]
     counters: Callable[[], Mapping[str, Mapping[Labels, float]]]
     free_bytes: Callable[[], tuple[int, int]]
     rekeying: Callable[[], Mapping[str, Any] | None]

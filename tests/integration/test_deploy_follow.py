@@ -5,98 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.support.deployed import GitServer, Site, signing_key
-from tests.support.process import free_port, wait_until
+from tests.support.deployed import Followed, GitServer, signing_key
 from tests.support.process import run as run_program
-
-DEPLOY = """\
-deploy:
-  repository: {url}
-  branch: main
-  path: site
-  every: {every}
-  timeout: {timeout}
-  auth: {{type: basic, username: edge, password: {{file: {secret}}}}}
-  {signed}
-webhooks:
-  ops: {{url: "http://127.0.0.1:1/hook", secret: {{file: {secret}}}}}
-"""
-
-
-class Followed(Site):
-    """A site whose configuration follows its own branch over HTTP, and whose commits are signed."""
-
-    def __init__(self, folder: Path, *, signed: bool = True) -> None:
-        super().__init__(folder)
-        self.git = GitServer(folder)
-        self.secret = folder / "secret"
-        self.secret.write_text(f"{GitServer.PASSWORD}\n")
-        self.signers = folder / "signers"
-        self.key = signing_key(folder / "known")
-        public = self.key.with_suffix(".pub").read_text()
-        self.signers.write_text(f"a@example.org {public}")
-        self.http = free_port()
-        self.signed = signed
-        self.write_section()
-        if signed:
-            self.sign_with(self.key)
-
-    def write_section(self, every: str = "1s", timeout: str = "20s", **more: object) -> None:
-        """What the next commits say."""
-        signed = f"allowed_signers: {self.signers}" if self.signed else "require_signature: false"
-        facts = {"url": self.git.url, "every": every, "timeout": timeout, "secret": self.secret}
-        self.repository.more = DEPLOY.format(**{**facts, "signed": signed, **more})
-
-    def sign_with(self, key: Path | None) -> None:
-        git = self.repository.git
-        git("config", "gpg.format", "ssh")
-        git("config", "commit.gpgsign", "true" if key else "false")
-        if key:
-            git("config", "user.signingkey", str(key))
-
-    def begin(self, rule: str = "one") -> str:
-        """The first commit, deployed by hand, and a router that runs it."""
-        commit = self.repository.commit(rule)
-        self.first(commit)
-        self.start()
-        return commit
-
-    def until(self, sync: str, commit: str, seconds: float = 30.0) -> dict:
-        """Wait until this commit is in use, and the branch is so; the status then."""
-        told: dict = {}
-
-        def is_so() -> bool:
-            code, output, _ = self.deploy("status", "--format", "json")
-            told.clear()
-            told.update(json.loads(output), code=code)
-            return (told["sync"], told["current"]) == (sync, commit)
-
-        wait_until(is_so, seconds, what=f"{sync} at {commit[:12]}, not {told}")
-        return told
-
-    def events(self, kind: str) -> list[dict]:
-        """What webhooks are told of this kind."""
-        with closing(sqlite3.connect(self.data / "ledger" / "ledger.db")) as ledger:
-            rows = ledger.execute("SELECT data FROM webhook_event WHERE event = ?", (kind,))
-            return [json.loads(data) for (data,) in rows]
-
-    def log(self) -> str:
-        assert self.edge.process is not None
-        return self.edge.process.tail(10_000)
-
-    def close(self) -> None:
-        self.git.close()
-        super().close()
+from tests.support.process import wait_until
 
 
 @pytest.fixture
@@ -114,6 +33,13 @@ def test_f101_what_is_pushed_runs_within_its_interval(site: Followed) -> None:
     assert (told["code"], told["running"], told["behind"], told["ahead"]) == (0, True, 0, 0)
     assert told["history"][0]["by"] == "branch main" and told["changed_files"] == []
     wait_until(lambda: f'"revision": "{two[:12]}"' in site.log(), 10, what="it runs")
+    extra = site.folder / "config.releases" / two / "more.yaml"
+    extra.parent.chmod(0o755)
+    extra.write_text("# by somebody\n")
+    wait_until(
+        lambda: json.loads(site.deploy("status", "--format", "json")[1])["changed_files"]
+        == ["more.yaml"], 10, what="the edit is seen",
+    )  # fmt: skip
     status = json.loads(site.edge.command("status", "--format", "json")[1])
     assert status["deployment"]["sync"] == "in_sync"
     assert "deploy" in status["roles"]
@@ -136,13 +62,18 @@ def bad_commits(site: Followed, tmp_path: Path) -> Iterator[tuple[str, str]]:
     yield "tests", repository.commit("failing", expected="ct-1")
     yield "check", repository.commit("bad: [")
     (repository.folder / "site" / "escape").symlink_to("/etc/passwd")
-    yield "files", repository.commit("a link")
+    linked = repository.commit("a link")
     (repository.folder / "site" / "escape").unlink()
-    kept, repository.more = repository.more, ""
-    yield "followed", repository.commit("no section any more")
-    repository.more = kept.replace("branch: main", "branch: other")
-    yield "followed", repository.commit("another branch")
-    repository.more = kept
+    yield "files", linked
+    kept = repository.more
+    for said, more in (
+        ("no section any more", ""),
+        ("another branch", kept.replace("branch: main", "branch: other")),
+    ):
+        repository.more = more
+        changed = repository.commit(said)
+        repository.more = kept
+        yield "followed", changed
     git("checkout", "-q", "--orphan", "fresh")
     rewound = repository.commit("from nothing")
     git("branch", "-M", "fresh", "main")
@@ -220,6 +151,13 @@ def test_f101_what_was_rolled_back_stays_so_until_the_branch_moves_on(site: Foll
     site.until("in_sync", one)
     two = site.repository.commit("two")
     site.until("in_sync", two)
+    edited = site.folder / "config.releases" / one / "router.yaml"
+    text = edited.read_text()
+    edited.chmod(0o644)
+    edited.write_text(f"{text}# by somebody\n")
+    code, _, errors = site.deploy("rollback")
+    assert (code, "not as committed (router.yaml)" in errors) == (1, True), errors
+    edited.write_text(text)
     assert site.deploy("rollback")[0] == 0
     told = site.until("rolled_back", one)
     assert (told["code"], told["behind"], told["ahead"]) == (0, 1, 0)
@@ -260,11 +198,10 @@ def test_f101_a_remote_that_hangs_fails_or_is_away_is_told_and_harms_nothing(
     site.until("in_sync", two)
 
     site.git.mode = "hang"
-    began = time.monotonic()
     command = [sys.executable, "-m", "router", "deploy", "fetch", "--config", str(site.link)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as asking:
-        wait_until(lambda: bool(processes_with(site.git.url)), 10, what="git asks")
-        started = processes_with(site.git.url)
+        wait_until(lambda: bool(processes_with(site.git.url)), 60, what="git asks")
+        began, started = time.monotonic(), processes_with(site.git.url)
         assert site.deploy("rollback")[0] == 0, "nobody waits for a remote that hangs"
         assert asking.stderr is not None
         said = asking.stderr.read()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sqlite3
+import ssl
 import subprocess
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.support.commands import dicom_router
-from tests.support.process import Process, free_port
+from tests.support.process import Process, free_port, wait_until
 from tests.support.router_process import Router
 from tests.support.scripted_scp import Script, ScriptedScp
 
@@ -19,7 +22,7 @@ SITE = """\
 version: 1
 router: {{name: edge, ae_title: EDGE_A, data_dir: {data}}}
 listeners:
-  lan: {{type: dimse, bind: "127.0.0.1:{port}"}}
+  lan: {{type: dimse, bind: "127.0.0.1:{port}"}}{listeners}
 stations:
   ct-1: {{ae_title: CT1, host: 127.0.0.1}}
   pacs: {{ae_title: DEST, host: 127.0.0.1, port: {pacs}, send: true, heartbeat: {{enabled: false}}}}
@@ -40,7 +43,7 @@ class Repository:
     def __init__(self, folder: Path, **facts: object) -> None:
         self.folder = folder
         self.facts = facts
-        self.more = ""
+        self.more = self.listeners = ""
         folder.mkdir()
         self.git("init", "-q", "-b", "main")
         self.git("config", "user.email", "a@example.org")
@@ -57,7 +60,9 @@ class Repository:
     def commit(self, rule: str, *, expected: str = "pacs", **more: str) -> str:
         """Commit a site with this rule and its test; the commit."""
         files = {
-            "site/router.yaml": SITE.format(rule=rule, more=self.more, **self.facts),
+            "site/router.yaml": SITE.format(
+                rule=rule, more=self.more, listeners=self.listeners, **self.facts
+            ),
             "site/rules.test.yaml": TESTS.format(expected=expected),
             **more,
         }
@@ -148,6 +153,7 @@ class GitServer:
                 elif self.headers.get("authorization") != f"Basic {pair}":
                     self.send_response(401)
                     self.send_header("www-authenticate", 'Basic realm="git"')
+                    self.send_header("content-length", "0")
                     self.end_headers()
                 else:
                     server.backend(self, root)
@@ -184,12 +190,101 @@ class GitServer:
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().splitlines())
         request.send_response(int(fields.pop("Status", "200 OK").split()[0]))
+        fields["content-length"] = str(len(content))
         for name, value in fields.items():
             request.send_header(name, value)
         request.end_headers()
         request.wfile.write(content)
 
+    def secure(self, context: ssl.SSLContext) -> None:
+        """From now on over TLS."""
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+
     def close(self) -> None:
         self.closing.set()
         self._http.shutdown()
         self._http.server_close()
+
+
+DEPLOY = """\
+deploy:
+  repository: {url}
+  branch: main
+  path: site
+  every: {every}
+  timeout: {timeout}
+  auth: {{type: basic, username: edge, password: {{file: {secret}}}}}
+  {signed}
+webhooks:
+  ops: {{url: "http://127.0.0.1:1/hook", secret: {{file: {secret}}}}}
+"""
+
+
+class Followed(Site):
+    """A site whose configuration follows its own branch over HTTP, and whose commits are signed."""
+
+    def __init__(self, folder: Path, *, signed: bool = True, web: bool = False) -> None:
+        super().__init__(folder)
+        self.git = GitServer(folder)
+        self.secret = folder / "secret"
+        self.secret.write_text(f"{GitServer.PASSWORD}\n")
+        self.signers = folder / "signers"
+        self.key = signing_key(folder / "known")
+        public = self.key.with_suffix(".pub").read_text()
+        self.signers.write_text(f"a@example.org {public}")
+        self.http = free_port()
+        self.signed = signed
+        listener = (
+            f'admin: {{type: http, bind: "127.0.0.1:{self.http}", serve: [ui, api, metrics]}}'
+        )
+        self.repository.listeners = f"\n  {listener}" if web else ""
+        self.write_section()
+        if signed:
+            self.sign_with(self.key)
+
+    def write_section(self, every: str = "1s", timeout: str = "20s", **more: object) -> None:
+        """What the next commits say."""
+        signed = f"allowed_signers: {self.signers}" if self.signed else "require_signature: false"
+        facts = {"url": self.git.url, "every": every, "timeout": timeout, "secret": self.secret}
+        self.repository.more = DEPLOY.format(**{**facts, "signed": signed, **more})
+
+    def sign_with(self, key: Path | None) -> None:
+        git = self.repository.git
+        git("config", "gpg.format", "ssh")
+        git("config", "commit.gpgsign", "true" if key else "false")
+        if key:
+            git("config", "user.signingkey", str(key))
+
+    def begin(self, rule: str = "one") -> str:
+        """The first commit, deployed by hand, and a router that runs it."""
+        commit = self.repository.commit(rule)
+        self.first(commit)
+        self.start()
+        return commit
+
+    def until(self, sync: str, commit: str, seconds: float = 30.0) -> dict:
+        """Wait until this commit is in use, and the branch is so; the status then."""
+        told: dict = {}
+
+        def is_so() -> bool:
+            code, output, _ = self.deploy("status", "--format", "json")
+            told.clear()
+            told.update(json.loads(output), code=code)
+            return (told["sync"], told["current"]) == (sync, commit)
+
+        wait_until(is_so, seconds, what=f"{sync} at {commit[:12]}, not {told}")
+        return told
+
+    def events(self, kind: str) -> list[dict]:
+        """What webhooks are told of this kind."""
+        with closing(sqlite3.connect(self.data / "ledger" / "ledger.db")) as ledger:
+            rows = ledger.execute("SELECT data FROM webhook_event WHERE event = ?", (kind,))
+            return [json.loads(data) for (data,) in rows]
+
+    def log(self) -> str:
+        assert self.edge.process is not None
+        return self.edge.process.tail(10_000)
+
+    def close(self) -> None:
+        self.git.close()
+        super().close()

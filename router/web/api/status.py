@@ -34,6 +34,7 @@ def status(services: Services, _call: Call) -> dict[str, Any]:
         "reasons": list(reasons),
         "roles": {name: round(age, 1) for name, age in running.roles().items()},
         "reload": None if reload is None else {**reload, "at": iso_time(reload["at"])},
+        "deployment": running.deployment(),
         "storage": {"free_bytes": free, "total_bytes": total, "max_bytes": plan.store.max_bytes},
         "listeners": listeners(plan),
         "certificates": certificates(plan),
@@ -101,6 +102,7 @@ _STATUS: Final = record(
         "reasons": many(text("Why it is not ready.")),
         "roles": record({}, open_ended=True),
         "reload": maybe(record({}, open_ended=True)),
+        "deployment": maybe(record({}, open_ended=True)),
         "storage": record(
             {
                 "free_bytes": whole("Free on the volume."),

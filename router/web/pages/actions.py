@@ -149,6 +149,32 @@ def apply(services: Services, call: Call, _form: Form) -> Notice:
     return Notice(kind, f"notice.{data['state']}", detail=data["problems"])
 
 
+def fetch(services: Services, call: Call, _form: Form) -> Notice:
+    """Look at the branch that is followed, now."""
+    return _deployed(asked(services, call, "POST", "/deployment/fetch").data)
+
+
+def deploy(services: Services, call: Call, form: Form) -> Notice:
+    """Put a revision into use."""
+    revision = form.text("revision").strip()
+    if not revision:
+        raise Wrong(422, "name a revision")
+    body = {"revision": revision[:200]}
+    return _deployed(asked(services, call, "POST", "/deployment/deploy", body=body).data)
+
+
+def roll_back(services: Services, call: Call, _form: Form) -> Notice:
+    """Go back one release."""
+    return _deployed(asked(services, call, "POST", "/deployment/rollback").data)
+
+
+def _deployed(data: dict[str, Any]) -> Notice:
+    bad = data["state"] in {"refused", "failed"}
+    kind: Kind = "bad" if bad else "info" if data["state"] == "under_way" else "good"
+    detail = "\n".join(filter(None, (data["message"], data["problems"])))
+    return Notice(kind, f"notice.deploy.{data['state']}", {"commit": data["commit"][:12]}, detail)
+
+
 def check_file(services: Services, call: Call, form: Form) -> Notice:
     """Say what a changed text would come to."""
     return _changed(_put(services, call, form, dry_run=True).data)

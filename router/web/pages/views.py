@@ -10,6 +10,7 @@ from router.web.api import (
     audit,
     cache,
     configuration,
+    deployment,
     remote,
     rules,
     stations,
@@ -225,7 +226,8 @@ def show_configuration(services: Services, call: Call, _form: Form) -> dict[str,
     changes: list[dict[str, Any]] = []
     if shown["written"] and not shown["in_sync"]:
         changes = configuration.changes(services, call)["changes"]
-    return {**shown, "changes": changes}
+    deployed = deployment.show(services, call)["deployment"]
+    return {**shown, "changes": changes, "deployment": deployed}
 
 
 def show_file(services: Services, call: Call, form: Form) -> dict[str, Any]:
