@@ -54,6 +54,8 @@ class Cataloguer:
                     pass
                 wait_seconds = LOOK_SECONDS
             except (StoreDown, StoreFull) as error:
+                if self._stop.is_set():
+                    return  # it was closed: whoever comes next goes on from the mark
                 self._log.error("the catalogue cannot be written", reason=str(error))
                 wait_seconds = TROUBLE_SECONDS
 

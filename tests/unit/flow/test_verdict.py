@@ -42,6 +42,9 @@ def held(*owed, disposition=Disposition.ROUTED):
         # Sent once more after it was delivered, and the other way round.
         (held(("cold", State.DELIVERED), ("cold", State.QUEUED)), 0.0, COMMITTED),
         (held(("cold", State.DEAD), ("cold", State.QUEUED)), 0.0, None),
+        # What moved on counts where it went.
+        (held(("pacs", State.MOVED), ("cold", State.QUEUED)), 0.0, None),
+        (held(("pacs", State.MOVED), ("cold", State.DELIVERED)), 0.0, COMMITTED),
     ],
 )
 def test_p9_verdicts(what, waited, expected):
