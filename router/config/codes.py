@@ -55,4 +55,5 @@ CODES: Final[dict[str, str]] = {
     "DR401": "A file or folder that is named does not exist or cannot be read.",
     "DR402": "An environment variable that holds a secret is not set.",
     "DR403": "An address that must not be open to everyone.",
+    "DR404": "Codecs that are needed are not installed.",
 }

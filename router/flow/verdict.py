@@ -13,7 +13,9 @@ from typing import Final
 
 from router.model.commitment import COMMITTED, Reference
 from router.model.delivery import Disposition, State
+from router.model.recipe import transfer_syntax_of
 from router.model.status import CLASS_INSTANCE_CONFLICT, NO_SUCH_INSTANCE, PROCESSING_FAILURE
+from router.pixels.syntaxes import is_lossy
 from router.store.commitments import Held, Owing
 
 # An accepted instance is in the ledger within moments; until then it is not said to be unknown.
@@ -59,4 +61,7 @@ def _rank(state: State) -> int:
 
 def _keeps_identity(steps: str) -> bool:
     """Whether a recipe leaves the object what it was: its UIDs and its patient."""
-    return not any(step[0] in _OTHER_IDENTITY for step in json.loads(steps))
+    if any(step[0] in _OTHER_IDENTITY for step in json.loads(steps)):
+        return False
+    declared = transfer_syntax_of(steps)
+    return not (declared and is_lossy(declared))

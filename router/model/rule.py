@@ -41,13 +41,12 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One entry of `route`, with rule morphs and route morphs already in its recipe."""
+    """One entry of `route`; its recipe holds rule morphs, route morphs and the transfer syntax."""
 
     station: str
     recipe: Recipe
     priority: Priority = Priority.MEDIUM
     silence: Silence | None = None
-    transfer_syntax_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

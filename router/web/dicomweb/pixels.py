@@ -222,22 +222,15 @@ def _stretches(
 ) -> list[tuple[Stretch, ...]]:
     instance = known.instance
     record = _record(known.parcel.leased.record, services, records)
-    paths = [Path((PathStep(tag),), keyword_for(tag) or "") for tag in _FACTS]
-    reader = HeaderReader(instance.transfer_syntax_uid, paths)
+    reader = HeaderReader(instance.transfer_syntax_uid, FACT_PATHS)
     for chunk in record.chunks(0, instance.header_length):
         reader.feed(chunk)
-    facts = []
-    for path, default in zip(paths, _DEFAULTS, strict=True):
-        attribute = reader.get(path)
-        text = str(attribute.values[0]).strip() if attribute and attribute.values else ""
-        facts.append(int(text) if text.isdigit() else default)
-    length = instance.data_set_length
     return frame_stretches(
         record.read,
         instance.header_length,
-        length,
+        instance.data_set_length,
         instance.transfer_syntax_uid,
-        PixelFacts(*facts),
+        pixel_facts(reader.get),
     )
 
 
