@@ -1,7 +1,7 @@
 """Meaning of `transfer_syntax`, of a route and of a station: what objects leave in.
 
-DR220 for what is not written here, DR329 where the station gets something else anyway, DR404 where
-the codecs are not installed: an error where every image needs them, else a warning.
+DR220 for what is not written here, DR329 where the station gets something else anyway. Where the
+codecs are not installed DR404 if every image needs them, DR330 if only compressed ones do.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def declared(
     is_compressed = layout_of(uid).encapsulated
     some = uid if is_compressed else CODED[-1].uid
     if obstacle(some, EXPLICIT_VR_LITTLE_ENDIAN) == EXTRA:
-        report = context.error if is_compressed else context.warn
-        message = f"'{written}' needs codecs" + ("" if is_compressed else " for compressed objects")
-        report("DR404", message, place, path, EXTRA)
+        if is_compressed:
+            context.error("DR404", f"'{written}' needs codecs", place, path, EXTRA)
+        else:
+            message = "compressed objects cannot be decoded for it"
+            context.warn("DR330", message, place, path, EXTRA)
     return uid

@@ -144,6 +144,7 @@ def _verbatim(
 
 
 def identity(data_set: EditableDataSet, facts: tuple[str, str, str]) -> tuple[str, str, str]:
+    """SOP class, SOP instance and study instance UID after an edit; `facts` where it has none."""
     sop_class, instance, study = facts
     return (
         data_set.uid(SOP_CLASS_UID) or sop_class,

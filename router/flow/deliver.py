@@ -21,8 +21,8 @@ from router.dicom.uid_names import uid_name
 from router.errors import MorphFailed, RouterError, Undeliverable
 from router.flow.bandwidth import Bandwidth
 from router.model.delivery import Leased
-from router.model.plug import Morph
 from router.model.instance import Instance
+from router.model.plug import Morph
 from router.model.recipe import NO_CHANGE
 from router.morph.apply import MorphContext, compile_recipe
 from router.peers.peer import Parcel, may_leave_in

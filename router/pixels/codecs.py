@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from router.dicom.frames import PixelFacts
-from router.errors import BadDataset, RouterError, Undeliverable
+from router.errors import BadDataset, Busy, RouterError, Undeliverable
 from router.pixels.channel import read_message, write_message
 from router.pixels.limits import MAX_SECONDS
 from router.pixels.syntaxes import EXTRA, is_installed
@@ -78,7 +78,9 @@ class Codecs:
     def _ask(self, header: dict[str, Any], parts: Sequence[bytes]) -> tuple[dict[str, Any], bytes]:
         if not is_installed():
             raise Undeliverable(EXTRA)
-        with self._free:
+        if not self._free.acquire(timeout=MAX_SECONDS):
+            raise Busy("all codecs are at work")
+        try:
             child = self._take()
             try:
                 answer, data = child.ask(header, parts)
@@ -89,6 +91,8 @@ class Codecs:
                 raise
             with self._lock:
                 self._idle.append(child)
+        finally:
+            self._free.release()
         if "error" in answer:
             raise BadDataset(f"its pixels cannot be used: {answer['error']}")
         return answer, data

@@ -15,6 +15,7 @@ from router.flow.intake import Intake
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.recipe import NOTHING, Recipe
+from router.pixels.codecs import Codecs
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.telemetry.log import Log
@@ -33,6 +34,7 @@ class DicomwebServices:
     ledger: Ledger
     finder: Finder
     giving: Giving
+    codecs: Codecs
     log: Log
     stop: threading.Event
     audit: AuditLog
