@@ -27,7 +27,7 @@ from router.errors import BadDataset
 
 MAX_INLINE_BYTES: Final = 1024
 # All that pydicom is known to raise at bytes that are not what they claim.
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -98,7 +98,7 @@ def _decoding() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadDataset(f"its header cannot be decoded: {type(error).__name__}") from None
 
 

@@ -12,10 +12,9 @@ import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
 
-from router.dicomweb.related import parts
 from tests.support import corpus
 from tests.support.data_set_bytes import data_set_digest
-from tests.support.dicomweb_site import SITE, DicomwebSite, post, stow
+from tests.support.dicomweb_site import SITE, DicomwebSite, bodies, path_of, post, stow
 from tests.support.process import run
 from tests.support.synthetic import Synthetic, instance, series
 
@@ -47,19 +46,6 @@ def site(
 def client(site: DicomwebSite) -> Iterator[httpx.Client]:
     with site.client("phi", "operate") as made:
         yield made
-
-
-def path_of(one: Synthetic) -> str:
-    return (
-        f"/studies/{one.study_instance_uid}/series/{one.series_instance_uid}"
-        f"/instances/{one.sop_instance_uid}"
-    )
-
-
-def bodies(answer: httpx.Response) -> list[tuple[str, bytes]]:
-    """(content type, bytes) of each part."""
-    found = parts(answer.headers["content-type"], [answer.content])
-    return [(part.headers["content-type"], b"".join(part.chunks)) for part in found]
 
 
 def test_f87_files_come_back_bit_for_bit(
