@@ -23,7 +23,6 @@ from router.pixels.convert import converted
 from router.pixels.draw import drawn
 from router.pixels.limits import IDLE_SECONDS, MAX_MEMORY_BYTES, MAX_SECONDS
 
-
 # What codecs are known to raise besides; after anything else the child ends, and another begins.
 _FAULTS: Final = (*UNREADABLE, AssertionError, MemoryError, RuntimeError, SyntaxError)
 

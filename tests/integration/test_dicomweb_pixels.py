@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 import httpx
 import numpy as np
@@ -195,6 +196,24 @@ def test_what_cannot_be_decoded_is_said_and_the_rest_is_given(tmp_path) -> None:
         assert picture(client.get(f"{path_of(good)}/rendered")).size == (64, 48)
     site.router.assert_balanced()
     site.close()
+
+
+def test_metadata_and_searches_are_told_in_xml_to_whoever_asks_for_it(
+    client: httpx.Client, images: list[Synthetic]
+) -> None:
+    study = f"/studies/{images[0].study_instance_uid}"
+    accept = {"accept": 'multipart/related; type="application/dicom+xml"'}
+    for path, count in ((f"{study}/metadata", 5), (f"{study}/instances", 5), ("/studies", 1)):
+        found = bodies(client.get(path, headers=accept))
+        documents = client.get(path).json()
+        assert {kind for kind, _ in found} == {"application/dicom+xml"}
+        assert len(found) == len(documents) == count
+        for (_, body), members in zip(found, documents, strict=True):
+            attributes = ET.fromstring(body).findall("{*}DicomAttribute")
+            assert len(attributes) == len(members)
+            uid = [one.find("{*}Value").text for one in attributes if one.get("tag") == "0020000D"]
+            assert uid == [images[0].study_instance_uid]
+    assert client.get("/studies", headers={"accept": "application/xml"}).status_code == 406
 
 
 def test_dicomweb_client_reads_frames_and_rendered_images(

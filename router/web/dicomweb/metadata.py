@@ -6,12 +6,13 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from router.dicom.metadata import bulk_value, metadata_of
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
 from router.errors import BadDataset, RouterError
-from router.web.dicomweb.accepting import ANY_SYNTAX, DICOM_JSON, OCTETS, first_that, takes_json
+from router.web.dicomweb.accepting import ANY_SYNTAX, OCTETS, first_that
+from router.web.dicomweb.documents import OFFERED, documents, form_of
 from router.web.dicomweb.frames import all_pixels
 from router.web.dicomweb.retrieve import NOT_HERE, Given, Opened, given, opened
 from router.web.dicomweb.services import DicomwebServices, address_of
@@ -23,24 +24,24 @@ _PIXEL_DATA: Final = "7FE00010"
 
 
 def metadata(request: Request, services: DicomwebServices) -> Response:
-    """GET of metadata of a study, series or instance, as one JSON array, written as it is read."""
-    if not takes_json(request.headers.get("accept")):
-        return problem(406, f"the answer is {DICOM_JSON}")
+    """GET of metadata of a study, series or instance."""
+    form = form_of(request.headers.get("accept"))
+    if form is None:
+        return problem(406, OFFERED)
     found = given(request, services)
     if not found:
         return problem(404, NOT_HERE)
     if len(found) > MAX_INSTANCES:
         return problem(413, f"more than {MAX_INSTANCES} instances: ask series by series")
-    documents = []
+    made = []
     for one in found:
         try:
-            documents.append(_metadata(one, request, services))
+            made.append(_metadata(one, request, services))
         except (RouterError, LookupError) as error:
             services.not_given(one.version.sop_instance_uid, error)
-    if not documents:
+    if not made:
         return problem(500, "no header of it can be given")
-    status = 200 if len(documents) == len(found) else 206
-    return JSONResponse(documents, status, media_type=DICOM_JSON)
+    return documents(made, form, 200 if len(made) == len(found) else 206)
 
 
 def _metadata(one: Given, request: Request, services: DicomwebServices) -> dict[str, Any]:
