@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from router.dicom.uid_names import shown_uid
 from router.flow.explain import Explanation
 from router.flow.told import outcome
 from router.model.rejection import title
@@ -32,6 +33,8 @@ def explanation_text(told: Explanation) -> str:
         ]
     for one in told.owed:
         lines.append(f"→ {one.owed.station}   priority {one.owed.priority.word}   {one.owed.rule}")
+        if uid := one.owed.recipe.transfer_syntax_uid:
+            lines.append(f"  in {shown_uid(uid)}")
         if silence := one.owed.silence:
             lines.append(f"  when the {silence.of} has been silent for {silence.idle_seconds:g} s")
         if one.failure:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from router.dicom.dataset import EditableDataSet
 from router.dicom.outgoing import OutgoingDataSet, can_convert, prepare
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, layout_of
-from router.dicom.uid_names import uid_name
+from router.dicom.uid_names import shown_uid
 from router.errors import MorphFailed, RouterError, Undeliverable
 from router.flow.bandwidth import Bandwidth
 from router.model.delivery import Leased
@@ -183,7 +183,7 @@ def _target(leased: Leased, instance: Instance, declared_uid: str, asked_uid: st
         return EXPLICIT_VR_LITTLE_ENDIAN if target == declared_uid else target
     if target != declared_uid and leased.delivery_id:
         raise Undeliverable(
-            f"it is to leave in {uid_name(declared_uid)} ({declared_uid}), as transfer_syntax says, "
+            f"it is to leave in {shown_uid(declared_uid)}, as transfer_syntax says, "
             "and the station does not accept that"
         )
     return target

@@ -139,6 +139,7 @@ def explanation_json(told: Explanation) -> dict[str, Any]:
                 "priority": one.owed.priority.word,
                 "waits_for_silence": asdict(one.owed.silence) if one.owed.silence else None,
                 "recipe": one.owed.recipe.digest,
+                "transfer_syntax": one.owed.recipe.transfer_syntax_uid or None,
                 "failure": one.failure or None,
                 "changes": [_change(change) for change in one.changes],
             }

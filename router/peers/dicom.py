@@ -17,7 +17,7 @@ from router.dicom.transfer_syntax import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     layout_of,
 )
-from router.dicom.uid_names import uid_name
+from router.dicom.uid_names import shown_uid
 from router.dicomweb.words import scrubbed
 from router.dimse.client import ClientAssociation, connect
 from router.errors import (
@@ -198,8 +198,8 @@ class DicomPeer:
         chosen = next((syntax for syntax in parcel.syntaxes if syntax in accepted), None)
         if chosen is None:
             raise Undeliverable(
-                f"the station accepts no context for {_named(leased.sop_class_uid)} "
-                f"in {_named(parcel.syntaxes[0])}{_hint(parcel)}"
+                f"the station accepts no context for {shown_uid(leased.sop_class_uid)} "
+                f"in {shown_uid(parcel.syntaxes[0])}{_hint(parcel)}"
             )
         outgoing = parcel.outgoing(chosen)
         reading = _Reading(outgoing.chunks())
@@ -279,10 +279,6 @@ class _Reading:
         except RouterError as error:
             self.failure = error
             raise
-
-
-def _named(uid: str) -> str:
-    return f"{uid_name(uid)} ({uid})" if uid_name(uid) else uid
 
 
 def _contexts_for(parcel: Parcel) -> tuple[_Context, ...]:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from router.dicom.transfer_syntax import layout_of
-from router.dicom.uid_names import uid_name
+from router.dicom.uid_names import shown_uid
 
 EXTRA: Final = "the extra 'pixel' is not installed (pip install 'dicom-router[pixel]')"
 _NEEDED: Final = ("numpy", "PIL")
@@ -87,16 +87,12 @@ def obstacle(source_uid: str, target_uid: str) -> str:
     modules = list(_NEEDED)
     if source.encapsulated:
         if source_uid not in _CODED:
-            return f"there is no decoder for {_named(source_uid)}"
+            return f"there is no decoder for {shown_uid(source_uid)}"
         modules.append(_CODED[source_uid].decoder)
     if target.encapsulated:
         if not can_write(target_uid):
-            return f"there is no encoder for {_named(target_uid)}"
+            return f"there is no encoder for {shown_uid(target_uid)}"
         modules.append(_CODED[target_uid].encoder)
     elif not target.little_endian:
-        return f"nothing is written in {_named(target_uid)}"
+        return f"nothing is written in {shown_uid(target_uid)}"
     return "" if all(map(_is_there, modules)) else EXTRA
-
-
-def _named(uid: str) -> str:
-    return f"{uid_name(uid)} ({uid})" if uid_name(uid) else uid

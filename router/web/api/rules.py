@@ -59,6 +59,7 @@ def _send(one: Send) -> dict[str, Any]:
         "station": one.station,
         "priority": one.priority.word,
         "when": one.silence.of if one.silence else "instance",
+        "transfer_syntax": one.recipe.transfer_syntax_uid or None,
         "morph": [{name: parameters} for name, parameters in one.recipe.unpacked()],
     }
 
