@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from router.dicom.uid_names import shown_uid
-from router.flow.explain import Explanation
+from router.flow.explain import Explanation, OwedTold
 from router.flow.told import outcome
 from router.model.rejection import title
 from router.morph.apply import Change
@@ -33,16 +33,24 @@ def explanation_text(told: Explanation) -> str:
         ]
     for one in told.owed:
         lines.append(f"→ {one.owed.station}   priority {one.owed.priority.word}   {one.owed.rule}")
-        if uid := one.owed.recipe.transfer_syntax_uid:
-            lines.append(f"  in {shown_uid(uid)}")
         if silence := one.owed.silence:
             lines.append(f"  when the {silence.of} has been silent for {silence.idle_seconds:g} s")
-        if one.failure:
-            lines.append(f"    quarantined, nothing is sent: {one.failure}")
-        lines += change_lines(one.changes)
+        lines += _recipe_lines(one)
+        for other in one.instead:
+            lines.append(
+                f"  → {other.owed.station}   in its place, where those before cannot take it"
+            )
+            lines += _recipe_lines(other)
     if not told.owed and rejection is None:
         lines.append(f"→ nowhere: {outcome(told.decision)}")
     return "\n".join(lines)
+
+
+def _recipe_lines(told: OwedTold) -> list[str]:
+    uid = told.owed.recipe.transfer_syntax_uid
+    lines = [f"    in {shown_uid(uid)}"] if uid else []
+    lines += [f"    quarantined, nothing is sent: {told.failure}"] if told.failure else []
+    return [*lines, *change_lines(told.changes)]
 
 
 def change_lines(changes: Iterable[Change]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from router.clock import Clock
@@ -21,6 +22,7 @@ from router.flow.received import ReceiveHooks
 from router.model.plan import Plan
 from router.model.query import (
     SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     DataElement,
     Level,
@@ -36,6 +38,7 @@ from router.plugs import morphs_by_name
 from router.serve.mapping import mapping_key
 from router.serve.places import Places
 from router.serve.stores import open_journal, open_ledger
+from router.store.ledger import Ledger
 from router.telemetry.log import open_log
 from router.telemetry.metrics import Metrics
 from router.threads import Threads
@@ -67,9 +70,29 @@ def fetched_from(
 ) -> Iterator[MoveProgress]:
     """How far it is, in the words of C-MOVE, the end last. Raises a RouterError without a list."""
     clock, key = Clock(), mapping_key(plan, make=False)
-    places = Places(plan.router.data_dir)
     change = retrieve_hook(plan, station, key, clock.now())
-    names = peer.listed(asked(_query(wanted), change), wish_to_cancel)
+    names = peer.listed(asked(query_of(wanted), change), wish_to_cancel)
+    told = Fetched(0)
+    told_at = clock.monotonic()
+    with taking(plan, key) as (fetcher, _):
+        for told in fetcher.fetch(
+            station,
+            peer,
+            names,
+            lambda: not wish_to_cancel(),
+            is_routed=True,
+            deadline_seconds=wanted.deadline_seconds,
+        ):
+            if clock.monotonic() - told_at >= TELL_SECONDS:
+                told_at = clock.monotonic()
+                yield _progress(PENDING, told)
+    yield _progress(_status(told), told)
+
+
+@contextmanager
+def taking(plan: Plan, key: bytes) -> Iterator[tuple[Fetcher, Ledger]]:
+    """What takes objects into the journal beside what the roles take; all is indexed at the end."""
+    clock, places = Clock(), Places(plan.router.data_dir)
     log = open_log(sys.stderr, "text", {})
     threads = Threads(lambda name, error: log.bug(f"thread {name} crashed", error))
     ledger = open_ledger(places, clock, secrets.token_hex(8))
@@ -79,35 +102,26 @@ def fetched_from(
         hooks = ReceiveHooks(morphs_by_name(), key)
         intake = Intake(lambda: plan, journal, indexer, hooks, clock, log, Metrics())
         indexing = threads.start("index", indexer.run)
-        fetcher = Fetcher(lambda: plan, intake, clock)
-        told = Fetched(0)
-        told_at = clock.monotonic()
         try:
-            for told in fetcher.fetch(
-                station,
-                peer,
-                names,
-                lambda: not wish_to_cancel(),
-                is_routed=True,
-                deadline_seconds=wanted.deadline_seconds,
-            ):
-                if clock.monotonic() - told_at >= TELL_SECONDS:
-                    told_at = clock.monotonic()
-                    yield _progress(PENDING, told)
+            yield Fetcher(lambda: plan, intake, clock), ledger
         finally:
             indexer.close()
             indexing.join()
-        yield _progress(_status(told), told)
     finally:
         journal.close()
         ledger.close()
 
 
-def _query(wanted: Retrieval) -> Query:
+def query_of(wanted: Retrieval) -> Query:
+    """What is asked for as a query of the lowest level that is named."""
+    level: Level = "STUDY"
     keys = {STUDY_INSTANCE_UID: DataElement("UI", (wanted.study_instance_uid,))}
     if wanted.series_instance_uid:
         keys[SERIES_INSTANCE_UID] = DataElement("UI", (wanted.series_instance_uid,))
-    level: Level = "SERIES" if wanted.series_instance_uid else "STUDY"
+        level = "SERIES"
+    if wanted.sop_instance_uid:
+        keys[SOP_INSTANCE_UID] = DataElement("UI", (wanted.sop_instance_uid,))
+        level = "IMAGE"
     return Query(level, keys, 0, wanted.deadline_seconds)
 
 

@@ -26,12 +26,14 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
   iif(t.quiet_at > ?10 AND t.quiet_at <= ?10 + t.idle_seconds, t.quiet_at, NULL) AS waits_until,
   t.kind = 'receive' AND ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS}
     AS arrives,
-  iif(t.kind = 'receive', t.received, count(d.delivery_id)) AS objects,
+  iif(t.kind = 'receive', t.received,
+      count(d.delivery_id) FILTER (WHERE d.state <> 'moved')) AS objects,
   iif(t.kind = 'receive', t.received, count(*) FILTER (WHERE d.state = 'delivered')) AS delivered,
   count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent')) AS waiting,
   count(*) FILTER (WHERE d.state = 'dead') AS dead,
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
   count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
+  count(*) FILTER (WHERE d.state = 'moved') AS moved,
   coalesce(sum(d.failures), 0) AS failures
 FROM (
   SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
@@ -42,6 +44,11 @@ FROM (
 ) t LEFT JOIN delivery d ON d.task_id = t.task_id
 GROUP BY t.task_id
 """  # noqa: S608 - a constant
+_CANCEL: Final = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
+_FAILED_OF: Final = """
+SELECT delivery_id, task_id, station, state FROM delivery
+WHERE state IN ('dead', 'quarantined') AND instance_id IN (SELECT value FROM json_each(?))
+"""
 # Of a row `c` with counts of its deliveries, beside the status `s` of its station.
 STATUS: Final = """
 CASE
@@ -52,7 +59,7 @@ CASE
   WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
   WHEN c.waiting > 0 THEN 'In Progress'
   WHEN c.dead + c.quarantined > 0 THEN 'Failed'
-  WHEN c.cancelled > 0 THEN 'Cancelled'
+  WHEN c.cancelled > 0 OR c.moved > 0 AND c.objects = 0 THEN 'Cancelled'
   ELSE 'Completed' END
 """
 _LISTED: Final = f"""
@@ -79,6 +86,9 @@ SELECT c.*, {STATUS} AS status,
       SELECT d.last_error FROM delivery d WHERE d.task_id = c.task_id AND d.state = 'cancelled'
         AND (d.last_error GLOB 'rejected: *' OR d.last_error GLOB 'replaced: *')
       ORDER BY d.changed_at DESC LIMIT 1), '')
+    WHEN c.waiting = 0 AND c.moved > 0 THEN (
+      SELECT c.moved || ' ' || d.last_error FROM delivery d
+      WHERE d.task_id = c.task_id AND d.state = 'moved' ORDER BY d.delivery_id DESC LIMIT 1)
     WHEN c.waiting > 0 AND EXISTS (
       SELECT 1 FROM delivery_behind b CROSS JOIN delivery d USING (delivery_id)
       CROSS JOIN delivery e ON e.delivery_id = b.earlier_id
@@ -146,7 +156,8 @@ UPDATE OR IGNORE delivery SET state = 'queued', due_at = 0, changed_at = ? WHERE
     JOIN delivery other ON other.instance_id = twin.instance_id
     WHERE own.instance_id = delivery.instance_id
       AND coalesce(twin.duplicate_of, twin.instance_id) = coalesce(own.duplicate_of, own.instance_id)
-      AND other.station = delivery.station AND other.recipe_digest = delivery.recipe_digest
+      AND (other.station = delivery.station AND other.recipe_digest = delivery.recipe_digest
+           OR other.choice_id = delivery.choice_id)
       AND other.state IN ('queued', 'sending', 'sent'))
 """
 _QUEUED: Final = """
@@ -355,8 +366,13 @@ def _marked(
 def cancel(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
     """Cancel what is queued; how many."""
     rows = connection.execute(_QUEUED, (json.dumps(list(task_ids)),)).fetchall()
-    statement = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
-    return _move(connection, rows, statement, State.CANCELLED, ("cancelled", by), at)
+    return _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
+
+
+def give_up(connection: sqlite3.Connection, instance_ids: Sequence[int], by: str, at: float) -> int:
+    """Cancel what failed of these instances, which nobody can retry any more; how many."""
+    rows = connection.execute(_FAILED_OF, (json.dumps(list(instance_ids)),)).fetchall()
+    return _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
 
 
 def _move(
@@ -390,8 +406,8 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
-    arrives, objects, delivered, waiting, dead, quarantined, cancelled, failures = row[14:22]
-    status, reason, revision = row[22:]
+    arrives, objects, delivered, waiting, dead, quarantined, cancelled, moved, failures = row[14:23]
+    status, reason, revision = row[23:]
     return Task(
         task_id=task_id,
         kind=kind,
@@ -408,6 +424,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         dead=dead,
         quarantined=quarantined,
         cancelled=cancelled,
+        moved=moved,
         failures=failures,
         created_at=created_at,
         started_at=started_at,

@@ -10,7 +10,17 @@ from starlette.routing import BaseRoute, Route
 
 from router import __version__
 from router.web.access import Authenticate, guarded
-from router.web.api import audit, configuration, remote, rules, stations, status, studies, tasks
+from router.web.api import (
+    audit,
+    cache,
+    configuration,
+    remote,
+    rules,
+    stations,
+    status,
+    studies,
+    tasks,
+)
 from router.web.api.call import Endpoint
 from router.web.api.dispatch import PREFIX, Api
 from router.web.api.events import Events
@@ -26,6 +36,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *configuration.ENDPOINTS,
     *remote.ENDPOINTS,
     *audit.ENDPOINTS,
+    *cache.ENDPOINTS,
 )
 _EVENTS: Final[dict[str, Any]] = {
     "get": {

@@ -26,7 +26,7 @@ from router.pixels.syntaxes import obstacle
 from router.pixels.transcoding import frame_bytes, frame_source
 from router.store.records import Record
 from router.web.dicomweb.accepting import ANY_SYNTAX, OCTETS, Accepted, accepted, first_that
-from router.web.dicomweb.retrieve import NOT_HERE, Given, etag, given, opened, related
+from router.web.dicomweb.retrieve import NOT_HERE, Given, etag, given, mended, opened, related
 from router.web.dicomweb.services import DicomwebServices
 from router.web.problems import problem
 
@@ -176,6 +176,12 @@ def _pieces(
     one: Given, services: DicomwebServices, stretches: tuple[Stretch, ...]
 ) -> Iterator[bytes]:
     """The bytes of stretches of the stored pixel data."""
+    return mended(lambda: _pieces_once(one, services, stretches), one, services)
+
+
+def _pieces_once(
+    one: Given, services: DicomwebServices, stretches: tuple[Stretch, ...]
+) -> Iterator[bytes]:
     with ExitStack() as records:
         record = _record(one, services, records)
         for offset, size in stretches:
