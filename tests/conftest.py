@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import corpus, language_server
+from tests.support import javascript_clients as javascript_clients_support
 from tests.support import orthanc as orthanc_peer
 from tests.support import storescp as storescp_peer
 from tests.support.orthanc import Orthanc
@@ -85,6 +86,13 @@ def yaml_language_server() -> None:
     """The YAML language server, and Node.js to run it, are on this machine."""
     if not language_server.is_installed():
         _missing("yaml-language-server")
+
+
+@pytest.fixture(scope="session")
+def javascript_clients() -> None:
+    """dicomweb-client and dcmjs-dimse, and Node.js to run them, are on this machine."""
+    if not javascript_clients_support.is_installed():
+        _missing("dicomweb-client and dcmjs-dimse (npm)")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from router.dicom.uid_names import shown_uid
 from router.flow.explain import Explanation, OwedTold
 from router.flow.told import outcome
 from router.model.rejection import title
@@ -46,8 +47,10 @@ def explanation_text(told: Explanation) -> str:
 
 
 def _recipe_lines(told: OwedTold) -> list[str]:
-    failed = [f"    quarantined, nothing is sent: {told.failure}"] if told.failure else []
-    return [*failed, *change_lines(told.changes)]
+    uid = told.owed.recipe.transfer_syntax_uid
+    lines = [f"    in {shown_uid(uid)}"] if uid else []
+    lines += [f"    quarantined, nothing is sent: {told.failure}"] if told.failure else []
+    return [*lines, *change_lines(told.changes)]
 
 
 def change_lines(changes: Iterable[Change]) -> list[str]:

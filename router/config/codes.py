@@ -51,8 +51,10 @@ CODES: Final[dict[str, str]] = {
     "DR327": "A station asks for rejection notes, or for what they bring about, and cannot get them.",
     "DR328": "A station gets rejection notes whose content tree de-identification empties.",
     "DR329": "A setting that says nothing where it stands.",
+    "DR330": "Codecs that some objects need are not installed.",
     "DR390": "Something of the language that this version does not act upon yet; harmless to leave.",
     "DR401": "A file or folder that is named does not exist or cannot be read.",
     "DR402": "An environment variable that holds a secret is not set.",
     "DR403": "An address that must not be open to everyone.",
+    "DR404": "Codecs that every image needs are not installed.",
 }

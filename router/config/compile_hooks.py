@@ -1,8 +1,8 @@
-"""Meaning of a station's `morph`, `issuer_of_patient_id` and `original_patient_id`: its hooks.
+"""Meaning of a station's `morph`, `issuer_of_patient_id`, `original_patient_id`, `transfer_syntax`.
 
 Filling in the issuer is the first step of what happens on receive (of a DICOMweb station also to what
 is retrieved from it), and giving Patient ID and issuer back as they came the last step of what happens
-on send, so both are pinned like any other change.
+on send, so both are pinned like any other change; so is the transfer syntax it gets things in.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from router.config.compile_morphs import Morphs, Step
 from router.config.context import Context
 from router.config.nodes import Entry, PathPart, node_at
 from router.config.shapes_stations import HOOKS
+from router.config.transfer_syntaxes import declared
 from router.model.plug import PlugError
 from router.model.recipe import NOTHING, Recipe
 from router.model.station import Hooks
@@ -50,6 +51,9 @@ def hooks(
     if data.get("original_patient_id"):
         last = Recipe.of([("restore", list(_IDENTITY))])
         recipes["send"] = recipes.get("send", NOTHING).then(last)
+    syntax = declared(entry.value, data, kind, path, context)
+    if syntax:
+        recipes["send"] = recipes.get("send", NOTHING).leaving_in(syntax)
     return Hooks(**recipes)
 
 

@@ -26,13 +26,8 @@ from router.config.nodes import (
     show_path,
 )
 from router.config.suggest import did_you_mean
+from router.config.transfer_syntaxes import declared
 from router.config.work import STEP
-from router.dicom.transfer_syntax import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-)
-from router.dicom.uid_names import uid_for
 from router.match.condition import ConditionProblems, Predicates, compile_condition
 from router.model.delivery import Priority
 from router.model.problem import Place
@@ -40,11 +35,6 @@ from router.model.recipe import Recipe
 from router.model.rule import Condition, FetchPriors, Option, Refusal, Rule, Send, Silence
 from router.model.station import Station
 
-_WRITABLE: Final = (
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-)
 IDLE_SECONDS: Final = 30.0
 _REFUSED_BY_RULE: Final = 0xC001
 
@@ -219,17 +209,19 @@ class Rules:
         if "morph" in data:
             written = node_at(node, ("morph",)) or node
             steps = (*steps, *self._morphs.steps(written, (*path, "morph")))
-        self._warn_of_later_keys(node, data, path)
-        syntax = self._transfer_syntax(node, data, path)
+        kinds = {self._stations[one].kind for one in stations if one in self._stations}
+        kind = "dicomweb" if "dicomweb" in kinds else "dicom"
+        syntax = declared(node, data, kind, path, self._context)
         if not stations:
             return None
-        first, *others = (Option(one, self._recipe(steps, one, node.place)) for one in stations)
+        first, *others = (
+            Option(one, self._recipe(steps, one, node.place).leaving_in(syntax)) for one in stations
+        )
         return Send(
             station=first.station,
             recipe=first.recipe,
             priority=Priority.of(data.get("priority", "medium")),
             silence=self._silence(node, data, path),
-            transfer_syntax_uid=syntax,
             others=tuple(others),
         )
 
@@ -279,17 +271,6 @@ class Rules:
             self._context.error("DR207", message, node, path, hint)
         return name
 
-    def _warn_of_later_keys(
-        self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
-    ) -> None:
-        key = "transfer_syntax"
-        if key in data:
-            place = place_at(node, (key,), at_key=True)
-            message = f"'{key}: {data[key]}' is not acted upon by this version"
-            hint = "it is agreed with the station"
-            shown = show_path((*path, key))
-            self._context.report.warn("DR390", message, place, path=shown, hint=hint)
-
     def _silence(
         self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
     ) -> Silence | None:
@@ -302,21 +283,6 @@ class Rules:
             message = "'idle' says nothing here: each instance is sent at once"
             hint = "when: study, or when: series"
             self._context.warn("DR329", message, wrong, (*path, "idle"), hint)
-        return None
-
-    def _transfer_syntax(
-        self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
-    ) -> str | None:
-        written = data.get("transfer_syntax")
-        if written is None:
-            return None
-        uid = written if written in _WRITABLE else uid_for(written, "Transfer Syntax")
-        if uid in _WRITABLE:
-            return uid
-        wrong = node_at(node, ("transfer_syntax",)) or node
-        message = f"'{written}' is no transfer syntax this router can write"
-        hint = "ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian"
-        self._context.error("DR220", message, wrong, (*path, "transfer_syntax"), hint)
         return None
 
 

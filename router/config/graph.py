@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from router.dicom.uid_names import uid_name
 from router.model.plan import Plan
 from router.model.rule import Rule, Send
 
@@ -118,6 +119,8 @@ def _senders(match: Mapping[str, Any]) -> list[str]:
 def _doing(send: Send, place: int) -> list[str]:
     words = ["in its place"] if place else []
     words += dict.fromkeys(name for name, _ in send.recipe.unpacked())
+    if uid := send.recipe.transfer_syntax_uid:
+        words.append(f"in {uid_name(uid)}")
     return words if send.priority.word == "medium" else [*words, f"{send.priority.word} priority"]
 
 

@@ -49,6 +49,7 @@ _STATION: Final = (
     "commit",
     "original_patient_id",
     "external",
+    "transfer_syntax",
     "character_set",
     "issuer_of_patient_id",
     "auth",

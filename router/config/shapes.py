@@ -32,6 +32,15 @@ def text(description: str, *, title: str = "a text", **more: Any) -> Fragment:
     }
 
 
+def transfer_syntax(description: str) -> Fragment:
+    """A transfer syntax that can be written, by keyword, name or UID."""
+    return text(
+        f"{description} One with loss makes another object of it, with a UID of its own.",
+        title="a transfer syntax",
+        examples=["ExplicitVRLittleEndian", "JPEG2000Lossless"],
+    )
+
+
 def choice(description: str, options: tuple[str, ...], **more: Any) -> Fragment:
     """One of a few words."""
     return {"type": "string", "description": description, "enum": list(options), **more}

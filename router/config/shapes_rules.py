@@ -41,10 +41,8 @@ ROUTE_ENTRY: Final = shapes.mapping(
             "title": "a list of steps",
             "description": "Changes for this destination only, after those of the rule.",
         },
-        "transfer_syntax": shapes.text(
-            "Transfer syntax to send in.",
-            title="a transfer syntax",
-            examples=["ExplicitVRLittleEndian", "ImplicitVRLittleEndian"],
+        "transfer_syntax": shapes.transfer_syntax(
+            "What it is sent in, decoded or compressed for it; before that of its station."
         ),
     },
 )

@@ -24,6 +24,9 @@ _COMMON: Final[dict[str, Fragment]] = {
     "description": shapes.text("For people.", examples=["CT scanner, emergency room"]),
     "active": shapes.switch("Off: no association either way; queued work waits.", default=True),
     "send": shapes.switch("May be sent to."),
+    "transfer_syntax": shapes.transfer_syntax(
+        "What it gets things in, decoded or compressed for it."
+    ),
     "external": shapes.switch(
         "Outside of the organization: `check` tells when it would get who the patient is. On by "
         "itself for the profiles azure, google and aws."

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from router.model.words import meant
 
-_MAX_LISTED = 8
+_MAX_LISTED = 10
 _MAX_OFFERED = 3
 
 

@@ -36,6 +36,7 @@ from router.errors import BadDataset, MorphFailed
 from router.model.path import ALL_ITEMS, Path, PathStep
 
 _DEFAULT_LIMITS: Final = Limits()
+_MAX_SEEN_BYTES: Final = 4 * 1024 * 1024
 
 
 class EditableDataSet:
@@ -109,6 +110,21 @@ class EditableDataSet:
         with _as_morph_failure():
             text = self._top.raw(entry).decode("latin-1")
         return text.split("\\")[0].strip(" \0")
+
+    def span(self, tag: int) -> tuple[int, int] | None:
+        """From where to where an attribute at the top lies in the bytes as they came.
+
+        None where it is absent or was edited.
+        """
+        entry = self._top.find(tag)
+        return (entry.start, entry.end) if isinstance(entry, Element) else None
+
+    def contains(self, tag: int, some: bytes) -> bool:
+        """Whether these bytes are among the first 4 MiB of an attribute as it came."""
+        span = self.span(tag)
+        if span is None:
+            return False
+        return some in self._read(span[0], min(span[1] - span[0], _MAX_SEEN_BYTES))
 
     def pieces(self) -> list[Piece]:
         """The data set as it is now; see `router.dicom.splice`."""

@@ -8,15 +8,19 @@ BadDataset says so. Reading is bounded by the number of fragments.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from router.dicom.elements import RandomAccess
+from router.dicom.tags import parse_path
 from router.dicom.transfer_syntax import layout_of
+from router.dicom.values import Attribute
 from router.errors import BadDataset
+from router.model.path import Path
 
 MAX_FRAGMENTS: Final = 1_000_000
-_PIXEL_DATA: Final = b"\xe0\x7f\x10\x00"
+_PIXEL_DATA: Final = {True: b"\xe0\x7f\x10\x00", False: b"\x7f\xe0\x00\x10"}
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _END: Final = b"\xfe\xff\xdd\xe0"
 _UNDEFINED: Final = 0xFFFFFFFF
@@ -44,21 +48,69 @@ _SYNTAXES: Final = "1.2.840.10008.1.2."
 
 @dataclass(frozen=True, slots=True)
 class PixelFacts:
-    """What the header says of the pixels: bits allocated, samples, rows, columns, frames."""
+    """What the header says of the pixels (PS3.3 C.7.6.3), with what is usual where it is silent."""
 
     rows: int
     columns: int
     samples: int
     bits_allocated: int
     frames: int
+    bits_stored: int = 0
+    pixel_representation: int = 0
+    planar_configuration: int = 0
+    photometric_interpretation: str = ""
 
     @property
     def frame_bytes(self) -> int:
         """Bytes of one native frame. Raises BadDataset where it does not end at a byte."""
-        bits = self.rows * self.columns * self.samples * self.bits_allocated
+        # With 4:2:2 two pixels share their colour (PS3.3 C.7.6.3.1.2).
+        is_shared = self.samples == 3 and self.photometric_interpretation == "YBR_FULL_422"
+        samples = 2 if is_shared else self.samples
+        bits = self.rows * self.columns * samples * self.bits_allocated
         if bits <= 0 or bits % 8:
             raise BadDataset("its frames cannot be told apart by bytes")
         return bits // 8
+
+
+_FACTS: Final = {
+    keyword: parse_path(keyword)
+    for keyword in (
+        "Rows",
+        "Columns",
+        "SamplesPerPixel",
+        "BitsAllocated",
+        "NumberOfFrames",
+        "BitsStored",
+        "PixelRepresentation",
+        "PlanarConfiguration",
+        "PhotometricInterpretation",
+    )
+}
+FACT_PATHS: Final = tuple(_FACTS.values())
+
+
+def pixel_facts(get: Callable[[Path], Attribute | None]) -> PixelFacts:
+    """The facts from a header whose FACT_PATHS `get` gives."""
+
+    def first(path: Path) -> str:
+        attribute = get(path)
+        return str(attribute.values[0]).strip() if attribute and attribute.values else ""
+
+    def number(keyword: str, usual: int = 0) -> int:
+        text = first(_FACTS[keyword])
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else usual
+
+    return PixelFacts(
+        rows=number("Rows"),
+        columns=number("Columns"),
+        samples=number("SamplesPerPixel", 1),
+        bits_allocated=number("BitsAllocated"),
+        frames=number("NumberOfFrames", 1),
+        bits_stored=number("BitsStored"),
+        pixel_representation=number("PixelRepresentation"),
+        planar_configuration=number("PlanarConfiguration"),
+        photometric_interpretation=first(_FACTS["PhotometricInterpretation"]).upper(),
+    )
 
 
 Stretch = tuple[int, int]
@@ -80,9 +132,10 @@ def frame_stretches(
     """
     layout = layout_of(transfer_syntax_uid)
     head = read(start, 12)
-    if head[:4] != _PIXEL_DATA or layout.deflated or not layout.little_endian:
+    if head[:4] != _PIXEL_DATA[layout.little_endian] or layout.deflated or len(head) < 12:
         raise BadDataset("it has no pixel data whose frames can be given as they are")
-    size = struct.unpack_from("<I", head, 8 if layout.explicit_vr else 4)[0]
+    order = "<" if layout.little_endian else ">"
+    size = struct.unpack_from(f"{order}I", head, 8 if layout.explicit_vr else 4)[0]
     begin = start + (12 if layout.explicit_vr else 8)
     if size != _UNDEFINED:
         return _native(begin, min(size, length - begin), facts)

@@ -27,7 +27,7 @@ from router.errors import BadDataset
 
 MAX_INLINE_BYTES: Final = 1024
 # All that pydicom is known to raise at bytes that are not what they claim.
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -57,7 +57,7 @@ def metadata_of(
     `address` gives the URL of bulk data by its path, such as `7FE00010`. Raises BadDataset.
     """
     with _decoding():
-        found = _members(_read(header, transfer_syntax_uid), "", address)
+        found = _members(read_header(header, transfer_syntax_uid), "", address)
     if has_pixel_data:
         key = f"{_PIXEL_DATA:08X}"
         found[key] = {"vr": "OW", "BulkDataURI": address(key)}
@@ -70,7 +70,7 @@ def bulk_value(header: bytes, transfer_syntax_uid: str, path: str) -> bytes | No
     Raises BadDataset where the header cannot be decoded.
     """
     with _decoding():
-        data_set: Dataset = _read(header, transfer_syntax_uid)
+        data_set: Dataset = read_header(header, transfer_syntax_uid)
         steps = path.split("/")
         for tag, number in zip(steps[:-1:2], steps[1::2], strict=False):
             items = data_set.get(int(tag, 16)).value if int(tag, 16) in data_set else ()
@@ -98,11 +98,12 @@ def _decoding() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BadDataset(f"its header cannot be decoded: {type(error).__name__}") from None
 
 
-def _read(header: bytes, transfer_syntax_uid: str) -> Dataset:
+def read_header(header: bytes, transfer_syntax_uid: str) -> Dataset:
+    """The data set up to its pixels; raises whatever pydicom does."""
     whole = file_meta("", "", transfer_syntax_uid) + header
     return dcmread(io.BytesIO(whole), stop_before_pixels=True, force=True)
 

@@ -102,19 +102,31 @@ def prepare(
         )
         edit(data_set)
         if data_set.is_changed:
-            facts = _identity(data_set, facts)
+            facts = identity(data_set, facts)
             pieces = data_set.pieces()
         elif source_uid == target_uid:
             return _verbatim(read, length, source_uid, facts, views)
     if pieces is None:
         pieces = [Span(0, plain_length)] if plain_length else []
-    opened = _opener(read, length, source)
+    opened = opener(read, length, source)
+    return written(opened, pieces, (source, target), facts, None if source.deflated else views)
+
+
+def written(
+    opened: Callable[[], RandomAccess],
+    pieces: list[Piece],
+    layouts: tuple[Layout, Layout],
+    facts: tuple[str, str, str],
+    views: Views | None = None,
+) -> OutgoingDataSet:
+    """Pieces of one layout, not deflated, in another. Raises Undeliverable where that cannot be."""
+    source, target = layouts
     if coding_of(source) == coding_of(target):
-        return _spliced(opened, pieces, target, facts, None if source.deflated else views)
+        return _spliced(opened, pieces, target, facts, views)
     return _converted(opened, pieces, source, target, facts)
 
 
-def _opener(read: RandomAccess, length: int, source: Layout) -> Callable[[], RandomAccess]:
+def opener(read: RandomAccess, length: int, source: Layout) -> Callable[[], RandomAccess]:
     """Access to the plain bytes, one for each stream, since inflating keeps a position."""
     if source.deflated:
         return lambda: InflatedAccess(read, length)
@@ -136,7 +148,8 @@ def _verbatim(
     return OutgoingDataSet(uid, *facts, length, lambda: stream(spans, read, views))
 
 
-def _identity(data_set: EditableDataSet, facts: tuple[str, str, str]) -> tuple[str, str, str]:
+def identity(data_set: EditableDataSet, facts: tuple[str, str, str]) -> tuple[str, str, str]:
+    """SOP class, SOP instance and study instance UID after an edit; `facts` where it has none."""
     sop_class, instance, study = facts
     return (
         data_set.uid(SOP_CLASS_UID) or sop_class,

@@ -25,6 +25,11 @@ def uid_name(uid: str) -> str:
     return UID_dictionary[uid][0] if uid in UID_dictionary else ""
 
 
+def shown_uid(uid: str) -> str:
+    """A UID for people: with its name before it, if it has one."""
+    return f"{uid_name(uid)} ({uid})" if uid_name(uid) else uid
+
+
 def uid_suggestions(name: str, kind: str = "") -> list[str]:
     """At most three registered keywords that look like the name, the likeliest first."""
     keywords = {

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 from router.clock import Clock
 from router.dicom.outgoing import OutgoingDataSet, can_convert
+from router.dicom.transfer_syntax import UNCOMPRESSED
 from router.dimse.handlers import Exchange, OperationAnswer, OperationRequest
 from router.errors import Refused, RouterError, Undeliverable
 from router.flow.finding import as_they_came, original_keys
@@ -38,6 +39,7 @@ from router.model.status import (
     UNABLE_TO_PERFORM,
 )
 from router.peers.status import dimse_outcome
+from router.pixels.syntaxes import obstacle
 from router.store.catalogue import Catalogue
 from router.store.ledger import DeliveryCounts, HeldVersion, Ledger
 
@@ -206,7 +208,8 @@ class HandingOut:
         if opened is None:
             return ready
         instance, parcel = opened
-        syntax = _syntax(instance.transfer_syntax_uid, exchange.accepted(instance.sop_class_uid))
+        accepted = exchange.accepted(instance.sop_class_uid)
+        syntax = _syntax((parcel.syntaxes[0], instance.transfer_syntax_uid), accepted)
         if syntax is None:
             return ready
         try:
@@ -234,11 +237,15 @@ class _Ready(ExitStack):
             return UNABLE_TO_PERFORM
 
 
-def _syntax(source_uid: str, accepted: Collection[str]) -> str | None:
-    """As it is stored where the peer takes that, else what it can be written as."""
-    if source_uid in accepted:
-        return source_uid
-    return next((one for one in accepted if can_convert(source_uid, one)), None)
+def _syntax(wished: Sequence[str], accepted: Collection[str]) -> str | None:
+    """As it is declared or stored where the peer takes that, else uncompressed, decoded if need be."""
+    for uid in wished:
+        if uid in accepted:
+            return uid
+    stored = wished[-1]
+    can_be = [one for one in accepted if can_convert(stored, one)]
+    can_be += [one for one in UNCOMPRESSED if one in accepted and not obstacle(stored, one)]
+    return next(iter(can_be), None)
 
 
 def _texts(element: DataElement | None) -> tuple[str, ...]:

@@ -170,6 +170,7 @@ def _owed_json(told: OwedTold) -> dict[str, Any]:
     return {
         "station": told.owed.station,
         "recipe": told.owed.recipe.digest,
+        "transfer_syntax": told.owed.recipe.transfer_syntax_uid or None,
         "failure": told.failure or None,
         "changes": [_change(change) for change in told.changes],
     }

@@ -49,7 +49,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One entry of `route`, with rule morphs and route morphs already in its recipe.
+    """One entry of `route`; its recipe holds rule morphs, route morphs and the transfer syntax.
 
     `others` are the stations of a `first_of` behind the first, in order.
     """
@@ -58,7 +58,6 @@ class Send:
     recipe: Recipe
     priority: Priority = Priority.MEDIUM
     silence: Silence | None = None
-    transfer_syntax_uid: str | None = None
     others: tuple[Option, ...] = ()
 
     @property

@@ -1,8 +1,7 @@
 """A DICOM station: instances by C-STORE, one association kept warm (PS3.4 B, PS3.7 9.1.1).
 
-An association proposes what the instances at hand need: their class with their own transfer syntax,
-and for uncompressed ones Explicit and Implicit VR Little Endian besides, one syntax a context, so
-that it is always known which one was accepted. It is used again while its contexts suffice and it
+An association proposes what the instances at hand need: their class with each transfer syntax they may
+leave in, one syntax a context, so that it is always known which one was accepted. It is used again while its contexts suffice and it
 rested no longer than 30 s. When it breaks, the instance under way is retried and the rest of the
 batch is given back untried.
 """
@@ -18,7 +17,7 @@ from router.dicom.transfer_syntax import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     layout_of,
 )
-from router.dicom.uid_names import uid_name
+from router.dicom.uid_names import shown_uid
 from router.dicomweb.words import scrubbed
 from router.dimse.client import ClientAssociation, connect
 from router.errors import (
@@ -195,15 +194,14 @@ class DicomPeer:
 
     def _store_on(self, warm: _Warm, parcel: Parcel) -> Outcome:
         leased = parcel.leased
-        chosen = _choice(
-            leased.transfer_syntax_uid, warm.association.accepted(leased.sop_class_uid)
-        )
+        accepted = warm.association.accepted(leased.sop_class_uid)
+        chosen = next((syntax for syntax in parcel.syntaxes if syntax in accepted), None)
         if chosen is None:
             raise Undeliverable(
-                f"the station accepts no context for {_named(leased.sop_class_uid)} "
-                f"in {_named(leased.transfer_syntax_uid)}"
+                f"the station accepts no context for {shown_uid(leased.sop_class_uid)} "
+                f"in {shown_uid(parcel.syntaxes[0])}{_hint(parcel)}"
             )
-        outgoing = parcel.outgoing(None if chosen == leased.transfer_syntax_uid else chosen)
+        outgoing = parcel.outgoing(chosen)
         reading = _Reading(outgoing.chunks())
         try:
             response = warm.association.store(
@@ -283,24 +281,17 @@ class _Reading:
             raise
 
 
-def _named(uid: str) -> str:
-    return f"{uid_name(uid)} ({uid})" if uid_name(uid) else uid
-
-
 def _contexts_for(parcel: Parcel) -> tuple[_Context, ...]:
     sop_class_uid = parcel.leased.sop_class_uid
-    return tuple((sop_class_uid, syntax) for syntax in _syntaxes(parcel.leased.transfer_syntax_uid))
+    return tuple((sop_class_uid, syntax) for syntax in parcel.syntaxes)
 
 
-def _syntaxes(source_uid: str) -> tuple[str, ...]:
-    """What the source can be sent as without loss, the source itself first."""
-    if layout_of(source_uid).encapsulated:
-        return (source_uid,)
-    return tuple(dict.fromkeys((source_uid, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)))
-
-
-def _choice(source_uid: str, accepted: Sequence[str]) -> str | None:
-    return next((syntax for syntax in _syntaxes(source_uid) if syntax in accepted), None)
+def _hint(parcel: Parcel) -> str:
+    """What somebody can do where a compressed object is not taken as it is stored."""
+    first = parcel.syntaxes[0]
+    if parcel.leased.transfer_syntax_uid != first or not layout_of(first).encapsulated:
+        return ""
+    return "; with transfer_syntax: ExplicitVRLittleEndian it would be decoded for it"
 
 
 def _first(most: int, parcels: Iterable[Parcel]) -> tuple[_Context, ...]:

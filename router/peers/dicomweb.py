@@ -160,9 +160,9 @@ class DicomwebPeer:
             yield tuple(batch)
 
     def _packed(self, parcel: Parcel) -> _Packed:
-        source = layout_of(parcel.leased.transfer_syntax_uid)
-        as_stored = source.explicit_vr and source.little_endian and not source.deflated
-        outgoing = parcel.outgoing(None if as_stored else EXPLICIT_VR_LITTLE_ENDIAN)
+        first = layout_of(parcel.syntaxes[0])
+        is_taken = first.explicit_vr and first.little_endian and not first.deflated
+        outgoing = parcel.outgoing(first.uid if is_taken else EXPLICIT_VR_LITTLE_ENDIAN)
         is_note = parcel.leased.sop_class_uid == KEY_OBJECT_SELECTION
         if is_note and self._station.delete_rejected:
             seconds = self._station.limits.timeout_seconds

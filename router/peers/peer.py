@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from router.clock import Clock
 from router.dicom.outgoing import OutgoingDataSet
 from router.dicom.part10 import file_meta
+from router.dicom.transfer_syntax import UNCOMPRESSED, layout_of
 from router.dimse.tls import client_context
 from router.errors import (
     Busy,
@@ -40,13 +41,33 @@ from router.peers.status import within_limit as within_limit
 class Parcel:
     """One delivery with its data set, opened and morphed when it is asked for.
 
-    `outgoing(transfer_syntax_uid)` gives the data set in that transfer syntax, or as it is stored
-    for None; it may be called again for a second try. It raises MorphFailed, Undeliverable (cannot
-    be converted), or an error of the store.
+    `outgoing(transfer_syntax_uid)` gives the data set in that transfer syntax, or in the first of
+    `syntaxes` for None; it may be called again for a second try. It raises MorphFailed, Undeliverable
+    (cannot be had that way), or an error of the store. `syntaxes` are what may be agreed with the
+    station, the best first.
     """
 
     leased: Leased
     outgoing: Callable[[str | None], OutgoingDataSet]
+    syntaxes: tuple[str, ...]
+
+
+def may_leave_in(
+    stored_uid: str, declared_uid: str = "", *, is_decoded: bool = False
+) -> tuple[str, ...]:
+    """What an object may leave in, the best first: as declared, else as stored or without loss of it.
+
+    With a compressed syntax declared, what has no pixels leaves uncompressed. `is_decoded`: a
+    compressed object may be decoded for whoever takes it no other way.
+    """
+    if declared_uid:
+        is_alone = not layout_of(declared_uid).encapsulated
+    else:
+        is_alone = layout_of(stored_uid).encapsulated and not is_decoded
+    first = declared_uid or stored_uid
+    if is_alone:
+        return (first,)
+    return tuple(dict.fromkeys((first, *UNCOMPRESSED)))
 
 
 @dataclass(frozen=True, slots=True)

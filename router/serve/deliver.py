@@ -20,6 +20,7 @@ from router.flow.received import ReceiveHooks
 from router.flow.statuses import Statuses
 from router.model.station import Station
 from router.peers.peer import Peer
+from router.pixels.codecs import Codecs
 from router.plugs import morphs_by_name
 from router.serve.auditing import start_auditing
 from router.serve.committing import Commitments
@@ -54,6 +55,7 @@ def deliver(role: Role, bell: int) -> None:
     if not role.when_there_is_room(free_leases):
         return
     journal = open_journal(role.places, role.plan, role.clock)
+    codecs = Codecs()
     key = key_or_nothing(role.plan, role.log)
     make_peer = peer_maker(role.plan, role.clock, role.metrics)
     stations = tuple(role.plan.stations.values())
@@ -61,7 +63,7 @@ def deliver(role: Role, bell: int) -> None:
     dispatcher = Dispatcher(
         role.plan,
         ledger,
-        _courier(role, ledger, journal, key),
+        _courier(role, ledger, journal, key, codecs),
         make_peer,
         statuses,
         role.threads,
@@ -103,11 +105,8 @@ def deliver(role: Role, bell: int) -> None:
     dispatcher.ring()
     turning.join(DRAIN_SECONDS)
     looking.join(DRAIN_SECONDS)
-    commitments.close()
-    beside.close()
-    leases.close()
-    journal.close()
-    ledger.close()
+    for part in (commitments, beside, codecs, leases, journal, ledger):
+        part.close()
 
 
 def _listen(role: Role, bell: int, ring: Callable[[], None]) -> None:
@@ -119,10 +118,10 @@ def _listen(role: Role, bell: int, ring: Callable[[], None]) -> None:
         ring()
 
 
-def _courier(role: Role, ledger: Ledger, journal: Journal, key: bytes) -> Courier:
+def _courier(role: Role, ledger: Ledger, journal: Journal, key: bytes, codecs: Codecs) -> Courier:
     settings = role.plan.router
     names = RouterNames(settings.name, settings.organization, key)
-    return Courier(journal, ledger, morphs_by_name(), names, _bandwidths(role))
+    return Courier(journal, ledger, morphs_by_name(), names, codecs, _bandwidths(role))
 
 
 def _housekeeping(role: Role, ledger: Ledger, journal: Journal) -> Housekeeping:

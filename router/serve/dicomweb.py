@@ -56,6 +56,7 @@ def open_dicomweb(role: Role, site: Site, bell: int) -> Dicomweb | None:
         ledger=holdings.ledger,
         finder=holdings.finder,
         giving=holdings.giving,
+        codecs=holdings.codecs,
         log=role.log,
         stop=role.threads.stop,
         audit=site.services.audit,

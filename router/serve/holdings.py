@@ -13,6 +13,7 @@ from router.flow.deliver import Courier, RouterNames
 from router.flow.finding import Finder
 from router.flow.giving import Giving
 from router.flow.held import HeldHeaders
+from router.pixels.codecs import Codecs
 from router.plugs import morphs_by_name
 from router.serve.intaking import Receiving
 from router.serve.process import Role
@@ -36,7 +37,8 @@ class Holdings:
         headers = HeldHeaders(lambda: role.plan, journal, receiving.hooks)
         self.finder = Finder(catalogue, ledger, headers, role.clock)
         names = RouterNames(settings.name, settings.organization, receiving.mapping_key)
-        courier = Courier(journal, ledger, morphs_by_name(), names)
+        self.codecs = Codecs()
+        courier = Courier(journal, ledger, morphs_by_name(), names, self.codecs)
         self.giving = Giving(ledger, journal, courier, role.clock)
 
     def load(self) -> None:

@@ -24,6 +24,7 @@ from router.flow.intake import Arrival, Intake
 from router.flow.received import ReceiveHooks
 from router.model.delivery import Leased, Outcome, Priority, Result, State
 from router.model.instance import Source
+from router.pixels.codecs import Codecs
 from router.plugs import morphs
 from router.store.envelope import decode, encode
 from router.store.journal import Journal
@@ -140,7 +141,7 @@ def operations(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     yield f"settle {WINDOW} deliveries and lease as many", turn
 
     names = RouterNames("edge", "", b"key")
-    courier = Courier(journal, ledger, {plug.name: plug for plug in morphs()}, names)
+    courier = Courier(journal, ledger, {plug.name: plug for plug in morphs()}, names, Codecs())
     owed = entry.decision.owed[0]
     leased = Leased(
         1, 1, "pacs", owed.recipe.digest, Priority.MEDIUM, 0, 0.0, entry.ref,

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from router.dicomweb.multipart import Part, RelatedBody
+from router.dicomweb.related import parts
 from tests.support.process import free_port, wait_until
 from tests.support.router_process import Router
 from tests.support.scripted_scp import Script, ScriptedScp
@@ -101,3 +102,17 @@ def uids(document: dict, sequence: str) -> list[str]:
     """The SOP Instance UIDs in ReferencedSOPSequence or FailedSOPSequence."""
     items = document.get({"stored": "00081199", "failed": "00081198"}[sequence], {})
     return [one["00081155"]["Value"][0] for one in items.get("Value", [])]
+
+
+def path_of(one: Synthetic) -> str:
+    """The path of an instance."""
+    return (
+        f"/studies/{one.study_instance_uid}/series/{one.series_instance_uid}"
+        f"/instances/{one.sop_instance_uid}"
+    )
+
+
+def bodies(answer: httpx.Response) -> list[tuple[str, bytes]]:
+    """(content type, bytes) of each part."""
+    found = parts(answer.headers["content-type"], [answer.content])
+    return [(part.headers["content-type"], b"".join(part.chunks)) for part in found]

@@ -30,6 +30,7 @@ from router.model.plan import Plan
 from router.model.plug import StationKind
 from router.model.station import Station
 from router.peers.peer import Parcel, Peer, PeerContext, Probe, failure_outcome, not_sent
+from router.pixels.codecs import Codecs
 from router.plugs import morphs
 from router.telemetry.log import open_log
 from router.telemetry.metrics import Metrics
@@ -201,6 +202,7 @@ class Edge:
         self.metrics = Metrics()
         self.crashes: list[BaseException] = []
         self.threads = Threads(lambda _name, error: self.crashes.append(error))
+        self.codecs = Codecs()
         self._said = io.StringIO()
         self.log = open_log(self._said, "json", {})
         # Its waits are real even where the test moves the clock by hand.
@@ -255,6 +257,7 @@ class Edge:
             self.ledger,
             {plug.name: plug for plug in morphs()},
             RouterNames(self.plan.router.name, self.plan.router.organization, MAPPING_KEY),
+            self.codecs,
         )
 
     def lease(self, station: str = "pacs", count: int = 1000) -> tuple[Leased, ...]:
@@ -307,6 +310,7 @@ class Edge:
 
     def close(self) -> None:
         """Close the store; its account must balance and nothing may have crashed."""
+        self.codecs.close()
         try:
             assert self.ledger.account().differences == ()
             assert self.crashes == []

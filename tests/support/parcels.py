@@ -10,7 +10,7 @@ from router.errors import RouterError
 from router.model.delivery import Leased, Outcome, Priority, Result
 from router.model.instance import RecordRef
 from router.model.station import Secret
-from router.peers.peer import Parcel, Peer, PeerContext
+from router.peers.peer import Parcel, Peer, PeerContext, may_leave_in
 from tests.support.synthetic import Synthetic
 
 SECRETS = {"cloud-secret": "canary-s3cret-value", "changed": "another-canary"}
@@ -90,7 +90,7 @@ def parcel(
             broken,
         )
 
-    return Parcel(leased, outgoing)
+    return Parcel(leased, outgoing, may_leave_in(found.transfer_syntax_uid))
 
 
 def parcels(found: Sequence[Synthetic]) -> list[Parcel]:

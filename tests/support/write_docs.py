@@ -12,10 +12,18 @@ import sys
 from collections import defaultdict
 
 from router.config.reference import markdown
+from router.dicom.outgoing import can_convert
+from router.dicom.transfer_syntax import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    UNCOMPRESSED,
+)
+from router.dicom.uid_names import uid_name
 from router.dimse.commitment import MAX_BYTES, STORAGE_COMMITMENT
 from router.flow.commitment import ANSWERS
 from router.model import status
 from router.model.commitment import FAILURE_REASONS, MAX_REFERENCES
+from router.pixels.syntaxes import CODED
 from router.plugs import all_plugs
 from router.store.commitment_requests import REQUEST_INSTANCES
 from router.store.commitments import MAX_OPEN, MAX_OPEN_INSTANCES
@@ -81,6 +89,34 @@ the delivery, on receive the instance: nothing leaves without the changes that w
 """
 
 
+_PIXELS = """
+## Transfer syntaxes
+
+Every object is stored and forwarded as it came, in any transfer syntax. What is converted is below;
+compressed ones need the extra `pixel`. Objects in any other compressed syntax leave as they are stored.
+JPEG Extended is decoded up to 8 bits.
+
+| transfer syntax | read | written | loss |
+|---|---|---|---|
+"""
+_UNCOMPRESSED = (*UNCOMPRESSED, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
+
+
+def transfer_syntaxes() -> str:
+    """The table of what is decoded and encoded, from the code's own."""
+    rows = [
+        f"| {uid_name(uid)} ({uid}) | yes | "
+        f"{'yes' if can_convert(UNCOMPRESSED[0], uid) else 'no'} | no |"
+        for uid in _UNCOMPRESSED
+    ]
+    rows += [
+        f"| {uid_name(one.uid)} ({one.uid}) | yes | {'yes' if one.encoder else 'no'} "
+        f"| {'possible' if one.is_lossy else 'no'} |"
+        for one in CODED
+    ]
+    return _PIXELS + "\n".join(rows) + "\n"
+
+
 def conformance() -> str:
     """The text of docs/CONFORMANCE.md."""
     found: dict[tuple[int, str], set[str]] = defaultdict(set)
@@ -94,7 +130,7 @@ def conformance() -> str:
         f"| PS3.{part} {section} | {', '.join(f'`{name}`' for name in sorted(found[part, section]))} |"
         for part, section in sorted(found)
     ]
-    return _HEAD + "\n".join(rows) + "\n" + commitment()
+    return _HEAD + "\n".join(rows) + "\n" + transfer_syntaxes() + commitment()
 
 
 def commitment() -> str:

@@ -60,6 +60,7 @@ def _send(one: Send) -> dict[str, Any]:
         "in_its_place": [other.station for other in one.others],
         "priority": one.priority.word,
         "when": one.silence.of if one.silence else "instance",
+        "transfer_syntax": one.recipe.transfer_syntax_uid or None,
         "morph": [{name: parameters} for name, parameters in one.recipe.unpacked()],
     }
 

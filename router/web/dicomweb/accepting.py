@@ -31,6 +31,12 @@ class Accepted:
     transfer_syntax_uid: str
     quality: float
 
+    def meets(self, media_type: str) -> bool:
+        """Whether it takes this media type."""
+        family, _, rest = self.media_type.partition("/")
+        is_family = rest == "*" and media_type.startswith(f"{family}/")
+        return is_family or self.media_type in (media_type, "*/*")
+
 
 def accepted(header: str | None) -> tuple[Accepted, ...]:
     """The entries of an Accept header, the best first."""
@@ -75,12 +81,7 @@ def first_that(
     """The best entry that one of these media types meets, in one of these forms."""
     kinds, forms = tuple(media_types), frozenset(multipart)
     for one in accepted(header):
-        meets = one.media_type in kinds or one.media_type == "*/*" or _is_family(one, kinds)
-        if meets and (one.is_multipart in forms or one.media_type == "*/*"):
+        fits = one.is_multipart in forms or one.media_type == "*/*"
+        if fits and any(map(one.meets, kinds)):
             return one
     return None
-
-
-def _is_family(one: Accepted, kinds: tuple[str, ...]) -> bool:
-    family, _, rest = one.media_type.partition("/")
-    return rest == "*" and any(kind.startswith(f"{family}/") for kind in kinds)

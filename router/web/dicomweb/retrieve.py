@@ -1,8 +1,8 @@
 """WADO-RS: studies, series and instances as files, streamed from their records (PS3.18 10.4).
 
-Uncompressed objects leave in the transfer syntax that is asked for, Explicit VR Little Endian without
-one; compressed ones as they are stored, never recoded. What leaves is what the hooks make of it; an
-object that a hook fails on, or that cannot be had as asked, is left out and the answer is 206.
+Objects leave in the transfer syntax that is asked for; without one uncompressed, and as they are stored
+where they were compressed with loss. What leaves is what the hooks make of it; an object that a hook
+fails on, or that cannot be had as asked, is left out and the answer is 206.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from router.flow.giving import origin
 from router.model.instance import Instance
 from router.model.recipe import Recipe
 from router.peers.peer import Parcel, file_header
+from router.pixels.syntaxes import is_lossy
 from router.store.ledger import HeldVersion
 from router.store.records import RecordDamaged
 from router.web.dicomweb.accepting import ANY_SYNTAX, DICOM, first_that
@@ -72,10 +73,8 @@ def given(request: Request, services: DicomwebServices) -> list[Given]:
     return [Given(one, recipes[origin(one)]) for one in versions]
 
 
-def opened(
-    one: Given, services: DicomwebServices, syntax_uid: str | None, records: ExitStack
-) -> Opened:
-    """Open it in a transfer syntax: '' for the default, `*` or None as it is stored.
+def opened(one: Given, services: DicomwebServices, syntax_uid: str, records: ExitStack) -> Opened:
+    """Open it in a transfer syntax: '' for the default, `*` as it is stored.
 
     Raises a RouterError when it cannot be given that way.
     """
@@ -88,9 +87,7 @@ def opened(
         return _opened(one, services, syntax_uid, records)
 
 
-def _opened(
-    one: Given, services: DicomwebServices, syntax_uid: str | None, records: ExitStack
-) -> Opened:
+def _opened(one: Given, services: DicomwebServices, syntax_uid: str, records: ExitStack) -> Opened:
     found = services.giving.opened(one.version, one.recipe, "web", records)
     if found is None:
         raise LookupError(one.version.sop_instance_uid)
@@ -125,13 +122,12 @@ def mended(
         yield chunk[skipped:]
 
 
-def _wanted(stored_uid: str, asked_uid: str | None) -> str | None:
-    if asked_uid in (None, ANY_SYNTAX):
-        return None
+def _wanted(stored_uid: str, asked_uid: str) -> str:
+    """The default is uncompressed, and what lost something already as it is stored (PS3.18 8.7.3.5.2)."""
     if asked_uid:
-        return asked_uid
+        return stored_uid if asked_uid == ANY_SYNTAX else asked_uid
     is_plain = can_convert(stored_uid, EXPLICIT_VR_LITTLE_ENDIAN)
-    return EXPLICIT_VR_LITTLE_ENDIAN if is_plain else None
+    return EXPLICIT_VR_LITTLE_ENDIAN if is_plain or not is_lossy(stored_uid) else stored_uid
 
 
 def retrieve(request: Request, services: DicomwebServices) -> Response:

@@ -17,7 +17,7 @@ from router import __version__
 from router.errors import BadDataset, Refused, StoreDown, StoreFull
 from router.model.query import Level
 from router.web.access import Authenticate, guarded
-from router.web.dicomweb import feed, pixels, retrieve, search
+from router.web.dicomweb import feed, frames, metadata, rendered, retrieve, search
 from router.web.dicomweb.services import PREFIX, DicomwebServices
 from router.web.dicomweb.store import Storing
 from router.web.problems import problem
@@ -57,11 +57,14 @@ def routes(services: DicomwebServices, authenticate: Authenticate, listener: str
         found.append(reading(path, partial(search.search, level=level, services=services)))
     for path in _LEVELS:
         found.append(reading(path, partial(retrieve.retrieve, services=services)))
-        found.append(reading(f"{path}/metadata", partial(pixels.metadata, services=services)))
+        found.append(reading(f"{path}/metadata", partial(metadata.metadata, services=services)))
     below = _LEVELS[2]
+    for path in (*_LEVELS, f"{below}/frames/{{frames}}"):
+        found.append(reading(f"{path}/rendered", partial(rendered.rendered, services=services)))
+        found.append(reading(f"{path}/thumbnail", partial(rendered.thumbnail, services=services)))
     found += [
-        reading(f"{below}/frames/{{frames}}", partial(pixels.frames, services=services)),
-        reading(f"{below}/bulkdata/{{path:path}}", partial(pixels.bulk_data, services=services)),
+        reading(f"{below}/frames/{{frames}}", partial(frames.frames, services=services)),
+        reading(f"{below}/bulkdata/{{path:path}}", partial(metadata.bulk_data, services=services)),
         reading("/changefeed", partial(feed.change_feed, services=services)),
         reading("/changefeed/latest", partial(feed.latest, services=services)),
     ]

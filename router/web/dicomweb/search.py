@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from router.dicom.identifier import element_of
 from router.dicom.json_model import to_json
@@ -30,7 +30,7 @@ from router.model.query import (
 )
 from router.peers.search import Search
 from router.web.audited import queried
-from router.web.dicomweb.accepting import DICOM_JSON, takes_json
+from router.web.dicomweb.documents import OFFERED, documents, form_of
 from router.web.dicomweb.services import DicomwebServices, address_of, client_of
 from router.web.problems import problem
 
@@ -106,8 +106,9 @@ class _Asked:
 
 def search(request: Request, level: Level, services: DicomwebServices) -> Response:
     """The answer to GET of studies, series or instances."""
-    if not takes_json(request.headers.get("accept")):
-        return problem(406, f"the answer is {DICOM_JSON}")
+    form = form_of(request.headers.get("accept"))
+    if form is None:
+        return problem(406, OFFERED)
     try:
         asked = _read(request.url.query)
     except _Wrong as error:
@@ -128,7 +129,7 @@ def search(request: Request, level: Level, services: DicomwebServices) -> Respon
     headers = _headers(asked, is_more=is_more or (found.ending.is_truncated and not wanted))
     if not answers:
         return Response(status_code=204, headers=headers)
-    return JSONResponse(answers, headers=headers, media_type=DICOM_JSON)
+    return documents(answers, form, headers=headers)
 
 
 def _query(level: Level, asked: _Asked, path: Mapping[str, str]) -> Query:

@@ -16,6 +16,7 @@ from router.flow.refetching import Refetching
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.recipe import NOTHING, Recipe
+from router.pixels.codecs import Codecs
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.telemetry.log import Log
@@ -35,6 +36,7 @@ class DicomwebServices:
     ledger: Ledger
     finder: Finder
     giving: Giving
+    codecs: Codecs
     log: Log
     stop: threading.Event
     audit: AuditLog

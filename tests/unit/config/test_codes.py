@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from router.config.load import load
+from router.pixels import syntaxes
 from tests.support.configuration import BASE, all_plugs, checked, write
 from tests.support.sources import product
 from tests.unit.config.test_mistakes import PAIRS
@@ -129,8 +130,29 @@ def test_no_folder_and_an_empty_one_are_shown(make, head, tmp_path, monkeypatch)
     assert ("init DIR" in result.render()) is make
 
 
+WITHOUT_CODECS = {
+    "ImplicitVRLittleEndian": (
+        "site/site.yaml:2:40: warning DR330: compressed objects cannot be decoded for it"
+    ),
+    "RLELossless": "site/site.yaml:2:40: error DR404: 'RLELossless' needs codecs",
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_CODECS)
+def test_that_codecs_are_not_installed_is_shown(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(syntaxes, "_is_there", lambda module: False)
+    text = f"stations:\n  ct: {{ae_title: CT1, transfer_syntax: {name}}}\n"
+    text += "rules: [{name: a, match: {from: ct}, discard: true}]"
+    write(tmp_path / "site", **{"00": BASE}, site=text)
+    head, *_, last = checked(Path("site")).render().split("\n\n")[0].split("\n")
+    assert head == WITHOUT_CODECS[name]
+    assert last.endswith("the extra 'pixel' is not installed (pip install 'dicom-router[pixel]')")
+
+
 def test_every_code_has_a_golden_text():
     shown = {code for _, _, golden in PAIRS for code in re.findall(r"DR\d{3}", golden)}
+    shown |= {code for head in WITHOUT_CODECS.values() for code in re.findall(r"DR\d{3}", head)}
     shown |= {code for _, head in FOLDERS.values() for code in re.findall(r"DR\d{3}", head)}
     assert codes_of_the_source() - shown == set()
 

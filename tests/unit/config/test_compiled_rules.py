@@ -26,7 +26,7 @@ def codes(folder, written: str, before: str = TWO) -> list[str]:
 def test_a_rule_has_its_defaults(tmp_path):
     seen = rule(tmp_path, "route: [pacs]")
     assert seen.sends == (Send("pacs", Recipe.of(())),)
-    assert seen.sends[0] == Send("pacs", Recipe.of(()), Priority.MEDIUM, None, None)
+    assert seen.sends[0] == Send("pacs", Recipe.of(()), Priority.MEDIUM, None)
     assert (seen.discard, seen.refuse, seen.final, seen.enabled) == (False, None, False, True)
     assert (seen.condition.spec, seen.condition.needs) == ("{}", frozenset())
     assert seen.condition.test(None) is True
@@ -54,11 +54,11 @@ def test_a_rule_has_its_defaults(tmp_path):
         ),
         (
             "route: [{to: pacs, transfer_syntax: ImplicitVRLittleEndian}]",
-            Send("pacs", Recipe.of(()), transfer_syntax_uid="1.2.840.10008.1.2"),
+            Send("pacs", Recipe.of([("transfer_syntax", "1.2.840.10008.1.2")])),
         ),
         (
             "route: [{to: pacs, transfer_syntax: DeflatedExplicitVRLittleEndian}]",
-            Send("pacs", Recipe.of(()), transfer_syntax_uid="1.2.840.10008.1.2.1.99"),
+            Send("pacs", Recipe.of([("transfer_syntax", "1.2.840.10008.1.2.1.99")])),
         ),
         (
             "morph: [{remove: PatientID}], route: [{to: pacs, morph: [{blank: StudyID}]}]",

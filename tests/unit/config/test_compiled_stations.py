@@ -55,6 +55,9 @@ COMMON = {
     "description: Main archive": {"description": "Main archive"},
     "active: false": {"active": False},
     "external: true": {"external": True},
+    "transfer_syntax: RLELossless": {
+        "hooks": Hooks(send=Recipe.of([("transfer_syntax", "1.2.840.10008.1.2.5")]))
+    },
     "send: true": {"send": True},
     "heartbeat: {enabled: false}": {"heartbeat": Heartbeat(False, 600, 10)},
     "heartbeat: {every: 1m, timeout: 2s}": {"heartbeat": Heartbeat(True, 60, 2)},

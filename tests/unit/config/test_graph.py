@@ -20,7 +20,7 @@ rules:
   - name: 'a "quoted" rule'
     match: {from: ct-1}
     morph: [{prefix: {AccessionNumber: X-}}]
-    route: [{to: pacs, priority: high}]
+    route: [{to: pacs, priority: high, transfer_syntax: RLELossless}]
   - name: others
     match: {any: [{Modality: CT}, {PatientID: T}]}
     discard: true
@@ -50,7 +50,7 @@ def test_json_tells_nodes_and_edges(drawn):
     }
     assert found["edges"] == [
         {"from": "station:ct-1", "to": rule, "label": ""},
-        {"from": rule, "to": "station:pacs", "label": "prefix, high priority"},
+        {"from": rule, "to": "station:pacs", "label": "prefix, in RLE Lossless, high priority"},
         {"from": "anyone:anyone", "to": "rule:others", "label": ""},
         {"from": "rule:others", "to": "end:discard", "label": ""},
     ]

@@ -157,7 +157,7 @@ def test_loopback_in_clear_is_allowed_and_said(tmp_path):
 )
 def test_transfer_syntax_by_name_or_uid(tmp_path, syntax, uid):
     text = f"{PACS}rules: [{{name: a, route: [{{to: pacs, transfer_syntax: {syntax}}}]}}]"
-    assert loaded(tmp_path, text).plan.rules[0].sends[0].transfer_syntax_uid == uid
+    assert loaded(tmp_path, text).plan.rules[0].sends[0].recipe.transfer_syntax_uid == uid
 
 
 def test_digest_is_of_what_was_written(tmp_path):
