@@ -195,6 +195,10 @@ def _tell(told: LetGo, *, dry_run: bool) -> None:
     )
     if told.shredded:
         click.echo(f"{told.shredded} records {'would be' if dry_run else 'were'} shredded")
+    if not told.log_emptied:
+        fail_text(
+            "the ledger's log still holds sealed rows of them: shred once more a little later"
+        )
     if told.needed:
         click.echo(f"{told.needed} instances stay: they are still owed, failed, or unmatched")
     if not dry_run and told.instances:

@@ -191,8 +191,9 @@ class AuditTrail:
         return None if row is None else bytes(row[0])
 
     def close(self) -> None:
-        """Close it; harmless when closed."""
+        """Close it, and hold no key; harmless when closed."""
         self.database.close()
+        self.keys.release()
 
 
 def head(connection: sqlite3.Connection) -> Head:

@@ -86,7 +86,8 @@ REMOTE = {
 }
 HOURS = {"limits: {hours: '19:00-07:00'}": {"limits": Limits(hours=(1140, 420))}}
 OF_DICOM = {
-    "commit: true": {"commit": True},
+    "commit: true": {"commit": "request"},
+    "commit: query": {"commit": "query"},
     "issuer_of_patient_id: HOSPA": {
         "issuer_of_patient_id": "HOSPA",
         "hooks": Hooks(receive=FILLED),
@@ -107,6 +108,7 @@ OF_DICOMWEB = {
     },
     **{f"profile: {name}": {"profile": name} for name in ("orthanc", "dcm4chee", "generic")},
     "profile: azure, external: false": {"profile": "azure"},
+    "commit: true": {"commit": "query"},
     "delete_rejected: true, iocm: true": {"delete_rejected": True, "iocm": True},
     "allow_insecure_http: true": {"allow_insecure_http": True},
     "limits: {requests: 1}": {"limits": Limits(requests=1)},
@@ -314,3 +316,8 @@ def test_f40_in_clear_to_this_machine_is_only_advice(tmp_path, host):
     result = loaded(tmp_path, f"stations: {{a: {{type: dicomweb, url: 'http://{host}:8042/x'}}}}")
     assert "DR313" in [problem.code for problem in result.problems]
     assert result.plan is not None
+
+
+def test_what_commit_may_be_is_told(tmp_path):
+    found = loaded(tmp_path, "stations:\n  a: {ae_title: A, commit: asked}\n")
+    assert "one of: false, true, query" in found.render()

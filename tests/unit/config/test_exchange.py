@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -69,6 +70,7 @@ def test_f27_all_that_is_wrong_is_told_at_once_with_hints():
         {"name": "pacs", "isFileServer": True, "isArchiveServer": False},
         {"port": True, "password": "secret"},
         {"name": "x", "enableTls": True, "tlsProfile": None, "heartbeatIntervalSeconds": 0},
+        {"name": "y", "commit": "yes"},
         17,
     ]
     words = refused(json.dumps({"schema": "v0", "station": [], "stations": bad}).encode())
@@ -84,7 +86,8 @@ def test_f27_all_that_is_wrong_is_told_at_once_with_hints():
         "unknown key 'password'",
         "enableTls is true, but tlsProfile names none",
         "heartbeatIntervalSeconds must be a number of seconds",
-        "stations[4] must be an object",
+        "stations[4] ('y'): commit must be true, false or \"query\"",
+        "stations[5] must be an object",
     ):
         assert expected in words
     assert "secret" not in words.replace("'password'", ""), "what is written there is not repeated"
@@ -100,11 +103,29 @@ def test_f27_all_that_is_wrong_is_told_at_once_with_hints():
         (b"[]", "must be an object"),
         (b"9" * 5000, "no JSON"),
         (b"{}", '"stations" must be a list'),
-        (b" " * (MAX_BYTES + 1), "larger than 16 MiB"),
+        (b" " * (MAX_BYTES + 1), "larger than 4 MiB"),
     ],
 )
 def test_f27_a_file_that_is_none_is_refused_in_words(data: bytes, words: str):
     assert words in refused(data)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("{" + "".join(f'"k{n}": 1, ' for n in range(150_000)) + '"k149999": 1}', "there twice"),
+        ('{"stations": [{' + ", ".join(f'"k{n}": 1' for n in range(150_000)) + "}]}", "and 1499"),
+        ('{"stations": [' + "{}, " * 900_000 + "{}]}", "are more than the 10000"),
+        ('{"' + "k" * 3_000_000 + '": 1}', "kkk…"),
+    ],
+    ids=["a key twice", "keys nobody knows", "stations", "a long key"],
+)
+def test_m17_a_bomb_of_stations_ends_in_words_soon(document: str, words: str):
+    began = time.process_time()
+    told = refused(document.encode())
+    assert time.process_time() - began < 4.0, "two seconds of an idle machine"
+    assert words in told
+    assert len(told) < 10_000
 
 
 def test_f27_a_flood_of_problems_is_cut():

@@ -11,6 +11,7 @@ from router.model.delivery import Disposition, Priority, Result, State
 from router.model.instance import RecordRef
 from router.model.rule import Decision
 from router.model.task import TaskFilter
+from router.store import watching
 from router.store.accounting import deep_check
 from router.store.ledger import SEND_PREFIX, Indexed
 from router.store.segment import segment_path
@@ -588,3 +589,11 @@ def test_the_backlog_tells_how_long_each_station_is_owed_something_and_its_tasks
     (failure,) = ledger.failures(5)
     assert (failure.station, failure.kind, failure.message) == ("pacs", "dead", "refused 0xA900")
     ledger.close()
+
+
+def test_watchers_walk_what_is_open_or_failed_and_not_what_is_over(ledger):
+    with ledger._database.read() as connection:
+        for statement, values in ((watching._TASKS, (NOW,)), (watching._OWED_BYTES, ())):
+            steps = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            walked = {row[3] for row in steps if row[3].startswith("SCAN delivery")}
+            assert not [step for step in walked if not step.endswith(("_failed", "_open"))], walked
