@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -105,7 +106,9 @@ def look(branch: Branch, clock: Clock, wait: Wait) -> Outcome:
     tip = known.tip
     if tip == branch.releases.current():
         if known.decided != tip or known.decision != "taken":
-            book.update(base=tip, **_decided(tip, now, Outcome("unchanged", "in use", tip)))
+            # Whoever is still putting it there, of an earlier generation, says so itself.
+            with suppress(NotDeployed), branch.releases.locked():
+                book.update(base=tip, **_decided(tip, now, Outcome("unchanged", "in use", tip)))
         return Outcome("unchanged", "the branch is in use", tip)
     if tip == known.decided and known.decision != "deploying":
         return _as_before(known)

@@ -190,7 +190,7 @@ def processes_with(word: str) -> list[tuple[int, bytes]]:
 def test_f101_a_remote_that_hangs_fails_or_is_away_is_told_and_harms_nothing(
     site: Followed,
 ) -> None:
-    site.write_section(every="1h", timeout="2s")
+    site.write_section(every="1h", timeout="8s")
     one = site.begin()
     site.until("in_sync", one)
     two = site.repository.commit("two")
@@ -206,8 +206,8 @@ def test_f101_a_remote_that_hangs_fails_or_is_away_is_told_and_harms_nothing(
         assert asking.stderr is not None
         said = asking.stderr.read()
         assert asking.wait(30) == 1
-    assert "within 2 s" in said, said
-    assert time.monotonic() - began < 15
+    assert "within 8 s" in said, said
+    assert time.monotonic() - began < 40
     wait_until(lambda: not processes_with(site.git.url), 5, what="git is ended")
     assert site.until("unreachable", one)["failures"] == 1
     assert site.events("deployment.unreachable") == [{"branch": "main"}]
