@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from router.model.delivery import Priority
 
-TaskKind = Literal["route", "send", "receive"]
+TaskKind = Literal["route", "send", "receive", "retrieve"]
 Direction = Literal["send", "receive"]
 TaskStatus = Literal["Ready", "In Progress", "On Hold", "Completed", "Failed", "Cancelled"]
 
@@ -23,6 +23,7 @@ class TaskFilter:
     priority: Priority | None = None
     created_since: float | None = None
     direction: Direction | None = None
+    kind: TaskKind | None = None
 
 
 SENDS: Final = TaskFilter(direction="send")
@@ -32,8 +33,9 @@ SENDS: Final = TaskFilter(direction="send")
 class Task:
     """One study on its way to a station, for a rule (`route`) or a person (`send`), or from one.
 
-    Counts are deliveries; of what is received (`receive`) objects, as delivered at its end. Times
-    are seconds since the epoch, None while they have not happened.
+    Counts are deliveries; of what is received (`receive`) objects, as delivered at its end; of what
+    is brought here (`retrieve`) the sub-operations as the station counts them. Times are seconds
+    since the epoch, None while they have not happened.
     `series_instance_uid` is empty but where a series is waited for and sent by itself.
     `revision` is the commit of the configuration that its first object came under.
     """
@@ -59,8 +61,10 @@ class Task:
     ended_at: float | None
     last_modified_at: float
     revision: str = ""
+    note: str = ""
+    """What it was asked for by: the study and the instance that came, where these asked."""
 
     @property
     def direction(self) -> Direction:
         """Whether it brings something in or sends something out."""
-        return "receive" if self.kind == "receive" else "send"
+        return "receive" if self.kind in {"receive", "retrieve"} else "send"

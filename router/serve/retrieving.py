@@ -1,4 +1,4 @@
-"""Retrieving from a DICOMweb station on command: its objects into the journal beside a running router.
+"""Retrieving from stations: C-MOVE, or a DICOMweb station's objects into the journal beside the router.
 
 They are routed by the rules of the plan as if the station had sent them; a running router sends them
 on within a second, without one they wait for its start.
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from router.clock import Clock
-from router.errors import Refused
 from router.flow.fetching import Fetched, Fetcher
 from router.flow.indexer import Indexer
 from router.flow.intake import Intake
@@ -50,12 +49,11 @@ def retrieved_from(
     wanted: Retrieval,
     wish_to_cancel: Callable[[], bool],
 ) -> Iterator[MoveProgress]:
-    """Have it here, by C-MOVE or WADO-RS: how far it is. Raises Refused where neither is possible."""
+    """Have it here, by C-MOVE or WADO-RS: how far it is; see `flow.retrieving.Retrieve`."""
     if isinstance(peer, Retrievable):
         return peer.retrieve(wanted, wish_to_cancel)
-    if isinstance(peer, Fetchable):
-        return fetched_from(plan, station, peer, wanted, wish_to_cancel)
-    raise Refused(f"station {station.name} is a {station.kind}: nothing can be retrieved from it")
+    assert isinstance(peer, Fetchable), "a retriever begins with those only"
+    return fetched_from(plan, station, peer, wanted, wish_to_cancel)
 
 
 def fetched_from(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from router.flow.retrieving import Retriever
 from router.model.delivery import Disposition, Result
 from router.serve.auditing import open_audit_log
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import Role
 from router.serve.reload_state import ReloadState, answer_of, read_state
+from router.serve.retrieving import retrieved_from
 from router.serve.stores import open_journal, open_ledger
 from router.store.access import AccessBook
 from router.store.audit import AuditTrail
@@ -53,6 +56,9 @@ def open_site(
     def not_ready() -> tuple[str, ...]:
         return reasons(ledger)
 
+    make_peer = peer_maker(role.plan, role.clock, role.metrics)
+    retrieve = partial(retrieved_from, role.plan)
+    retriever = Retriever(ledger, role.clock, make_peer, retrieve)
     services = Services(
         plan=role.plan,
         folder=folder.absolute(),
@@ -62,10 +68,10 @@ def open_site(
         journal=journal,
         book=book,
         mapping_key=key_or_nothing(role.plan, role.log),
-        make_peer=peer_maker(role.plan, role.clock, role.metrics),
+        make_peer=make_peer,
         running=_running(role, not_ready),
         rates=rates,
-        retrievals=Retrievals(role.places.run, role.clock, role.threads.start),
+        retrievals=Retrievals(retriever, role.threads.start),
         started_at=role.clock.now(),
         audit=audit,
         trail=trail,

@@ -16,6 +16,7 @@ from router.model.instance import Instance, RecordRef
 from router.model.recipe import Recipe
 from router.model.rule import Decision, Owed
 from router.model.task import SENDS, Task, TaskFilter, TaskStatus
+from router.store.retrievals import RetrievalBook
 
 StationState = Literal["online", "offline", "unknown", "inactive"]
 
@@ -265,6 +266,9 @@ class Account:
 class Ledger(Protocol):
     """The index of the journal and the book of what is owed."""
 
+    retrievals: RetrievalBook
+    """What is brought here from other stations."""
+
     def index(
         self, entries: Sequence[Indexed], marks: Mapping[int, int] | None = None
     ) -> tuple[int, ...]:
@@ -344,10 +348,12 @@ class Ledger(Protocol):
         owed: Owed,
         at: float,
         move_originator: tuple[str, int] | None = None,
+        joining: int | None = None,
     ) -> int:
         """Owe held instances to a station because someone asked; the task id. Raises KeyError.
 
-        `move_originator`: AE title and message ID of the C-MOVE that asked.
+        `move_originator`: AE title and message ID of the C-MOVE that asked; `joining` is a task of
+        the same request.
         """
 
     def retry(

@@ -52,6 +52,7 @@ from router.store.ledger import (
     Stored,
     Unlisted,
 )
+from router.store.retrievals import RetrievalBook
 
 
 class SqliteLedger:
@@ -63,6 +64,7 @@ class SqliteLedger:
         self._boot_id = boot_id
         self._fairness = turning.Fairness()
         self._known_recipes: frozenset[str] = frozenset()
+        self.retrievals = RetrievalBook(database, clock)
 
     @classmethod
     def open(
@@ -236,10 +238,11 @@ class SqliteLedger:
         owed: Owed,
         at: float,
         move_originator: tuple[str, int] | None = None,
+        joining: int | None = None,
     ) -> int:
         """Owe held instances to a station because someone asked; the task id. Raises KeyError."""
         with self._database.write() as connection:
-            return tasks.send(connection, instance_ids, owed, at, move_originator)
+            return tasks.send(connection, instance_ids, owed, at, move_originator, joining)
 
     def retry(
         self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""

@@ -18,28 +18,39 @@ from router.model.task import Task, TaskFilter
 from router.store.counting import Counts
 from router.store.indexing import RECEIVE_SECONDS, new_task, remember
 from router.store.ledger import Delivery, DeliveryCounts, Event
+from router.store.retrievals import LOST, LOST_SECONDS
 from router.store.task_log import END_TASK, EVENT
 
+# Of a row `t` of tasks beside its retrieval `r`, where it has one; ?10 is now.
+_RUNS: Final = f"coalesce(r.state = 'running' AND r.told_at > ?10 - {LOST_SECONDS:g}, 0)"
+_BROUGHT: Final = "iif(t.kind = 'retrieve', r.completed + r.warnings, 0)"
 _COUNTED: Final = f"""
 SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_uid, t.created_at,
   t.started_at, t.ended_at, t.last_modified_at, t.held_by, t.series_instance_uid, t.idle_seconds,
   iif(t.quiet_at > ?10 AND t.quiet_at <= ?10 + t.idle_seconds, t.quiet_at, NULL) AS waits_until,
-  t.kind = 'receive' AND ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS}
-    AS arrives,
-  iif(t.kind = 'receive', t.received, count(d.delivery_id)) AS objects,
-  iif(t.kind = 'receive', t.received, count(*) FILTER (WHERE d.state = 'delivered')) AS delivered,
-  count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent')) AS waiting,
-  count(*) FILTER (WHERE d.state = 'dead') AS dead,
+  iif(t.kind = 'receive',
+    ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS},
+    t.kind = 'retrieve' AND {_RUNS}) AS arrives,
+  coalesce(r.state = 'failed' OR r.state = 'running' AND NOT {_RUNS}, 0) AS broke,
+  iif(t.kind = 'receive', t.received, count(d.delivery_id) + {_BROUGHT}
+    + coalesce(r.remaining + r.failed, 0)) AS objects,
+  iif(t.kind = 'receive', t.received,
+    count(*) FILTER (WHERE d.state = 'delivered') + {_BROUGHT}) AS delivered,
+  count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent'))
+    + iif({_RUNS}, r.remaining, 0) AS waiting,
+  count(*) FILTER (WHERE d.state = 'dead')
+    + coalesce(r.failed + iif({_RUNS}, 0, r.remaining), 0) AS dead,
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
   count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
-  coalesce(sum(d.failures), 0) AS failures
+  coalesce(sum(d.failures), 0) AS failures, coalesce(r.note, '') AS note,
+  iif(r.state = 'running' AND NOT {_RUNS}, '{LOST}', coalesce(r.answer, '')) AS answer
 FROM (
   SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
     AND task_id < coalesce(?3, 9223372036854775807) AND (?6 IS NULL OR study_instance_uid = ?6)
     AND (?7 IS NULL OR requester = ?7) AND (?8 IS NULL OR priority = ?8)
-    AND (?9 IS NULL OR created_at >= ?9) AND (?11 IS NULL OR (kind = 'receive') = ?11)
+    AND (?9 IS NULL OR created_at >= ?9) AND (?11 IS NULL OR (kind IN ('receive', 'retrieve')) = ?11) AND (?12 IS NULL OR kind = ?12)
   ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
-) t LEFT JOIN delivery d ON d.task_id = t.task_id
+) t LEFT JOIN retrieval r ON r.task_id = t.task_id LEFT JOIN delivery d ON d.task_id = t.task_id
 GROUP BY t.task_id
 """  # noqa: S608 - a constant
 # Of a row `c` with counts of its deliveries, beside the status `s` of its station.
@@ -51,13 +62,14 @@ CASE
   WHEN c.waiting > 0 AND (c.waits_until IS NOT NULL OR s.closed <> '') THEN 'On Hold'
   WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
   WHEN c.waiting > 0 THEN 'In Progress'
-  WHEN c.dead + c.quarantined > 0 THEN 'Failed'
+  WHEN c.dead + c.quarantined > 0 OR c.broke THEN 'Failed'
   WHEN c.cancelled > 0 THEN 'Cancelled'
   ELSE 'Completed' END
 """
 _LISTED: Final = f"""
 SELECT c.*, {STATUS} AS status,
   CASE
+    WHEN c.kind = 'retrieve' OR (c.waiting = 0 AND c.broke) THEN c.answer
     WHEN c.arrives THEN 'complete when {RECEIVE_SECONDS:g} s pass without another object'
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'held by ' || c.held_by
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive')
@@ -194,6 +206,7 @@ def list_tasks(
         wanted.created_since,
         now,
         receives,
+        wanted.kind,
     )
     rows = connection.execute(_LISTED, (None, wanted.station, before, wanted.status, limit, *more))
     return tuple(map(_task, rows))
@@ -202,7 +215,7 @@ def list_tasks(
 def find_task(connection: sqlite3.Connection, task_id: int, now: float) -> Task | None:
     """One task."""
     row = connection.execute(
-        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now, None)
+        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now, None, None)
     ).fetchone()
     return None if row is None else _task(row)
 
@@ -239,6 +252,7 @@ def send(
     owed: Owed,
     at: float,
     move_originator: tuple[str, int] | None = None,
+    joining: int | None = None,
 ) -> int:
     """Owe held instances to a station; what is open there already is not owed twice."""
     study = ""
@@ -254,7 +268,7 @@ def send(
     if not study and not instance_ids:
         raise KeyError("nothing to send")
     remember(connection, owed.recipe)
-    task_id = new_task(connection, owed, study, at)
+    task_id = new_task(connection, owed, study, at) if joining is None else joining
     if move_originator is not None:
         connection.execute(_ORIGINATOR, (*move_originator, task_id))
     counts = Counts()
@@ -390,8 +404,8 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
-    arrives, objects, delivered, waiting, dead, quarantined, cancelled, failures = row[14:22]
-    status, reason, revision = row[22:]
+    arrives, _, objects, delivered, waiting, dead, quarantined, cancelled, failures = row[14:23]
+    note, _, status, reason, revision = row[23:]
     return Task(
         task_id=task_id,
         kind=kind,
@@ -403,7 +417,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         study_instance_uid=study,
         series_instance_uid=row[11],
         objects=objects,
-        delivered=0 if arrives else delivered,
+        delivered=0 if arrives and kind == "receive" else delivered,
         waiting=waiting,
         dead=dead,
         quarantined=quarantined,
@@ -411,7 +425,8 @@ def _task(row: tuple[Any, ...]) -> Task:
         failures=failures,
         created_at=created_at,
         started_at=started_at,
-        ended_at=None if arrives else ended_at,
+        ended_at=None if arrives or waiting else ended_at,
         last_modified_at=last_modified_at,
         revision=revision,
+        note=note,
     )
