@@ -10,11 +10,11 @@ from router.clock import iso_time
 from router.flow.explain import Explanation
 from router.model.plan import Plan
 from router.model.rejection import TITLES, Rejection
-from router.model.rule import Decision
+from router.model.rule import Decision, FetchPriors
 from router.model.station import Station
 from router.model.task import Task
 from router.morph.apply import Change
-from router.store.ledger import Account, Delivery, Event, Ledger
+from router.store.ledger import Account, Delivery, Event, Ledger, Prior
 
 
 def station_states(ledger: Ledger | None, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -157,6 +157,29 @@ def rejection_json(rejection: Rejection | None) -> dict[str, Any] | None:
         "objects": len(rejection.references),
         "stations": list(rejection.stations),
     }
+
+
+def prior_json(prior: Prior) -> dict[str, Any]:
+    """A study whose patient's earlier studies are fetched, as `priors list --format json` prints it."""
+    data = asdict(prior)
+    for name in ("due_at", "created_at"):
+        data[name] = iso_time(data[name] or None)
+    return data
+
+
+def fetches_of(plan: Plan) -> dict[str, FetchPriors]:
+    """What rules fetch, by name of the rule."""
+    return {
+        rule.name: rule.fetch_priors
+        for rule in plan.rules
+        if rule.enabled and rule.fetch_priors is not None
+    }
+
+
+def fetches_json(plan: Plan, rules: Iterable[str]) -> list[dict[str, Any]]:
+    """What these rules, which matched, have fetched of the patient's earlier studies."""
+    known = fetches_of(plan)
+    return [{"rule": name, **asdict(known[name])} for name in rules if name in known]
 
 
 def _change(change: Change) -> dict[str, str]:

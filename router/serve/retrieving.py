@@ -6,17 +6,12 @@ on within a second, without one they wait for its start.
 
 from __future__ import annotations
 
-import secrets
-import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from router.clock import Clock
 from router.flow.fetching import Fetched, Fetcher
-from router.flow.indexer import Indexer
-from router.flow.intake import Intake
 from router.flow.querying import asked, retrieve_hook
-from router.flow.received import ReceiveHooks
 from router.model.plan import Plan
 from router.model.query import (
     SERIES_INSTANCE_UID,
@@ -31,13 +26,8 @@ from router.model.station import Station
 from router.model.status import PENDING, SUB_OPERATIONS_FAILED, SUCCESS, UNABLE_TO_PERFORM
 from router.peers.peer import Peer
 from router.peers.search import Fetchable, Retrievable
-from router.plugs import morphs_by_name
+from router.serve.intaking import intake_beside
 from router.serve.mapping import mapping_key
-from router.serve.places import Places
-from router.serve.stores import open_journal, open_ledger
-from router.telemetry.log import open_log
-from router.telemetry.metrics import Metrics
-from router.threads import Threads
 
 TELL_SECONDS: Final = 1.0
 
@@ -65,40 +55,24 @@ def fetched_from(
 ) -> Iterator[MoveProgress]:
     """How far it is, in the words of C-MOVE, the end last. Raises a RouterError without a list."""
     clock, key = Clock(), mapping_key(plan, make=False)
-    places = Places(plan.router.data_dir)
     change = retrieve_hook(plan, station, key, clock.now())
     names = peer.listed(asked(_query(wanted), change), wish_to_cancel)
-    log = open_log(sys.stderr, "text", {})
-    threads = Threads(lambda name, error: log.bug(f"thread {name} crashed", error))
-    ledger = open_ledger(places, clock, secrets.token_hex(8))
-    journal = open_journal(places, plan, clock)
-    try:
-        indexer = Indexer(ledger, lambda: None, threads.stop, clock)
-        hooks = ReceiveHooks(morphs_by_name(), key)
-        intake = Intake(lambda: plan, journal, indexer, hooks, clock, log, Metrics())
-        indexing = threads.start("index", indexer.run)
+    told = Fetched(0)
+    with intake_beside(plan, key, clock) as (intake, _, _):
         fetcher = Fetcher(lambda: plan, intake, clock)
-        told = Fetched(0)
         told_at = clock.monotonic()
-        try:
-            for told in fetcher.fetch(
-                station,
-                peer,
-                names,
-                lambda: not wish_to_cancel(),
-                is_routed=True,
-                deadline_seconds=wanted.deadline_seconds,
-            ):
-                if clock.monotonic() - told_at >= TELL_SECONDS:
-                    told_at = clock.monotonic()
-                    yield _progress(PENDING, told)
-        finally:
-            indexer.close()
-            indexing.join()
-        yield _progress(_status(told), told)
-    finally:
-        journal.close()
-        ledger.close()
+        for told in fetcher.fetch(
+            station,
+            peer,
+            names,
+            lambda: not wish_to_cancel(),
+            is_routed=True,
+            deadline_seconds=wanted.deadline_seconds,
+        ):
+            if clock.monotonic() - told_at >= TELL_SECONDS:
+                told_at = clock.monotonic()
+                yield _progress(PENDING, told)
+    yield _progress(_status(told), told)
 
 
 def _query(wanted: Retrieval) -> Query:

@@ -17,6 +17,7 @@ from router.clock import Clock
 from router.model.commitment import CommitmentReport, CommitmentRequest, Reference, reason_words
 from router.model.delivery import State
 from router.model.status import CLASS_INSTANCE_CONFLICT, SOP_CLASS_NOT_SUPPORTED
+from router.store import rejecting
 from router.store.counting import Counts
 from router.store.database import Database
 from router.store.task_log import END_TASK, EVENT
@@ -225,7 +226,8 @@ def _settle_report(
     kept = {one.sop_instance_uid for one in report.committed}
     failed = {one.sop_instance_uid: reason for one, reason in report.failed.items()}
     counts = Counts()
-    delivered = again = dead = 0
+    delivered = dead = 0
+    again: list[int] = []
     for row in connection.execute(_REQUESTED, (request_id,)).fetchall():
         delivery_id, task_id, uid, not_committed, latest = row
         ids = (delivery_id, task_id)
@@ -237,15 +239,19 @@ def _settle_report(
             words = f"not committed: {reason_words(failed[uid])}"
             is_last = not_committed + 1 >= MAX_NOT_COMMITTED or failed[uid] in _FOR_GOOD
             after = State.DEAD if is_last else State.QUEUED
-            dead, again = dead + is_last, again + (not is_last)
+            dead += is_last
+            if not is_last:
+                again.append(delivery_id)
             _move(connection, counts, station, ids, after, words, now)
             connection.execute(
                 "UPDATE delivery SET not_committed = ?, failures = failures + 1, due_at = ? "
                 "WHERE delivery_id = ?",
                 (0 if is_last else not_committed + 1, again_at, delivery_id),
             )
+    # An archive that hides what was rejected does not commit to it either: it is not sent once more.
+    rejecting.call_back(connection, counts, again, now)
     counts.write(connection)
-    return ReportTaken(delivered, again, dead)
+    return ReportTaken(delivered, len(again), dead)
 
 
 def _move(

@@ -430,6 +430,9 @@ class Ledger(Protocol):
     def priors(self, limit: int = 100) -> tuple[Prior, ...]:
         """What was noticed, the latest first."""
 
+    def ask_priors(self, study_instance_uid: str, rules: Collection[str], *, is_named: bool) -> int:
+        """Fetch them now, by these rules or those of them that matched it; for how many rules."""
+
     def settle_prior(
         self, prior_id: int, state: str, message: str, at: float, due_at: float = 0.0
     ) -> None:

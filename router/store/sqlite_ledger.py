@@ -365,6 +365,12 @@ class SqliteLedger:
         with self._database.read() as connection:
             return priors.listed(connection, limit)
 
+    def ask_priors(self, study_instance_uid: str, rules: Collection[str], *, is_named: bool) -> int:
+        """See `Ledger`."""
+        with self._database.write() as connection:
+            now = self._clock.now()
+            return priors.ask(connection, study_instance_uid, rules, now, is_named=is_named)
+
     def settle_prior(
         self, prior_id: int, state: str, message: str, at: float, due_at: float = 0.0
     ) -> None:

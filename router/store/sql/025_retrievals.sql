@@ -26,3 +26,6 @@ CREATE TABLE retrieval (
     told_at   REAL NOT NULL                     -- whoever follows it says so again and again
 ) STRICT;
 CREATE INDEX retrieval_running ON retrieval (told_at) WHERE state = 'running';
+
+-- Whether a note was acted upon when it comes once more.
+CREATE INDEX rejection_note ON rejection (note_id);
