@@ -129,6 +129,7 @@ def explanation_json(told: Explanation) -> dict[str, Any]:
                     {"asked": asked, "seen": seen, "held": held}
                     for asked, seen, held in rule.predicates
                 ],
+                "fetches": asdict(rule.fetches) if rule.fetches else None,
             }
             for rule in told.rules
         ],
@@ -174,12 +175,6 @@ def fetches_of(plan: Plan) -> dict[str, FetchPriors]:
         for rule in plan.rules
         if rule.enabled and rule.fetch_priors is not None
     }
-
-
-def fetches_json(plan: Plan, rules: Iterable[str]) -> list[dict[str, Any]]:
-    """What these rules, which matched, have fetched of the patient's earlier studies."""
-    known = fetches_of(plan)
-    return [{"rule": name, **asdict(known[name])} for name in rules if name in known]
 
 
 def _change(change: Change) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from router.flow.retrieving import Retriever
 from router.model.delivery import Disposition, Result
 from router.serve.auditing import open_audit_log
+from router.serve.intaking import reject_beside
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import Role
@@ -56,6 +57,7 @@ def open_site(
     def not_ready() -> tuple[str, ...]:
         return reasons(ledger)
 
+    key = key_or_nothing(role.plan, role.log)
     make_peer = peer_maker(role.plan, role.clock, role.metrics)
     retrieve = partial(retrieved_from, role.plan)
     retriever = Retriever(ledger, role.clock, make_peer, retrieve)
@@ -67,10 +69,11 @@ def open_site(
         catalogue=Catalogue(ledger, journal.keys),
         journal=journal,
         book=book,
-        mapping_key=key_or_nothing(role.plan, role.log),
+        mapping_key=key,
         make_peer=make_peer,
         running=_running(role, not_ready),
         rates=rates,
+        reject=lambda wanted, who: reject_beside(role.plan, wanted, who, key),
         retrievals=Retrievals(retriever, role.threads.start),
         started_at=role.clock.now(),
         audit=audit,

@@ -127,6 +127,7 @@ INSERT OR IGNORE INTO delivery (instance_id, task_id, station, recipe_digest, pr
 _ORIGINATOR: Final = """
 UPDATE task SET move_originator_ae_title = ?, move_originator_message_id = ? WHERE task_id = ?
 """
+_OF_STUDY: Final = "UPDATE task SET study_instance_uid = ? WHERE task_id = ?"
 _LATEST: Final = """
 SELECT max(d.delivery_id) FROM json_each(?) wanted
 CROSS JOIN delivery d ON d.instance_id = wanted.value WHERE d.station = ? GROUP BY d.instance_id
@@ -268,7 +269,12 @@ def send(
     if not study and not instance_ids:
         raise KeyError("nothing to send")
     remember(connection, owed.recipe)
-    task_id = new_task(connection, owed, study, at) if joining is None else joining
+    if joining is None:
+        task_id = new_task(connection, owed, study, at)
+    else:
+        # It was opened by what was asked for, which a hook may have made another study of.
+        task_id = joining
+        connection.execute(_OF_STUDY, (study, task_id))
     if move_originator is not None:
         connection.execute(_ORIGINATOR, (*move_originator, task_id))
     counts = Counts()

@@ -10,7 +10,18 @@ from starlette.routing import BaseRoute, Route
 
 from router import __version__
 from router.web.access import Authenticate, guarded
-from router.web.api import audit, configuration, remote, rules, stations, status, studies, tasks
+from router.web.api import (
+    audit,
+    configuration,
+    priors,
+    rejections,
+    remote,
+    rules,
+    stations,
+    status,
+    studies,
+    tasks,
+)
 from router.web.api.call import Endpoint
 from router.web.api.dispatch import PREFIX, Api
 from router.web.api.events import Events
@@ -25,6 +36,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *rules.ENDPOINTS,
     *configuration.ENDPOINTS,
     *remote.ENDPOINTS,
+    *priors.ENDPOINTS,
+    *rejections.ENDPOINTS,
     *audit.ENDPOINTS,
 )
 _EVENTS: Final[dict[str, Any]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -11,6 +12,7 @@ from router.model.delivery import Disposition, Priority, Result, State
 from router.model.instance import RecordRef
 from router.model.rule import Decision
 from router.model.task import TaskFilter
+from router.store import database
 from router.store.accounting import deep_check
 from router.store.ledger import SEND_PREFIX, Indexed
 from router.store.segment import segment_path
@@ -567,3 +569,27 @@ def test_the_backlog_tells_how_long_each_station_is_owed_something_and_its_tasks
     (failure,) = ledger.failures(5)
     assert (failure.station, failure.kind, failure.message) == ("pacs", "dead", "refused 0xA900")
     ledger.close()
+
+
+def test_f91_the_number_of_an_instance_is_never_given_twice(tmp_path, monkeypatch):
+    """Clients of the change feed go on behind the last number they saw, whatever was deleted since."""
+    path = tmp_path / "ledger.db"
+
+    def pruned(ledger):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM instance")
+        (number,) = ledger.index([indexed(3)])
+        assert [one.sequence for one in ledger.changes(0, 10)] == [number]
+        return number
+
+    steps = database._migrations()
+    monkeypatch.setattr(database, "_migrations", lambda: [one for one in steps if one[0] < 25])
+    old = SqliteLedger.open(path, TestClock(), "boot-1")
+    last = max(old.index([indexed(1), indexed(2)]))
+    old.close()
+    monkeypatch.undo()
+    grown = SqliteLedger.open(path, TestClock(), "boot-1")
+    number = pruned(grown)
+    assert number > last, "in a ledger that grew up"
+    assert pruned(grown) > number
+    grown.close()
