@@ -8,8 +8,9 @@ MAKEFLAGS += --no-print-directory
 # Most tests wait for peers and deadlines; those of a file share peers and follow one another.
 SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 ARGS ?=
+SOAK_SECONDS ?= 3600
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test integration faults fuzz bench growth profile crash-long docs peers
+.PHONY: help setup demo check test integration faults fuzz soak bench growth profile crash-long docs peers
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,6 +58,9 @@ fuzz: .venv/.installed-test ## hostile bytes; long form
 
 crash-long: .venv/.installed-test peers ## 200 kills and 100 power cuts
 	@$(PYTEST) tests/crash --long $(ARGS)
+
+soak: .venv/.installed-test peers ## an hour of faults under load (SOAK_SECONDS=172800 before a release)
+	@SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) tests/soak --long -k long -s $(ARGS)
 
 bench: .venv/.installed-test peers ## figures beside those of the peers
 	@$(PYTHON) -m tests.bench $(ARGS)

@@ -30,7 +30,7 @@ def advise(study: Study) -> None:
     outside = {name for name, station in study.plan.stations.items() if station.external}
     done: set[tuple[str, str]] = set()
     for rule in study.rules:
-        for send in rule.sends:
+        for send in (one for each in rule.sends for one in each.alternatives):
             if not send.recipe.is_empty and (rule.name, send.recipe.digest) not in done:
                 done.add((rule.name, send.recipe.digest))
                 _twice(study, rule, send)
@@ -70,7 +70,7 @@ def _identified(study: Study, rule: Rule, send: Send) -> bool:
     if any(name == "deidentify" for name, _ in send.recipe.unpacked()):
         return False
     found = study.confirmed(study.solver.form(rule), {rule.name}, more=_IDENTITY)
-    owed = found and next((o for o in found[1].owed if o.station == send.station), None)
+    owed = found and found[1].owed_to(send.station)
     if not found or not owed:
         return False
     after = study.laboratory.changed(found[0], owed.recipe)

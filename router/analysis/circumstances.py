@@ -46,6 +46,10 @@ class Sender:
     address: str
 
 
+_NOBODY: Final = Sender(None, "", "")
+_Known = tuple[Sender, Station | None]
+
+
 class Circumstances:
     """Answers about facts, under one plan."""
 
@@ -55,34 +59,59 @@ class Circumstances:
         self._operators = operators
         self._predicates: dict[Atom, Predicate | None] = {}
         known = [each for each in plan.stations.values() if each.kind == "dicom" and each.active]
-        self._senders = sorted(
-            known, key=lambda station: station.send
-        )  # those that only send first
+        # Those that only send first.
+        self._senders = [
+            (Sender(each.name, each.ae_title, each.host), each)
+            for each in sorted(known, key=lambda station: station.send)
+        ]
+        self._sent = [(station.name, self._facts(sender)) for sender, station in self._senders]
+        self._standing: dict[Atom, tuple[frozenset[str], frozenset[str]]] = {}
 
     def sender(self, parts: Mapping[str, Both]) -> Answer:
         """Someone for whom the parts about `from`, `calling_ae_title` and `address` hold."""
         if any(holds & fails for holds, fails in parts.values()):
             return NO
         best = NO
-        for name, station in self._stations(parts.get("from", _NO_ATOMS)[0]):
-            here = Sender(
-                name, station.ae_title if station else "", station.host if station else ""
-            )
-            answer = self._as_station(here, station, parts)
+        for sender, station in self._stations(parts):
+            answer = self._as_station(sender, station, parts)
             if answer.can is Can.YES:
                 return answer
             best = answer if answer.can is Can.UNKNOWN else best
         return best
 
-    def _stations(self, holds: Iterable[Atom]) -> Iterator[tuple[str | None, Station | None]]:
-        """Those worth asking; all of them when no literal narrows them."""
-        named = [set(_literals(atom)) for atom in holds if atom.is_listed]
+    def _stations(self, parts: Mapping[str, Both]) -> Iterator[_Known]:
+        """Those worth asking, and nobody we know where no name is asked for."""
+        named = [set(_literals(atom)) for atom in parts.get("from", _NO_ATOMS)[0] if atom.is_listed]
         if named:
             for name in sorted(set.intersection(*named)):
-                yield name, self._plan.stations.get(name)
+                station = self._plan.stations.get(name)
+                title, host = (station.ae_title, station.host) if station else ("", "")
+                yield Sender(name, title, host), station
             return
-        yield from ((station.name, station) for station in self._senders)
-        yield None, None
+        names = {sender.station for sender, _ in self._senders}
+        for holds, fails in parts.values():
+            for atom in holds:
+                names &= frozenset.union(*self._stand(atom))
+            for atom in fails:
+                names -= self._stand(atom)[0]
+        yield from (known for known in self._senders if known[0].station in names)
+        yield _NOBODY, None
+
+    def _stand(self, atom: Atom) -> tuple[frozenset[str], frozenset[str]]:
+        """The known senders for which it holds, and those of which nothing can be said.
+
+        Kept, so that a thousand rules about a thousand stations ask each question once.
+        """
+        if atom not in self._standing:
+            predicate = self._predicate(atom)
+            holding, open_ones = set(), set()
+            for name, facts in self._sent:
+                if predicate is None or (atom.variable == "address" and facts.address is None):
+                    open_ones.add(name)
+                elif predicate(facts):
+                    holding.add(name)
+            self._standing[atom] = frozenset(holding), frozenset(open_ones)
+        return self._standing[atom]
 
     def _as_station(
         self, sender: Sender, station: Station | None, parts: Mapping[str, Both]
@@ -113,11 +142,10 @@ class Circumstances:
         """A value of any other fact."""
         if both[0] & both[1]:
             return NO
-        nobody = Sender(None, "", "")
         if variable in _NEUTRAL_UIDS:
-            return self._free_text(both, "", nobody, variable)
+            return self._free_text(both, "", _NOBODY, variable)
         for value in self._values(variable):
-            if self._agrees(both, nobody, **{variable: value}):
+            if self._agrees(both, _NOBODY, **{variable: value}):
                 return Answer(Can.YES, value)
         return NO if self._is_understood(both) else UNKNOWN
 

@@ -175,7 +175,9 @@ def shown(specimen: Specimen, decision: Decision, note: str = "") -> Example:
         attributes=specimen.given,
         rules=decision.rules,
         outcome="refused" if refused else decision.disposition.value,
-        stations=tuple(dict.fromkeys(owed.station for owed in decision.owed)),
+        stations=tuple(
+            dict.fromkeys(one.station for owed in decision.owed for one in owed.alternatives)
+        ),
         note=note,
     )
 

@@ -8,7 +8,7 @@ walk ends without one there is none. More than MAX_STATES states end in "unknown
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from router.analysis.expressions import BEGIN, END, LAST, Ranges, Tree
@@ -24,6 +24,7 @@ _NICE: Final = {
 
 Found = str | Literal[False] | None
 _States = frozenset[int]
+_NOWHERE: Final[_States] = frozenset()
 
 
 class _TooLargeError(ValueError):
@@ -31,11 +32,13 @@ class _TooLargeError(ValueError):
 
 
 class _Automaton:
-    """States with silent moves and moves on a set of characters; 0 begins, `accept` ends."""
+    """States with silent moves and moves on a range of characters; 0 begins, `accept` ends."""
 
     def __init__(self, tree: Tree) -> None:
-        self.moves: list[list[tuple[Ranges, int]]] = []
+        self.moves: list[list[tuple[int, int, int]]] = []
         self.silent: list[list[int]] = []
+        self.sets: set[Ranges] = set()
+        self._behind: dict[int, _States] = {}
         self._steps: dict[tuple[_States, int], _States] = {}
         self.walked = 0
         self._new()
@@ -53,7 +56,8 @@ class _Automaton:
         kind = tree[0]
         if kind == "set":
             end = self._new()
-            self.moves[start].append((tree[1], end))
+            self.moves[start].extend((low, high, end) for low, high in tree[1])
+            self.sets.add(tree[1])
             return end
         if kind == "seq":
             for part in tree[1:]:
@@ -82,16 +86,19 @@ class _Automaton:
         self.silent[start].append(end)
         return end
 
-    def closed(self, states: Iterable[int]) -> _States:
-        """The states, and those that silent moves lead to."""
-        seen = set(states)
-        waiting = list(seen)
-        while waiting:
-            for state in self.silent[waiting.pop()]:
-                if state not in seen:
-                    seen.add(state)
-                    waiting.append(state)
-        return frozenset(seen)
+    def closed(self, state: int) -> _States:
+        """The state, and those that silent moves lead to."""
+        known = self._behind.get(state)
+        if known is None:
+            seen = {state}
+            waiting = [state]
+            while waiting:
+                for after in self.silent[waiting.pop()]:
+                    if after not in seen:
+                        seen.add(after)
+                        waiting.append(after)
+            known = self._behind[state] = frozenset(seen)
+        return known
 
     def step(self, states: _States, point: int) -> _States:
         """Where one character leads."""
@@ -102,12 +109,11 @@ class _Automaton:
         return known
 
     def _step(self, states: _States, point: int) -> _States:
-        return self.closed(
-            target
-            for state in states
-            for ranges, target in self.moves[state]
-            if any(low <= point <= high for low, high in ranges)
-        )
+        moves = self.moves
+        targets = {
+            target for state in states for low, high, target in moves[state] if low <= point <= high
+        }
+        return _NOWHERE.union(*map(self.closed, targets))
 
 
 class Walker:
@@ -144,17 +150,26 @@ def _walk(machines: Sequence[_Automaton], fits: int, lowest: int) -> tuple[Found
     """The text that the first `fits` machines take and the rest refuse, and the states seen."""
     alphabet = _alphabet(machines, lowest)
 
-    def step(states: tuple[_States, ...], point: int) -> tuple[_States, ...]:
-        return tuple(
-            machine.step(here, point) for machine, here in zip(machines, states, strict=True)
-        )
+    def step(states: tuple[_States, ...], point: int) -> tuple[_States, ...] | None:
+        """Where all of them are then; None once the text can fit no more."""
+        after: list[_States] = []
+        for machine, here in zip(machines, states, strict=True):
+            there = machine.step(here, point)
+            if not there and len(after) < fits:
+                return None
+            after.append(there)
+        return tuple(after)
 
     def is_found(states: tuple[_States, ...]) -> bool:
         ends = step(states, END)
+        if ends is None:
+            return False
         accepted = [machine.accept in end for machine, end in zip(machines, ends, strict=True)]
         return all(accepted[:fits]) and not any(accepted[fits:])
 
-    first = step(tuple(machine.closed((0,)) for machine in machines), BEGIN)
+    first = step(tuple(machine.closed(0) for machine in machines), BEGIN)
+    if first is None:
+        return False, 0
     seen = {(first, False)}
     waiting: deque[tuple[tuple[_States, ...], str]] = deque([(first, "")])
     while waiting:
@@ -163,7 +178,7 @@ def _walk(machines: Sequence[_Automaton], fits: int, lowest: int) -> tuple[Found
             return text, len(seen)
         for point in alphabet:
             after = step(states, point)
-            if (after, True) in seen or not all(after[:fits]):
+            if after is None or (after, True) in seen:
                 continue
             if len(seen) > MAX_STATES:
                 return None, len(seen)
@@ -174,18 +189,23 @@ def _walk(machines: Sequence[_Automaton], fits: int, lowest: int) -> tuple[Found
 
 def _alphabet(machines: Sequence[_Automaton], lowest: int) -> list[int]:
     """One character of each kind that some machine tells apart, letters first."""
-    sets = {ranges for machine in machines for moves in machine.moves for ranges, _ in moves}
+    sets = {ranges for machine in machines for ranges in machine.sets}
     edges = {0, 32, 33, 48, 58, 65, 91, 92, 93, 97, 123, 127, 160, LAST + 1}
     for ranges in sets:
         for low, high in ranges:
             edges.update((min(low, LAST + 1), min(high + 1, LAST + 1)))
     ordered = sorted(edges)
-    ordered_sets = list(sets)
-    chosen: dict[tuple[bool, ...], int] = {}
-    for low in ordered[:-1]:
+    places = {low: place for place, low in enumerate(ordered)}
+    kinds = [0] * len(ordered)
+    for number, ranges in enumerate(sets):
+        for low, high in ranges:
+            end = places[min(high + 1, LAST + 1)]
+            for place in range(places[min(low, LAST + 1)], end):
+                kinds[place] |= 1 << number
+    chosen: dict[int, int] = {}
+    for low, kind in zip(ordered[:-1], kinds[:-1], strict=True):
         if low < lowest or 0xD800 <= low < 0xE000:  # halves of a pair are no characters
             continue
-        kind = tuple(any(a <= low <= b for a, b in ranges) for ranges in ordered_sets)
         if kind not in chosen or _rank(low) < _rank(chosen[kind]):
             chosen[kind] = low
     return sorted(chosen.values(), key=_rank)

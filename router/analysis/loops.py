@@ -19,7 +19,7 @@ from router.analysis.study import Study
 from router.config.references import is_loopback
 from router.model.instance import Source
 from router.model.listener import Listener
-from router.model.rule import Decision, Owed, Rule, Send
+from router.model.rule import Decision, Rule, Send
 from router.model.station import Station
 
 _MAX_EDGES = 2000
@@ -58,7 +58,11 @@ def _edges(study: Study) -> list[_Edge]:
     for rule in study.rules:
         named, _ = named_senders(study.solver.form(rule))
         for start in sorted(named & set(stations)):
-            found += [_Edge(start, send.station, rule, send) for send in rule.sends]
+            found += [
+                _Edge(start, one.station, rule, one)
+                for send in rule.sends
+                for one in send.alternatives
+            ]
         if len(found) > _MAX_EDGES:
             study.left_out += 1
             break
@@ -72,11 +76,7 @@ def _from(study: Study, edge: _Edge) -> tuple[Specimen, Decision] | None:
     form = study.solver.together(study.solver.form(edge.rule), only)
     more = {"AccessionNumber": "A1"}
     found = study.confirmed(form, {edge.rule.name}, more=more)
-    return found if found is not None and _owed(found[1], edge.end) else None
-
-
-def _owed(decision: Decision, station: str) -> Owed | None:
-    return next((each for each in decision.owed if each.station == station), None)
+    return found if found is not None and found[1].owed_to(edge.end) else None
 
 
 def _mirror(study: Study, edge: _Edge) -> None:
@@ -139,7 +139,7 @@ def _walk(study: Study, specimen: Specimen, way: Iterable[_Edge]) -> Specimen | 
         source = replace(specimen.source, station=station.name, calling_ae_title=station.ae_title)
         here = replace(specimen, source=source)
         decision = study.laboratory.decide(here)
-        owed = None if decision is None else _owed(decision, edge.end)
+        owed = None if decision is None else decision.owed_to(edge.end)
         after = None if owed is None else study.laboratory.changed(here, owed.recipe)
         if after is None:
             return None
@@ -149,12 +149,19 @@ def _walk(study: Study, specimen: Specimen, way: Iterable[_Edge]) -> Specimen | 
 
 def _ourselves(study: Study, station: Station, listener: Listener) -> None:
     rule = next(
-        (r for r in study.rules if any(send.station == station.name for send in r.sends)), None
+        (
+            rule
+            for rule in study.rules
+            for send in rule.sends
+            for one in send.alternatives
+            if one.station == station.name
+        ),
+        None,
     )
     if rule is None:
         return
     found = study.confirmed(study.solver.form(rule), {rule.name}, more={"AccessionNumber": "A1"})
-    owed = None if found is None else _owed(found[1], station.name)
+    owed = None if found is None else found[1].owed_to(station.name)
     if found is None or owed is None:
         return
     source = _as_we_arrive(study, station, listener)
@@ -167,7 +174,7 @@ def _ourselves(study: Study, station: Station, listener: Listener) -> None:
         study.advise("DR322", message, place, hint=hint, found=found, note=note)
         return
     again = None if once is None else study.laboratory.decide(replace(once, source=source))
-    back = None if again is None else _owed(again, station.name)
+    back = None if again is None else again.owed_to(station.name)
     if once is None or back is None:
         return
     hint = f"what rule '{rule.name}' sends there comes in again, and is sent there again, for ever"
@@ -204,7 +211,8 @@ def _growth(
             study.morphs[name].writes(parameters)
             for each in study.rules
             for send in each.sends
-            for name, parameters in send.recipe.unpacked()
+            for one in send.alternatives
+            for name, parameters in one.recipe.unpacked()
         )
     )
     before = study.laboratory.values(found[0], paths)

@@ -63,6 +63,11 @@ def _others(plan: Plan, rule: Rule) -> Iterator[tuple[str, Rule]]:
     for place, send in enumerate(rule.sends):
         rest = (*rule.sends[:place], *rule.sends[place + 1 :])
         yield f"nothing is sent to {send.station}", replace(rule, sends=rest)
+        for left_out in send.others:
+            others = tuple(one for one in send.others if one is not left_out)
+            sends = (*rule.sends[:place], replace(send, others=others), *rule.sends[place + 1 :])
+            change = f"{left_out.station} may not take it in the place of {send.station}"
+            yield change, replace(rule, sends=sends)
         steps = send.recipe.unpacked()
         for number, (name, _) in enumerate(steps):
             recipe = Recipe.of([*steps[:number], *steps[number + 1 :]])

@@ -75,7 +75,8 @@ class Trial:
             _cover(plan, routed.facts, decision, coverage)
         expect = case.expect
         failures = _about_decision(expect, decision)
-        sent = {owed.station: owed for owed in decision.owed}
+        each = [one for owed in decision.owed for one in owed.alternatives]
+        sent = {one.station: one for one in reversed(each)}
         for station, values in expect.get("sent_to", {}).items():
             if station not in sent:
                 failures.append(f"nothing is sent to {station}")

@@ -15,7 +15,8 @@ def advise(study: Study) -> None:
         named, is_open_here = named_senders(study.solver.form(rule))
         senders |= named
         is_open = is_open or is_open_here
-    targets = {send.station for rule in study.rules for send in rule.sends}
+    sends = [send for rule in study.rules for send in rule.sends]
+    targets = {one.station for send in sends for one in send.alternatives}
     for station in study.plan.stations.values():
         heard = station.kind == "dicom" and (is_open or station.name in senders)
         if station.name not in targets and not heard and not station.query_retrieve:

@@ -1,4 +1,7 @@
-"""`cache host|stat`: the name viewers look for on the local network, and what is held."""
+"""`cache`: the name viewers look for, what is held, and what is done with it.
+
+`verify`, `evict`, `rekey` are in `cache_keep`, `prefetch` and `prefetches` in `cache_prefetch`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Final
 
 import click
 
+from router.cli.cache_keep import evict, rekey, verify
+from router.cli.cache_prefetch import prefetch, prefetches
 from router.cli.common import (
     config_folder,
     config_option,
@@ -28,7 +33,7 @@ _LABEL_CHARACTERS: Final = 63
 @format_option
 @click.pass_context
 def cache(ctx: click.Context, config: Path | None, form: str) -> None:
-    """What is held here for viewers: the host name they look for, and its state."""
+    """What is held here: its state, verify it, let go of it, fetch into it before it is asked for."""
     count_for_verbs(ctx, config, form)
 
 
@@ -87,3 +92,7 @@ def stat(config: Path | None, form: str) -> int:
         for name, value in held.items():
             click.echo(f"{name}: {'no bound' if value is None else value}")
     return 0
+
+
+for command in (verify, evict, rekey, prefetch, prefetches):
+    cache.add_command(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from router.flow.explain import Explanation
+from router.flow.explain import Explanation, OwedTold
 from router.flow.told import outcome
 from router.model.rejection import title
 from router.model.rule import FetchPriors
@@ -37,9 +37,12 @@ def explanation_text(told: Explanation) -> str:
         lines.append(f"→ {one.owed.station}   priority {one.owed.priority.word}   {one.owed.rule}")
         if silence := one.owed.silence:
             lines.append(f"  when the {silence.of} has been silent for {silence.idle_seconds:g} s")
-        if one.failure:
-            lines.append(f"    quarantined, nothing is sent: {one.failure}")
-        lines += change_lines(one.changes)
+        lines += _recipe_lines(one)
+        for other in one.instead:
+            lines.append(
+                f"  → {other.owed.station}   in its place, where those before cannot take it"
+            )
+            lines += _recipe_lines(other)
     if not told.owed and rejection is None:
         lines.append(f"→ nowhere: {outcome(told.decision)}")
     return "\n".join(lines)
@@ -56,6 +59,11 @@ def _fetched(fetches: FetchPriors) -> str:
         begin, end = (f"{one // 60:02}:{one % 60:02}" for one in fetches.hours)
         words.append(f"between {begin} and {end}")
     return f"{', '.join(words)}, from {', '.join(fetches.stations)}"
+
+
+def _recipe_lines(told: OwedTold) -> list[str]:
+    failed = [f"    quarantined, nothing is sent: {told.failure}"] if told.failure else []
+    return [*failed, *change_lines(told.changes)]
 
 
 def change_lines(changes: Iterable[Change]) -> list[str]:

@@ -18,8 +18,11 @@ from router.cli.common import (
     iso_time,
     table,
 )
+from router.cli.deploy import status_lines
 from router.cli.plan import plan_or_exit, read_ledger
+from router.config.releases import Releases
 from router.flow.told import account_json, station_states
+from router.serve.deployment import deployment
 from router.serve.places import Places, is_running
 from router.serve.reload_state import read_state
 from router.store.ledger import Account
@@ -74,13 +77,15 @@ def _account_text(balance: Account) -> str:
 @format_option
 def status(config: Path | None, form: str) -> int:
     """Whether the router runs, how its stations are, what waits for them."""
-    plan = plan_or_exit(config_folder(config))
+    folder = config_folder(config)
+    plan = plan_or_exit(folder)
     places = Places(plan.router.data_dir)
     ledger = read_ledger(plan)
     running = is_running(places)
     stations = station_states(ledger, plan.stations)
     roles = published_ages(places.run) if running else {}
     reloaded = read_state(places) if running else None
+    deployed = deployment(Releases(folder), plan)
     if form == "json":
         emit_json(
             {
@@ -88,6 +93,7 @@ def status(config: Path | None, form: str) -> int:
                 "running": running,
                 "plan": reloaded.digest if reloaded else plan.digest,
                 "reload": asdict(reloaded) if reloaded else None,
+                "deployment": deployed,
                 "roles": {name: round(age, 1) for name, age in roles.items()},
                 "stations": stations,
             }
@@ -102,6 +108,8 @@ def status(config: Path | None, form: str) -> int:
         )
         if reloaded.problems:
             click.echo(reloaded.problems)
+    if deployed is not None:
+        click.echo("\n".join(f"  {line}" for line in status_lines(deployed, runs=running)))
     rows = [["STATION", "STATUS", "SINCE", "QUEUED", "REASON"]]
     for station in stations:
         since = station["since"] or "-"

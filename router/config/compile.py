@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from router.config import (
+    compile_deploy,
     compile_listeners,
     compile_notices,
     compile_router,
@@ -36,6 +37,7 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
     store = compile_router.store(document, context)
     audit = compile_notices.audit(document, context, tls)
     webhooks = compile_notices.webhooks(document, context, tls)
+    deploy = compile_deploy.deploy(document, context, tls)
     if context.report.has_errors or router is None:
         return None
     lint.advise(rules, stations, context.report)
@@ -50,6 +52,7 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
         store=store,
         audit=audit,
         webhooks=webhooks,
+        deploy=deploy,
         loaded_at=loaded_at,
         revision=revision_of(Path(context.folder)),
     )

@@ -37,7 +37,7 @@ from router.match.condition import ConditionProblems, Predicates, compile_condit
 from router.model.delivery import Priority
 from router.model.problem import Place
 from router.model.recipe import Recipe
-from router.model.rule import Condition, FetchPriors, Refusal, Rule, Send, Silence
+from router.model.rule import Condition, FetchPriors, Option, Refusal, Rule, Send, Silence
 from router.model.station import Station
 
 _WRITABLE: Final = (
@@ -215,20 +215,22 @@ class Rules:
             message = f"a route entry has exactly one of 'to' and 'first_of', this one has {given}"
             self._context.error("DR103", message, node, path)
             return None
-        station = self._target(node, data, path)
+        stations = self._targets(node, data, path)
         if "morph" in data:
             written = node_at(node, ("morph",)) or node
             steps = (*steps, *self._morphs.steps(written, (*path, "morph")))
         self._warn_of_later_keys(node, data, path)
         syntax = self._transfer_syntax(node, data, path)
-        if station is None:
+        if not stations:
             return None
+        first, *others = (Option(one, self._recipe(steps, one, node.place)) for one in stations)
         return Send(
-            station=station,
-            recipe=self._recipe(steps, station, node.place),
+            station=first.station,
+            recipe=first.recipe,
             priority=Priority.of(data.get("priority", "medium")),
             silence=self._silence(node, data, path),
             transfer_syntax_uid=syntax,
+            others=tuple(others),
         )
 
     def _recipe(self, steps: tuple[Step, ...], name: str, place: Place) -> Recipe:
@@ -238,25 +240,25 @@ class Rules:
         station = self._stations.get(name)
         return recipe if station is None else recipe.then(station.hooks.send)
 
-    def _target(
+    def _targets(
         self, node: Node, data: AnyMapping[str, Any], path: tuple[PathPart, ...]
-    ) -> str | None:
+    ) -> list[str]:
+        """The stations that may get it, in order, each once (DR204)."""
         if "to" in data:
-            return self._destination(node_at(node, ("to",)) or node, (*path, "to"))
+            name = self._destination(node_at(node, ("to",)) or node, (*path, "to"))
+            return [] if name is None else [name]
         choices = node_at(node, ("first_of",))
         if not isinstance(choices, Sequence) or "first_of" not in data:
-            return None
-        names = [
-            self._destination(item, (*path, "first_of", index))
-            for index, item in enumerate(choices.items)
-        ]
-        if len(names) > 1:
-            place = place_at(node, ("first_of",), at_key=True)
-            message = "'first_of' is not acted upon by this version"
-            hint = f"only '{names[0]}' is sent to"
-            shown = show_path((*path, "first_of"))
-            self._context.report.warn("DR390", message, place, path=shown, hint=hint)
-        return names[0]
+            return []
+        names: list[str] = []
+        for index, item in enumerate(choices.items):
+            at = (*path, "first_of", index)
+            name = self._destination(item, at)
+            if name in names:
+                self._context.error("DR204", f"'{name}' stands twice in this first_of", item, at)
+            elif name is not None:
+                names.append(name)
+        return names
 
     def _destination(self, node: Node, path: tuple[PathPart, ...]) -> str | None:
         """A station that may be sent to (DR201, DR207)."""

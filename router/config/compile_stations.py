@@ -8,18 +8,18 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from router.config import compile_router, shapes_router, shapes_stations, units
+from router.config.compile_auth import credentials
 from router.config.compile_hooks import hooks
 from router.config.compile_morphs import Morphs
 from router.config.context import Context
-from router.config.nodes import Entry, Mapping, Node, PathPart, node_at, place_at, show_path
+from router.config.nodes import Entry, Mapping, PathPart, node_at, place_at, show_path
 from router.config.references import check_tls_name, is_loopback, kind_of, named
 from router.config.suggest import did_you_mean
+from router.model.deployment import SshKey
 from router.model.ids import normalise_ae_title
 from router.model.station import (
     USUAL_DUPLICATES,
     Auth,
-    Basic,
-    Bearer,
     Duplicates,
     Heartbeat,
     Hooks,
@@ -57,7 +57,8 @@ def stations(
             _check_reachable(data, entry, path, context)
         if kind == "dicomweb":
             _check_url(data.get("url", ""), ("url",), data, entry, path, context)
-        auth = _auth(data, entry.value, path, context) if "auth" in data else None
+        auth = credentials(shapes_stations.AUTH, data, entry.value, path, context)
+        assert not isinstance(auth, SshKey)  # no kind of a station's
         if isinstance(auth, OAuth):
             _check_url(auth.token_url, ("auth", "token_url"), data, entry, path, context)
         acts = hooks(kind, data, entry, morphs, path, context)
@@ -225,52 +226,3 @@ def _check_url(
         return
     hint = "write https://, or add allow_insecure_http: true"
     context.error("DR209", message, node, (*path, *below), hint)
-
-
-def _auth(
-    station: AnyMapping[str, Any], node: Node, path: tuple[PathPart, ...], context: Context
-) -> Auth | None:
-    written = node_at(node, ("auth",))
-    kind = station["auth"].get("type")
-    if written is None or kind not in shapes_stations.AUTH:
-        return None
-    at: tuple[PathPart, ...] = (*path, "auth")
-    place = place_at(node, ("auth",), at_key=True)
-    checked = context.shapes.check(written, shapes_stations.AUTH[kind], at, place)
-    data = checked.data
-    for key in ("client_secret", "private_key", "token", "password"):
-        if key in data:
-            data[key] = context.secret(data[key], node_at(written, (key,)), (*at, key))
-    if kind == "oauth2":
-        return _oauth(data, written, at, context) if checked.is_fine else None
-    if not checked.is_fine:
-        return None
-    if kind == "bearer":
-        return Bearer(data["token"])
-    return Basic(data["username"], data["password"])
-
-
-def _oauth(
-    data: AnyMapping[str, Any], node: Node, path: tuple[PathPart, ...], context: Context
-) -> OAuth | None:
-    key = data.get("private_key")
-    if ("client_secret" in data) == (key is not None):
-        message = "oauth2 needs exactly one of client_secret and private_key"
-        context.error("DR103", message, node_at(node, ("type",)) or node, path)
-        return None
-    if key is not None and key.kind == "env":
-        wrong = node_at(node, ("private_key",)) or node
-        context.error("DR220", "private_key must be a file", wrong, (*path, "private_key"))
-        return None
-    scope = data.get("scope", [])
-    return OAuth(
-        token_url=data["token_url"],
-        client_id=data["client_id"],
-        scope=(scope,) if isinstance(scope, str) else tuple(scope),
-        client_secret=data.get("client_secret"),
-        private_key=Path(context.folder / key.name) if key is not None else None,
-        key_id=data.get("key_id"),
-        audience=data.get("audience"),
-        resource=data.get("resource"),
-        send_secret_in=data.get("send_secret_in", "body"),
-    )

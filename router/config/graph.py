@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.model.plan import Plan
-from router.model.rule import Rule
+from router.model.rule import Rule, Send
 
 ANYONE: Final = "anyone"
 
@@ -38,8 +38,9 @@ def edges_of(plan: Plan) -> tuple[Edge, ...]:
         found += [Edge(("station", name), here) for name in senders]
         found += [] if senders else [Edge(("anyone", ANYONE), here)]
         found += [
-            Edge(here, ("station", send.station), ", ".join(_doing(send.recipe.unpacked(), send)))
+            Edge(here, ("station", one.station), ", ".join(_doing(one, place)))
             for send in rule.sends
+            for place, one in enumerate(send.alternatives)
         ]
         found += [Edge(here, ("end", word)) for word in _ends(rule)]
     return tuple(found)
@@ -114,8 +115,9 @@ def _senders(match: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(map(str, found)))
 
 
-def _doing(steps: Iterable[tuple[str, Any]], send: Any) -> list[str]:
-    words = list(dict.fromkeys(name for name, _ in steps))
+def _doing(send: Send, place: int) -> list[str]:
+    words = ["in its place"] if place else []
+    words += dict.fromkeys(name for name, _ in send.recipe.unpacked())
     return words if send.priority.word == "medium" else [*words, f"{send.priority.word} priority"]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from router.config.report import Report
 from router.model.problem import Place
-from router.model.rule import Rule
+from router.model.rule import Rule, Send
 from router.model.station import Station
 
 
@@ -41,7 +41,7 @@ def _rejections(rules: Iterable[Rule], stations: Mapping[str, Station], report: 
                 "DR327", message, place, hint="add iocm: true, or leave out delete_rejected"
             )
     for rule in rules:
-        for send in rule.sends:
+        for send in _alternatives(rule):
             target = stations.get(send.station)
             if target is None or not target.iocm:
                 continue
@@ -54,6 +54,10 @@ def _rejections(rules: Iterable[Rule], stations: Mapping[str, Station], report: 
                 report.warn("DR328", message, rule.place or Place("", 1, 1), hint=hint)
 
 
+def _alternatives(rule: Rule) -> list[Send]:
+    return [one for send in rule.sends for one in send.alternatives]
+
+
 def _empties_content(name: str, parameters: object) -> bool:
     if name != "deidentify" or not isinstance(parameters, dict):
         return False
@@ -62,7 +66,7 @@ def _empties_content(name: str, parameters: object) -> bool:
 
 def _original_ids(rules: Iterable[Rule], stations: Mapping[str, Station], report: Report) -> None:
     for rule in rules:
-        for send in rule.sends:
+        for send in _alternatives(rule):
             station = stations.get(send.station)
             if station is None or not station.original_patient_id:
                 continue

@@ -21,6 +21,7 @@ _SECTIONS: Final = (
     "cache",
     "audit",
     "webhooks",
+    "deploy",
 )
 _ROUTER: Final = ("name", "id", "organization", "ae_title", "data_dir", "unmatched", "mapping_key")
 _LISTENER: Final = ("type", "bind", "tls", "accept", "serve", "ae_titles", "limits")
@@ -71,6 +72,17 @@ _RULE: Final = (
 _AUDIT: Final = ("syslog", "keep")
 _SYSLOG: Final = ("host", "port", "tls")
 _WEBHOOK: Final = ("url", "events", "secret", "tls", "timeout", "give_up")
+_DEPLOY: Final = (
+    "repository",
+    "branch",
+    "path",
+    "every",
+    "timeout",
+    "require_signature",
+    "allowed_signers",
+    "tls",
+    "auth",
+)
 _ROUTE: Final = ("to", "first_of", "when", "idle", "priority", "transfer_syntax", "morph")
 # By path; a number or a name is *.
 _ORDERS: Final = {
@@ -84,6 +96,7 @@ _ORDERS: Final = {
     ("audit",): _AUDIT,
     ("audit", "syslog"): _SYSLOG,
     ("webhooks", "*"): _WEBHOOK,
+    ("deploy",): _DEPLOY,
 }
 
 

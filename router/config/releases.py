@@ -10,46 +10,23 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shutil
-import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
+from typing import Final, TextIO
 
-from router.errors import RouterError
+from router.config.git import COMMIT, NotDeployed, files_of
 
 KEPT: Final = 10
-MAX_FILES: Final = 10_000
-MAX_BYTES: Final = 64 * 1024 * 1024
-GIT_SECONDS: Final = 60.0
 SHOWN_CHARACTERS: Final = 12
 _SUFFIX: Final = ".releases"
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 _WRITABLE, _READ_ONLY = 0o755, 0o555
 _STATE: Final = "state.json"
-_REGULAR: Final = frozenset({"100644", "100755"})
-_QUIET: Final = (
-    "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never",
-    "-c", "submodule.recurse=false",
-)  # fmt: skip
-
-
-_OUR_PROGRAMS: Final = (
-    "-c", "gpg.format=ssh", "-c", "gpg.ssh.program=ssh-keygen", "-c", "gpg.program=false",
-    "-c", "gpg.openpgp.program=false", "-c", "gpg.x509.program=false",
-)  # fmt: skip
-
-
-class NotDeployed(RouterError):
-    """Nothing was changed; the text says why and what to do."""
-
-    retry = False
-    scope = "configuration"
-    http_status = 409
+_STEP_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +60,7 @@ class State:
 def revision_of(folder: Path) -> str:
     """The short name of the commit a configuration folder is; '' where it is no release."""
     real = Path(os.path.realpath(folder))
-    is_release = real.parent.name.endswith(_SUFFIX) and _COMMIT.match(real.name)
+    is_release = real.parent.name.endswith(_SUFFIX) and COMMIT.match(real.name)
     return real.name[:SHOWN_CHARACTERS] if is_release else ""
 
 
@@ -94,9 +71,14 @@ class Releases:
         self.link = Path(os.path.abspath(link))
         self.folder = self.link.with_name(self.link.name + _SUFFIX)
 
+    @property
+    def mirror(self) -> Path:
+        """The repository that holds what was fetched of the branch that is followed."""
+        return self.folder / "repository.git"
+
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Only one deploys at a time."""
+    def locked(self, patience_seconds: float = 0.0) -> Iterator[None]:
+        """Only one deploys at a time; another is waited for so long."""
         if self.link.exists() and not self.link.is_symlink():
             raise NotDeployed(
                 f"{self.link} is a folder, and deploying makes a link of that name: move it away "
@@ -108,11 +90,12 @@ class Releases:
                 "it away first"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + patience_seconds
         with open(self.folder / ".lock", "w", encoding="ascii") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise NotDeployed("somebody else deploys at this moment") from None
+            while not _is_ours(lock):
+                if time.monotonic() >= until:
+                    raise NotDeployed("somebody else deploys at this moment")
+                time.sleep(_STEP_SECONDS)
             yield
 
     def state(self) -> State:
@@ -138,7 +121,7 @@ class Releases:
         """The commit the link points to; '' when there is none."""
         real = Path(os.path.realpath(self.link)) if self.link.is_symlink() else Path()
         is_ours = real.parent == Path(os.path.realpath(self.folder))
-        return real.name if is_ours and _COMMIT.match(real.name) else ""
+        return real.name if is_ours and COMMIT.match(real.name) else ""
 
     def export(self, repository: Path, path: str, commit: str) -> Path:
         """The folder of a commit, exported if it is not there; whole or not at all."""
@@ -153,7 +136,7 @@ class Releases:
             return target
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         try:
-            for name, content in _blobs(repository, path, commit):
+            for name, content in files_of(repository, path, commit):
                 file = fresh / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with file.open("wb") as output:
@@ -209,7 +192,7 @@ class Releases:
         """Take away what is half made, and releases beyond those kept."""
         kept = {one.commit for one in state.history[:KEPT]} | {self.current()}
         for folder in self.folder.iterdir():
-            is_old = _COMMIT.match(folder.name) and folder.name not in kept
+            is_old = COMMIT.match(folder.name) and folder.name not in kept
             if is_old or folder.name.startswith(".new-"):
                 self.remove(folder.name)
 
@@ -225,71 +208,12 @@ class Releases:
         _sync(self.folder)
 
 
-def commit_of(repository: Path, revision: str) -> str:
-    """The commit a revision names in a repository."""
-    if not repository.is_dir():
-        raise NotDeployed(f"{repository} is no folder")
+def _is_ours(lock: TextIO) -> bool:
     try:
-        found = _git(
-            repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"
-        )
-    except NotDeployed as error:
-        raise NotDeployed(f"{repository} has no revision {revision!r}: {error}") from None
-    commit = found.decode("ascii", "replace").strip()
-    if not _COMMIT.match(commit):
-        raise NotDeployed(f"git names {commit[:80]!r} for {revision!r}, which is no commit")
-    return commit
-
-
-def written_by(repository: Path, commit: str) -> tuple[str, str]:
-    """The author and the first line of a commit."""
-    text = _git(repository, "show", "-s", "--no-show-signature", "--format=%an%x00%s", commit)
-    author, _, subject = text.decode("utf-8", "replace").strip().partition("\0")
-    return author[:200], subject[:200]
-
-
-def check_signature(repository: Path, commit: str, signers: Path) -> None:
-    """Raise NotDeployed unless one of the allowed signers signed the commit with an SSH key.
-
-    The programs that look are ours: the repository's own configuration could name one that says
-    yes to everything, and other forms of signature would be looked up in a keyring of the machine.
-    """
-    if not signers.is_file():
-        raise NotDeployed(f"{signers} is no file")
-    allowed = f"gpg.ssh.allowedSignersFile={os.path.abspath(signers)}"
-    try:
-        _git(repository, *_OUR_PROGRAMS, "-c", allowed, "verify-commit", commit)
-    except NotDeployed as error:
-        raise NotDeployed(f"commit {commit[:12]} is not signed by who may: {error}") from None
-
-
-def _blobs(repository: Path, path: str, commit: str) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Every file below `path` of a commit, as it was committed."""
-    tree = f"{commit}:{path.strip('/')}" if path.strip("/") else f"{commit}^{{tree}}"
-    listed = ("ls-tree", "-r", "-l", "-z", "--full-tree", "--end-of-options", tree)
-    try:
-        listing = _git(repository, *listed)
-    except NotDeployed as error:
-        raise NotDeployed(f"commit {commit[:12]} has no folder {path!r}: {error}") from None
-    entries = [entry for entry in listing.decode("utf-8", "strict").split("\0") if entry]
-    if not entries:
-        raise NotDeployed(f"commit {commit[:12]} has no file below {path or 'its root'}")
-    if len(entries) > MAX_FILES:
-        raise NotDeployed(f"commit {commit[:12]} has {len(entries)} files; {MAX_FILES} at most")
-    total = 0
-    for entry in entries:
-        facts, _, name = entry.partition("\t")
-        mode, kind, identity, size = facts.split()
-        place = PurePosixPath(name)
-        if mode not in _REGULAR or kind != "blob":
-            what = {"120000": "a link", "160000": "a submodule"}.get(mode, f"of mode {mode}")
-            raise NotDeployed(f"{name} is {what}: a release holds files only")
-        if place.is_absolute() or ".." in place.parts:
-            raise NotDeployed(f"{name} lies outside of the release")
-        total += int(size)
-        if total > MAX_BYTES:
-            raise NotDeployed(f"commit {commit[:12]} is larger than {MAX_BYTES >> 20} MiB")
-        yield place, _git(repository, "cat-file", "blob", identity)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sync(folder: Path) -> None:
@@ -304,29 +228,3 @@ def _sync(folder: Path) -> None:
 def _seal(target: Path) -> None:
     for folder, _, _ in os.walk(target):
         os.chmod(folder, _READ_ONLY)
-
-
-def _git(repository: Path, *words: str) -> bytes:
-    """What git prints; nothing of the user's or the system's configuration acts."""
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "LC_ALL": "C.UTF-8",
-    }
-    safe = ("-c", f"safe.directory={os.path.realpath(repository)}")
-    command = ["git", "-C", str(repository), *_QUIET, *safe, *words]
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, timeout=GIT_SECONDS, check=False
-        )
-    except FileNotFoundError:
-        raise NotDeployed("git is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise NotDeployed(f"git did not answer within {GIT_SECONDS:g} s") from None
-    if done.returncode:
-        words_of_git = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise NotDeployed(words_of_git[0][:300] if words_of_git else "git failed")
-    return done.stdout

@@ -17,7 +17,7 @@ from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
-from router.config import shapes_notices, shapes_router, shapes_rules, wording
+from router.config import shapes_deploy, shapes_notices, shapes_router, shapes_rules, wording
 from router.config.nodes import Mapping as MappingNode
 from router.config.nodes import Node, PathPart, Scalar, node_at, place_at, plain, show_path
 from router.config.plugged import Plugs
@@ -168,6 +168,7 @@ def schema(plugs: Plugs) -> dict[str, Any]:
     )
     kinds = {name: _with_steps(kind) for name, kind in stations(plugs.station_kinds).items()}
     dicomweb = _with(kinds["dicomweb"], {"auth": _alternatives(AUTH, None, "How we authenticate.")})
+    deploy = {"auth": _alternatives(shapes_deploy.AUTH, None, "How we authenticate there.")}
     sections: dict[str, Fragment] = {
         "version": shapes_router.VERSION,
         "router": shapes_router.ROUTER,
@@ -181,6 +182,7 @@ def schema(plugs: Plugs) -> dict[str, Any]:
         "cache": shapes_router.CACHE,
         "audit": shapes_notices.AUDIT,
         "webhooks": _map_of("Who is told what happens here.", shapes_notices.WEBHOOK),
+        "deploy": _with(shapes_deploy.DEPLOY, deploy),
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

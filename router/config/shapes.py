@@ -7,6 +7,7 @@ and Python alike.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from router.config.units import DURATION_PATTERN, HOURS_PATTERN, RATE_PATTERN, SIZE_PATTERN
@@ -166,6 +167,17 @@ def mapping(
         "required": list(required),
         "additionalProperties": False,
         **more,
+    }
+
+
+def typed(description: str, kinds: Iterable[str], words: str) -> Fragment:
+    """A mapping whose `type` says what else is in it."""
+    return {
+        "type": "object",
+        "title": "a mapping",
+        "description": description,
+        "properties": {"type": choice(words, tuple(kinds))},
+        "required": ["type"],
     }
 
 

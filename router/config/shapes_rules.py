@@ -25,7 +25,7 @@ ROUTE_ENTRY: Final = shapes.mapping(
         "first_of": {
             "type": "array",
             "title": "a list of stations",
-            "description": "The first station that takes it.",
+            "description": "The first of these stations that can take it gets it, and only that one.",
             "minItems": 1,
             "items": shapes.text("A station.", title="the name of a station"),
         },

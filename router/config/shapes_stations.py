@@ -229,13 +229,7 @@ def _dicomweb() -> dict[str, Fragment]:
         "batch": _BATCH,
         **_LIMITS,
     }
-    auth: Fragment = {
-        "type": "object",
-        "title": "a mapping",
-        "description": "How we authenticate.",
-        "properties": {"type": shapes.choice("Kind of authentication.", AUTH_KINDS)},
-        "required": ["type"],
-    }
+    auth = shapes.typed("How we authenticate.", AUTH_KINDS, "Kind of authentication.")
     return {
         "ae_title": shapes.ae_title(
             "AE title by which others search it through this router (C-FIND); with query_retrieve."

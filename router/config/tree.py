@@ -30,6 +30,7 @@ SECTIONS: Final = (
     "cache",
     "audit",
     "webhooks",
+    "deploy",
 )
 
 

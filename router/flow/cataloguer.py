@@ -15,7 +15,7 @@ from router.errors import BadDataset, MorphFailed, StoreDown, StoreFull
 from router.flow.held import HeldHeaders
 from router.model.catalogue import PATIENT_TAGS, SERIES_TAGS, STUDY_TAGS, SeriesEntry
 from router.store.catalogue import sealed_row
-from router.store.keys import KeyRing
+from router.store.keys import KeyRing, PrimaryKey
 from router.store.ledger import CatalogueRow, Ledger, Stored
 from router.store.records import RecordDamaged
 from router.telemetry.log import Log
@@ -62,11 +62,12 @@ class Cataloguer:
         news = self._ledger.unlisted(BATCH_INSTANCES)
         if news is None:
             return False
-        rows = [row for held in news.instances if (row := self._row(held)) is not None]
+        key = self._keys.primary
+        rows = [row for held in news.instances if (row := self._row(held, key)) is not None]
         self._ledger.put_catalogue(news.mark, rows)
         return True
 
-    def _row(self, held: Stored) -> CatalogueRow | None:
+    def _row(self, held: Stored, key: PrimaryKey) -> CatalogueRow | None:
         instance = held.instance
         try:
             attributes = self._headers.attributes(held, _TAGS)
@@ -84,4 +85,4 @@ class Cataloguer:
             instance.sop_instance_uid,
             attributes,
         )
-        return sealed_row(entry, self._keys)
+        return sealed_row(entry, key)

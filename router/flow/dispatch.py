@@ -4,7 +4,8 @@ Every turn is one ledger transaction: outcomes in, leases out, for all stations 
 gets what its lanes can hold and no more (*bounded window*), in order of priority, study and arrival
 (*fairness*, in the lease); its pace decides whether it gets anything (*slow start, back-off,
 dead-station memory*, in flow.pace). One station's trouble is never another's: each has its own
-desk and lanes.
+desk and lanes. What another station may take too (`first_of`) is handed over to it between turns
+while its own cannot, no more of it than the other one can hold.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ BUSY_DISTANCE_SECONDS = 0.03
 BUSY_LEASES = 8
 FULL_SECONDS = 0.5
 WINDOW_BATCHES = 2
+# A station that asks for patience is left to itself so often, before others are asked instead.
+BUSY_ENOUGH = 3
 
 
 @dataclass(slots=True)
@@ -50,6 +53,15 @@ class _Desked:
     probing: bool = False
     warned: str = ""
     closed: str = ""
+
+    def may_send(self) -> bool:
+        """Whether something may be begun for the station now."""
+        return self.station.active and not self.closed and self.pace.may_send()
+
+    def free(self) -> int:
+        """How many deliveries its lanes have room for."""
+        window = self.pace.lanes * self.station.limits.batch_instances * WINDOW_BATCHES
+        return window - self.desk.outstanding()
 
 
 class Dispatcher:
@@ -119,6 +131,8 @@ class Dispatcher:
             self._settlements += self._collect()
             self._keep_hours()
             self._turn({} if stopping else self._wants())
+            if not stopping:
+                self._hand_over()
             if stopping and self._all_handed_back():
                 return
             if not stopping:
@@ -185,15 +199,52 @@ class Dispatcher:
         wants: dict[str, int] = {}
         for name, waiting in self._ledger.waiting_stations().items():
             entry = self._desks.get(name)
-            if entry is None or not waiting or not entry.station.active:
+            if entry is None or not waiting or not entry.may_send():
                 continue
-            if not entry.pace.may_send() or entry.closed:
-                continue
-            window = entry.pace.lanes * entry.station.limits.batch_instances * WINDOW_BATCHES
-            free = window - entry.desk.outstanding()
+            free = entry.free()
             if free > 0:
                 wants[name] = free
         return wants
+
+    def _hand_over(self) -> None:
+        """What waits for a station that cannot take it goes on to the next that can (`first_of`)."""
+        away: dict[str, str] = {}
+        for name in self._ledger.waiting_stations():
+            why = self._why_away(name)
+            if why:
+                away[name] = why
+        if not away:
+            return
+        ready = {
+            name: free
+            for name, entry in self._desks.items()
+            if name not in away and entry.may_send() and not entry.pace.reason
+            if (free := entry.free()) > 0
+        }
+        try:
+            moved = self._ledger.hand_over(away, ready, self._clock.now())
+        except StoreFull:
+            return  # it waits where it is, until there is room
+        if moved:
+            self._log.info("deliveries handed over", deliveries=moved, away=", ".join(sorted(away)))
+            self._wake.set()
+
+    def _why_away(self, name: str) -> str:
+        """Why a station cannot be sent to, as a person reads it behind its name; '' where it can."""
+        entry = self._desks.get(name)
+        if entry is None:
+            return "is no station that may be sent to any more"
+        pace = entry.pace
+        if not entry.station.active:
+            return "is disabled"
+        if entry.closed:
+            return f"is {entry.closed}"
+        if pace.must_probe or self._statuses.state(name) == "offline":
+            said = pace.reason or self._statuses.reason(name)
+            return f"is offline: {said}" if said else "is offline"
+        if pace.reason and pace.failures >= BUSY_ENOUGH:
+            return f"has no room: {pace.reason}"
+        return ""
 
     def _hand_out(self, leased: Sequence[Leased]) -> None:
         by_station: dict[str, list[Leased]] = {}
@@ -327,6 +378,8 @@ class Dispatcher:
         if report.ok:
             if entry is not None and entry.pace.must_probe:
                 entry.pace.probe_answered()
+            elif entry is not None and entry.pace.may_send():
+                entry.pace.reason = ""
             self._statuses.online(report.station)
             return
         if entry is not None and not (report.is_heartbeat and entry.pace.must_probe):

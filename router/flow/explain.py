@@ -53,11 +53,15 @@ class RuleTold:
 
 @dataclass(frozen=True, slots=True)
 class OwedTold:
-    """One delivery that would be made, with every change; `failure` when the recipe fails."""
+    """One delivery that would be made, with every change; `failure` when the recipe fails.
+
+    `instead` tells the same of each station that gets it where those before cannot (`first_of`).
+    """
 
     owed: Owed
     changes: tuple[Change, ...]
     failure: str = ""
+    instead: tuple[OwedTold, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,9 @@ def tell_owed(
     plan: Plan, subject: Subject, owed: Owed, morphs: Mapping[str, Morph], mapping_key: bytes
 ) -> OwedTold:
     """What the recipe of a delivery does to the data set, or why it fails."""
-    return OwedTold(owed, *_changes(plan, subject, owed.recipe, morphs, mapping_key))
+    _, *others = owed.alternatives
+    instead = tuple(tell_owed(plan, subject, one, morphs, mapping_key) for one in others)
+    return OwedTold(owed, *_changes(plan, subject, owed.recipe, morphs, mapping_key), instead)
 
 
 def _changes(

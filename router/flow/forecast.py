@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from router.flow.explain import Subject
-from router.flow.replay import Compared, Fate, Replay, ValueChange
+from router.flow.replay import Compared, Fate, Replay, ValueChange, shown_stations
 from router.model.delivery import Disposition
 from router.morph.confidentiality import table
 from router.store.envelope import decode
@@ -62,7 +62,10 @@ class AttributeChange:
 
 @dataclass(slots=True)
 class Load:
-    """What a station gets under both plans: deliveries, and bytes as they were received."""
+    """What a station gets under both plans: deliveries, and bytes as they were received.
+
+    Of a `first_of` the first station gets them: whether it can is not foretold.
+    """
 
     deliveries_before: int = 0
     bytes_before: int = 0
@@ -245,7 +248,7 @@ def _route(fate: Fate) -> str:
     if not fate.owed:
         return fate.outcome
     names = sorted(
-        one.station if one.priority.word == "medium" else f"{one.station} ({one.priority.word})"
+        shown_stations(one) + ("" if one.priority.word == "medium" else f" ({one.priority.word})")
         for one in fate.owed
     )
     return ", ".join(names)

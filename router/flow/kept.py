@@ -19,7 +19,7 @@ from router.model.delivery import Result, State
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.plug import Morph
-from router.model.rule import Decision, Owed
+from router.model.rule import Decision, Option, Owed
 from router.model.task import Task
 from router.morph.apply import Change
 from router.store.envelope import decode
@@ -166,6 +166,7 @@ def next_of(
         State.SENT: "the station has it, and is asked to commit to keep it",
         State.DELIVERED: "nothing: the station has it",
         State.CANCELLED: "nothing: it was cancelled",
+        State.MOVED: f"nothing here: it {delivery.last_error}",
         State.DEAD: f"nothing by itself, the station refuses it; {again}",
         State.QUARANTINED: f"nothing by itself, its recipe failed and nothing was sent; {again}",
     }
@@ -208,7 +209,13 @@ def _differences(then: Decision, now: Decision) -> tuple[str, ...]:
             found.append(f"{station}: another recipe now")
         elif before != after:
             found.append(f"{station}: another priority now")
+        elif _in_place(old, station) != _in_place(new, station):
+            found.append(f"{station}: other stations may take it in its place now")
     return tuple(found)
+
+
+def _in_place(owed: dict[tuple[str, str], Owed], station: str) -> dict[str, tuple[Option, ...]]:
+    return {digest: one.others for (name, digest), one in owed.items() if name == station}
 
 
 def _names(rules: tuple[str, ...]) -> str:

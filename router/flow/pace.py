@@ -31,6 +31,7 @@ class Pace:
     resume_at: float = 0.0
     must_probe: bool = False
     reason: str = ""
+    """Why the last try failed; empty once something was taken, or a probe answered, since."""
 
     def may_send(self) -> bool:
         """Whether deliveries may go out now."""
@@ -70,6 +71,7 @@ class Pace:
         """The station answers again: send, ramped. Failures count on until a delivery succeeds."""
         self.must_probe = False
         self.resume_at = 0.0
+        self.reason = ""
 
     def probe_failed(self, reason: str) -> None:
         """Still silent."""

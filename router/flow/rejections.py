@@ -38,7 +38,7 @@ def as_note(
     """The decision about a Key Object Selection document, with what it rejects if it is a note.
 
     A rule may refuse a note; that no rule takes it means nothing. Of what rules owe, only stations
-    that want notes are left: where else it goes is known to the ledger alone. A note that cannot be
+    that want notes are left, each of a `first_of` that does: where else it goes is known to the ledger alone. A note that cannot be
     routed is quarantined, and says what it says. Raises BadDataset when it is one and cannot be read.
     """
     code, scheme = title_of(header)
@@ -55,7 +55,9 @@ def as_note(
     return replace(
         decision,
         disposition=Disposition.QUARANTINED if is_quarantined else Disposition.ROUTED,
-        owed=tuple(one for one in decision.owed if one.station in wanting),
+        owed=tuple(
+            each for one in decision.owed for each in one.alternatives if each.station in wanting
+        ),
         refusal=None,
         rejection=Rejection(code, named, wanting, kept_clean),
     )

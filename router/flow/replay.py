@@ -32,7 +32,7 @@ class Fate:
     """What becomes of an instance under one plan.
 
     `outcome` is a disposition, `refused` (by a rule or for its bytes) or `not admitted`; `stations`
-    are those it is owed to, each once.
+    are those that get it, or may in the place of another (`first_of`), each once.
     """
 
     outcome: str
@@ -41,7 +41,7 @@ class Fate:
     @property
     def stations(self) -> tuple[str, ...]:
         """Where it goes, in order of names."""
-        return tuple(sorted({one.station for one in self.owed}))
+        return tuple(sorted({each.station for one in self.owed for each in one.alternatives}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,12 @@ class Compared:
 
 def _sent(fate: Fate) -> list[tuple[str, int]]:
     """Stations, as often as they get a copy, and how urgently."""
-    return sorted((one.station, int(one.priority)) for one in fate.owed)
+    return sorted((shown_stations(one), int(one.priority)) for one in fate.owed)
+
+
+def shown_stations(owed: Owed) -> str:
+    """The station it goes to, and those that may get it in its place, as people read them."""
+    return " or ".join(one.station for one in owed.alternatives)
 
 
 class Side:
@@ -204,7 +209,8 @@ def _fate_of(side: Side, subject: Subject | None) -> Fate:
 
 
 def _by_recipe(fate: Fate, station: str) -> dict[str, Owed]:
-    return {one.recipe.digest: one for one in fate.owed if one.station == station}
+    each = [alternative for one in fate.owed for alternative in one.alternatives]
+    return {one.recipe.digest: one for one in each if one.station == station}
 
 
 def _values(station: str, was: OwedTold, will: OwedTold) -> list[ValueChange]:

@@ -2,7 +2,7 @@
 
 Every enabled rule whose match holds acts, in the order they are written; `final: true` ends the
 list. A rule that refuses ends it at once and nothing is kept. Two rules that owe the same station
-the same recipe owe it once, at the higher priority. An instance is discarded when a rule says so
+the same recipe owe it once, at the higher priority; to none but it, where one of them says so. An instance is discarded when a rule says so
 and no rule routes it.
 """
 
@@ -14,6 +14,7 @@ from router.flow.received import receive_recipe
 from router.match.facts import Facts
 from router.model.delivery import Disposition
 from router.model.plan import Plan
+from router.model.recipe import Recipe
 from router.model.rule import Decision, Owed, Refusal, Rule
 from router.model.station import USUAL_DUPLICATES
 from router.model.status import REFUSED_BY_RULE
@@ -33,8 +34,13 @@ def decide(plan: Plan, facts: Facts) -> Decision:
     first = receive_recipe(plan, facts.source)
     if first.is_empty:
         return decision
-    owed = tuple(replace(one, recipe=first.then(one.recipe)) for one in decision.owed)
+    owed = tuple(_behind(first, one) for one in decision.owed)
     return replace(decision, owed=owed, receive=first)
+
+
+def _behind(first: Recipe, owed: Owed) -> Owed:
+    others = tuple(replace(one, recipe=first.then(one.recipe)) for one in owed.others)
+    return replace(owed, recipe=first.then(owed.recipe), others=others)
 
 
 def _decided(plan: Plan, facts: Facts) -> Decision:
@@ -62,8 +68,14 @@ def _owe(owed: dict[tuple[str, str], Owed], rule: Rule) -> None:
     for send in rule.sends:
         key = (send.station, send.recipe.digest)
         known = owed.get(key)
-        if known is None or send.priority < known.priority:
-            owed[key] = Owed(send.station, send.recipe, send.priority, rule.name, send.silence)
+        one = Owed(send.station, send.recipe, send.priority, rule.name, send.silence, send.others)
+        if known is None:
+            owed[key] = one
+            continue
+        first = one if one.priority < known.priority else known
+        # What is owed to the station itself is not left to another one.
+        is_choice = bool(one.others and known.others)
+        owed[key] = first if is_choice or not first.others else replace(first, others=())
 
 
 def _unmatched(plan: Plan, matched: tuple[str, ...]) -> Decision:

@@ -76,6 +76,10 @@ class Statuses:
         """What the station is now."""
         return self._known.get(name, ("unknown", ""))[0]
 
+    def reason(self, name: str) -> str:
+        """Why the station is what it is, '' where there is nothing to say."""
+        return self._known.get(name, ("unknown", ""))[1]
+
     def proven_at(self, name: str) -> float | None:
         """When it last showed that it lives (monotonic); None when it never did."""
         return self._proven_at.get(name)

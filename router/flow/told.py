@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from router.clock import iso_time
-from router.flow.explain import Explanation
+from router.flow.explain import Explanation, OwedTold
 from router.model.plan import Plan
 from router.model.rejection import TITLES, Rejection
 from router.model.rule import Decision, FetchPriors
@@ -135,16 +135,23 @@ def explanation_json(told: Explanation) -> dict[str, Any]:
         ],
         "deliveries": [
             {
-                "station": one.owed.station,
+                **_owed_json(one),
                 "rule": one.owed.rule,
                 "priority": one.owed.priority.word,
                 "waits_for_silence": asdict(one.owed.silence) if one.owed.silence else None,
-                "recipe": one.owed.recipe.digest,
-                "failure": one.failure or None,
-                "changes": [_change(change) for change in one.changes],
+                "instead": [_owed_json(other) for other in one.instead],
             }
             for one in told.owed
         ],
+    }
+
+
+def _owed_json(told: OwedTold) -> dict[str, Any]:
+    return {
+        "station": told.owed.station,
+        "recipe": told.owed.recipe.digest,
+        "failure": told.failure or None,
+        "changes": [_change(change) for change in told.changes],
     }
 
 

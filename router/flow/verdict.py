@@ -33,7 +33,9 @@ def verdict(
         return CLASS_INSTANCE_CONFLICT
     if held.disposition is not Disposition.ROUTED:
         return PROCESSING_FAILURE
-    owed = _best([one for one in held.owed if _keeps_identity(one.steps)])
+    # What moved on is owed, and counts, where it went.
+    owing = [one for one in held.owed if one.state is not State.MOVED]
+    owed = _best([one for one in owing if _keeps_identity(one.steps)])
     deciding = {name: state for name, state in owed.items() if name in committing} or owed
     states = set(deciding.values())
     if states == {State.DELIVERED}:

@@ -20,6 +20,7 @@ AuditKind = Literal[
     "configuration_changed",
     "configuration_refused",
     "access_changed",
+    "keys_changed",
     "operation_refused",
     "audit_used",
     "transfer_begun",

@@ -6,7 +6,9 @@
        │                 ├──────▶ quarantined  the recipe could not be applied; nothing was sent
        └──── retry ──────┘                     `tasks retry` puts dead and quarantined back
 
-"Held" is no state: it is the status of the station (offline, inactive, outside its hours).
+What waits may be cancelled by a person, or, of a `first_of`, be moved: another station has it then,
+as a delivery of its own. "Held" is no state: it is the status of the station (offline, inactive,
+outside its hours).
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ class State(StrEnum):
     DEAD = "dead"
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"
+    MOVED = "moved"
 
 
 class Disposition(StrEnum):

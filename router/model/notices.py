@@ -15,6 +15,8 @@ WEBHOOK_EVENTS: Final = (
     "task.failed",
     "configuration.applied",
     "configuration.refused",
+    "deployment.refused",
+    "deployment.unreachable",
     "certificate.expiring",
     "router.started",
     "router.stopped",

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Literal
 
+from router.model.deployment import DeploySettings
 from router.model.listener import Listener
 from router.model.notices import NO_RECEIVER, AuditSettings, Webhook
 from router.model.path import Path
@@ -58,6 +59,7 @@ class Plan:
     store: StoreSettings = StoreSettings()
     audit: AuditSettings = NO_RECEIVER
     webhooks: Mapping[str, Webhook] = field(default_factory=dict)
+    deploy: DeploySettings | None = None
     loaded_at: float = field(default=0.0, compare=False)
     revision: str = field(default="", compare=False)
 

@@ -108,3 +108,4 @@ class Retrieval:
     study_instance_uid: str
     series_instance_uid: str
     deadline_seconds: float
+    sop_instance_uid: str = ""

@@ -7,8 +7,8 @@ equality: two rules are equal when they were written equal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 from router.model.delivery import Disposition, Priority
 from router.model.path import Path
@@ -40,14 +40,34 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """A station that may take a delivery in place of another, and what is done to the object for it."""
+
+    station: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
-    """One entry of `route`, with rule morphs and route morphs already in its recipe."""
+    """One entry of `route`, with rule morphs and route morphs already in its recipe.
+
+    `others` are the stations of a `first_of` behind the first, in order.
+    """
 
     station: str
     recipe: Recipe
     priority: Priority = Priority.MEDIUM
     silence: Silence | None = None
     transfer_syntax_uid: str | None = None
+    others: tuple[Option, ...] = ()
+
+    @property
+    def alternatives(self) -> tuple[Send, ...]:
+        """The entry for each station that may get it, in order."""
+        return _alternatives(self)
+
+
+_Routed = TypeVar("_Routed", Send, "Owed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +110,31 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """One delivery that routing decided, with the rule that asked for it."""
+    """One delivery that routing decided, with the rule that asked for it.
+
+    `others` may take it, in this order, where `station` cannot: one of them gets it.
+    """
 
     station: str
     recipe: Recipe
     priority: Priority
     rule: str
     silence: Silence | None = None
+    others: tuple[Option, ...] = ()
+
+    @property
+    def alternatives(self) -> tuple[Owed, ...]:
+        """The delivery for each station that may get it, in order."""
+        return _alternatives(self)
+
+
+def _alternatives(one: _Routed) -> tuple[_Routed, ...]:
+    if not one.others:
+        return (one,)
+    options = (Option(one.station, one.recipe), *one.others)
+    return tuple(
+        replace(one, station=each.station, recipe=each.recipe, others=()) for each in options
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +153,8 @@ class Decision:
     receive: Recipe = NOTHING
     duplicates: Duplicates = USUAL_DUPLICATES
     rejection: Rejection | None = None
+
+    def owed_to(self, station: str) -> Owed | None:
+        """The first delivery that the station gets, or may get in the place of another."""
+        each = (alternative for owed in self.owed for alternative in owed.alternatives)
+        return next((one for one in each if one.station == station), None)

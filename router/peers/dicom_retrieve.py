@@ -18,6 +18,7 @@ from router.errors import Busy, DeliveryError, Rejected
 from router.model.query import (
     QUERY_RETRIEVE_LEVEL,
     SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     DataElement,
     MoveProgress,
@@ -54,6 +55,9 @@ def moved_from(
     if wanted.series_instance_uid:
         keys[QUERY_RETRIEVE_LEVEL] = DataElement("CS", ("SERIES",))
         keys[SERIES_INSTANCE_UID] = DataElement("UI", (wanted.series_instance_uid,))
+    if wanted.sop_instance_uid:
+        keys[QUERY_RETRIEVE_LEVEL] = DataElement("CS", ("IMAGE",))
+        keys[SOP_INSTANCE_UID] = DataElement("UI", (wanted.sop_instance_uid,))
     seconds = min(station.limits.timeout_seconds, wanted.deadline_seconds)
     with connected([(STUDY_ROOT_MOVE, syntax) for syntax in _SYNTAXES], seconds) as association:
         operation = Operation(

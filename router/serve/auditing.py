@@ -17,6 +17,7 @@ from router.model.audit import SERIOUS_FAILURE, SUCCESS, AuditEvent, AuditKind, 
 from router.model.plan import Plan
 from router.serve.places import Places
 from router.serve.process import Role
+from router.serve.stores import follow_ring
 from router.store.audit import AuditTrail
 from router.telemetry.log import Log
 from router.telemetry.syslog import SyslogRecord, ship
@@ -27,6 +28,7 @@ END_SECONDS = 3.0
 def open_audit_log(role: Role, trail: AuditTrail | None = None) -> AuditLog:
     """What this process writes events with."""
     trail = trail or AuditTrail.open(role.places.ledger, role.places.keys)
+    follow_ring(role, trail.keys)
     return AuditLog(trail, role.plan, role.clock, role.log, role.metrics)
 
 
@@ -36,6 +38,7 @@ def start_auditing(role: Role) -> Callable[[], None]:
     A role that retires leaves both to its successor. What is given back waits for their end.
     """
     trail = AuditTrail.open(role.places.ledger, role.places.keys)
+    follow_ring(role, trail.keys)
 
     def has_successor() -> bool:
         return role.notices.retiring
@@ -66,7 +69,12 @@ def start_auditing(role: Role) -> Callable[[], None]:
 
 
 def note_activity(plan: Plan, kind: AuditKind, log: Log) -> None:
-    """Tell that the router starts or stops.
+    """Tell that the router starts or stops."""
+    note_system(plan, kind, f"plan {plan.digest[:12]}", log)
+
+
+def note_system(plan: Plan, kind: AuditKind, what: str, log: Log) -> None:
+    """Tell what the router did by itself.
 
     Opened and closed at once: no connection may cross a fork.
     """
@@ -74,24 +82,24 @@ def note_activity(plan: Plan, kind: AuditKind, log: Log) -> None:
         kind,
         Clock().now(),
         plan.router.name,
-        f"plan {plan.digest[:12]}",
+        what,
         participants=(ourselves(plan, is_requestor=True),),
     )
     _note(plan, event, log)
 
 
-def note_configuration(plan: Plan, log: Log, problems: str = "") -> None:
-    """Tell that another configuration is in use, or was refused."""
+def note_configuration(plan: Plan, log: Log, problems: str = "", origin: str = "") -> None:
+    """Tell that another configuration is in use, or was refused; `origin`: its folder otherwise."""
     kind: AuditKind = "configuration_refused" if problems else "configuration_changed"
     revision = f", revision {plan.revision}" if plan.revision else ""
     event = AuditEvent(
         kind,
         Clock().now(),
         plan.router.name,
-        f"plan {plan.digest[:12]}{revision}",
+        origin or f"plan {plan.digest[:12]}{revision}",
         SERIOUS_FAILURE if problems else SUCCESS,
         problems[:1000] or f"plan {plan.digest}{revision}",
-        (ourselves(plan), Participant(str(plan.folder), is_requestor=True)),
+        (ourselves(plan), Participant(origin or str(plan.folder), is_requestor=True)),
     )
     _note(plan, event, log)
 

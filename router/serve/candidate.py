@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,13 +20,11 @@ from router.config.problems import render_all
 from router.config.report import Report
 from router.model.plan import Plan
 from router.plugs import all_plugs
+from router.serve.bounded import Bounded, Bounds
 from router.serve.places import Places
-from router.serve.process import EXIT_CRASHED, die_with_parent
 
-MAX_SECONDS: Final = 10
-MAX_MEMORY_BYTES: Final = 1024**3
+BOUNDS: Final = Bounds(seconds=20, processor_seconds=10)
 _NAME: Final = "candidate.json"
-_READ_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,62 +84,25 @@ class Candidate:
 
 
 class Trial:
-    """A candidate that is being compiled in a bounded process.
-
-    Forked from one without threads, where everything is imported: it costs what compiling costs.
-    """
+    """A candidate that is being compiled in a bounded process."""
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
-        self._until = time.monotonic() + MAX_SECONDS * 2
-        self._said = bytearray()
-        self._read, write = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._read, False)
-        parent = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
-            status = EXIT_CRASHED
-            try:
-                _bound(parent)
-                with open(write, "w", encoding="utf-8") as answer:
-                    json.dump(_tried(candidate), answer)
-                status = 0
-            finally:
-                os._exit(status)
-        os.close(write)
+        self._work = Bounded(lambda: _tried(candidate), BOUNDS)
 
     def fileno(self) -> int:
         """Readable when there is something new."""
-        return self._read
+        return self._work.fileno()
 
     def verdict(self) -> Verdict | None:
         """What it came to; None while it goes on."""
-        with suppress(BlockingIOError):
-            while octets := os.read(self._read, _READ_BYTES):
-                self._said += octets
-            return self._ended()
-        if time.monotonic() < self._until:
+        if not self._work.has_ended():
             return None
-        return self._ended()
-
-    def _ended(self) -> Verdict:
-        os.close(self._read)
-        os.kill(self._pid, signal.SIGKILL)  # it has said everything, or takes too long
-        os.waitpid(self._pid, 0)
         try:
-            value = json.loads(self._said)
+            value = self._work.came_to()
             return Verdict(str(value["digest"]), str(value["problems"]))
-        except (ValueError, KeyError, TypeError):
-            bounds = f"{MAX_SECONDS} s and {MAX_MEMORY_BYTES // 1024**2} MiB"
-            return Verdict("", f"the configuration could not be compiled within {bounds}")
-
-
-def _bound(parent: int) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    die_with_parent(parent)
-    for kind, most in ((resource.RLIMIT_AS, MAX_MEMORY_BYTES), (resource.RLIMIT_CPU, MAX_SECONDS)):
-        resource.setrlimit(kind, (most, most))
+        except (KeyError, TypeError):
+            return Verdict("", f"the configuration could not be compiled within {BOUNDS}")
 
 
 def _tried(candidate: Candidate) -> dict[str, str]:

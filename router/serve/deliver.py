@@ -19,15 +19,19 @@ from router.flow.priors import Archives, Priors
 from router.flow.received import ReceiveHooks
 from router.flow.retrieving import Retriever
 from router.flow.statuses import Statuses
+from router.model.station import Station
+from router.peers.peer import Peer
 from router.plugs import morphs_by_name
 from router.serve.auditing import start_auditing
 from router.serve.committing import Commitments
 from router.serve.leases import Leases
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
+from router.serve.prefetching import start_prefetching
 from router.serve.process import DRAIN_SECONDS, Role
+from router.serve.rekeying import start_rekeying
 from router.serve.retrieving import retrieved_from
-from router.serve.stores import open_journal, open_ledger
+from router.serve.stores import follow_ring, open_journal, open_ledger
 from router.serve.webhooks import start_webhooks
 from router.store.journal import Journal
 from router.store.ledger import Ledger
@@ -83,7 +87,7 @@ def deliver(role: Role, bell: int) -> None:
     retriever = Retriever(ledger, role.clock, make_peer, partial(retrieved_from, role.plan))
     priors = _readers(role, journal, Archives(retriever, statuses, key))
     looking = role.threads.start("priors", priors.run)
-    telling = _telling(role)
+    beside = _beside(role, journal, make_peer, key)
     turning = role.threads.start("dispatch", dispatcher.run)
     role.threads.start("heartbeat", heartbeat.run)
     role.refresh.append(statuses.measure)
@@ -101,7 +105,7 @@ def deliver(role: Role, bell: int) -> None:
     turning.join(DRAIN_SECONDS)
     looking.join(DRAIN_SECONDS)
     commitments.close()
-    telling.close()
+    beside.close()
     leases.close()
     journal.close()
     ledger.close()
@@ -128,12 +132,17 @@ def _housekeeping(role: Role, ledger: Ledger, journal: Journal) -> Housekeeping:
     return Housekeeping(role.plan.store, journal, ledger, room, role.clock, role.log, stop)
 
 
-def _telling(role: Role) -> ExitStack:
-    """The audit trail and the webhooks, until closed."""
-    telling = ExitStack()
-    telling.callback(start_auditing(role))
-    telling.callback(start_webhooks(role))
-    return telling
+def _beside(
+    role: Role, journal: Journal, make_peer: Callable[[Station], Peer], key: bytes
+) -> ExitStack:
+    """The audit trail, the webhooks, prefetching and rekeying, until closed."""
+    follow_ring(role, journal.keys)
+    beside = ExitStack()
+    beside.callback(start_auditing(role))
+    beside.callback(start_webhooks(role))
+    beside.callback(start_rekeying(role, journal))
+    beside.callback(start_prefetching(role, make_peer, key))
+    return beside
 
 
 def _readers(role: Role, journal: Journal, archives: Archives) -> Priors:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from router.flow.fetching import Fetcher
+from router.flow.refetching import Refetching
 from router.serve.holdings import Holdings
 from router.serve.intaking import open_receiving
 from router.serve.process import Role
@@ -36,6 +38,17 @@ def open_dicomweb(role: Role, site: Site, bell: int) -> Dicomweb | None:
     authenticate = site.gate.authenticate
     holdings = Holdings(role, receiving, site.services.ledger, site.services.catalogue)
     holdings.load()
+    refetching = Refetching(
+        lambda: role.plan,
+        site.services.make_peer,
+        Fetcher(lambda: role.plan, receiving.intake, role.clock),
+        receiving.journal,
+        holdings.ledger,
+        site.services.cache,
+        role.clock,
+        role.log,
+        role.metrics,
+    )
     services = DicomwebServices(
         plan=lambda: role.plan,
         intake=receiving.intake,
@@ -46,6 +59,8 @@ def open_dicomweb(role: Role, site: Site, bell: int) -> Dicomweb | None:
         log=role.log,
         stop=role.threads.stop,
         audit=site.services.audit,
+        refetching=refetching,
+        metrics=role.metrics,
     )
 
     def of_listener(name: str) -> Routes:

@@ -18,11 +18,13 @@ from pathlib import Path
 
 from router.config import last_good
 from router.config.load import Loaded
+from router.config.releases import Releases
 from router.errors import RouterError
 from router.model.plan import Plan
 from router.serve.auditing import note_configuration
 from router.serve.candidate import Candidate, Trial, named_files
 from router.serve.deliver import deliver
+from router.serve.deployer import follow_branch
 from router.serve.follow import Applied, follow, texts_fingerprint
 from router.serve.listening import Sockets, bind
 from router.serve.places import Places
@@ -81,6 +83,8 @@ class Generations:
             known = texts_fingerprint(self._texts, "", named_files(plan))
             request, self._request = self._request, None
             accepts = bool(dimse)
+            if plan.deploy is not None or Releases(folder).current():
+                work["deploy"] = lambda role: follow_branch(role, folder)
             work["watch"] = lambda role: follow(
                 role,
                 folder,

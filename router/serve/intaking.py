@@ -19,7 +19,7 @@ from router.plugs import morphs_by_name
 from router.serve.mapping import key_or_nothing
 from router.serve.places import Places
 from router.serve.process import DRAIN_SECONDS, Role
-from router.serve.stores import open_journal, open_ledger
+from router.serve.stores import follow_ring, open_journal, open_ledger
 from router.store.journal import Journal
 from router.store.recovery import recover
 from router.store.sqlite_ledger import SqliteLedger
@@ -44,6 +44,7 @@ def open_receiving(role: Role, ring: Callable[[], None]) -> Receiving | None:
     """Open it; None when the role was told to stop while it waited for room."""
     ledger = open_ledger(role.places, role.clock, role.boot_id, rows_in_journal=True)
     journal = open_journal(role.places, role.plan, role.clock)
+    follow_ring(role, journal.keys)
     # A predecessor that crashed may have left records that are durable and not indexed.
     if not role.when_there_is_room(lambda: recover(journal, ledger)):
         return None

@@ -38,13 +38,30 @@ def mapping_key(plan: Plan, *, make: bool) -> bytes:
             if not make:
                 return b""
             make_folder(path.parent)
-            _write(path)
+            _write(path, os.urandom(KEY_BYTES))
         key = path.read_bytes()
     except OSError as error:
         raise store_error(error, "reading the mapping key") from error
     if len(key) != KEY_BYTES:
         raise Rejected("the mapping key in the folder of keys is damaged; restore its copy")
     return key
+
+
+def own_key(places: Places) -> bytes:
+    """The key in the folder of keys; b'' where there is none."""
+    try:
+        return (places.keys / _NAME).read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def restore_key(places: Places, key: bytes) -> bool:
+    """Put a key where there is none; whether it was put."""
+    if len(key) != KEY_BYTES or own_key(places):
+        return False
+    make_folder(places.keys)
+    _write(places.keys / _NAME, key)
+    return True
 
 
 def key_or_nothing(plan: Plan, log: Log) -> bytes:
@@ -56,12 +73,12 @@ def key_or_nothing(plan: Plan, log: Log) -> bytes:
         return b""
 
 
-def _write(path: Path) -> None:
+def _write(path: Path, key: bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(KEY_BYTES))
+            file.write(key)
             file.flush()
             os.fsync(file.fileno())
         try:

@@ -28,6 +28,11 @@ class Places:
         return self.data_dir / "keys"
 
     @property
+    def rekeying(self) -> Path:
+        """How far the last rekeying is: counts, no secrets."""
+        return self.run / "rekeying.json"
+
+    @property
     def run(self) -> Path:
         """What the processes publish while they run: metrics, no state."""
         return self.data_dir / "run"

@@ -12,12 +12,13 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
+from router.serve.mailbox import Mailbox
 from router.serve.places import Places
 from router.telemetry.log import Log
 
 State = Literal["applied", "refused", "unchanged"]
 _NAME: Final = "reload.json"
-_REQUEST: Final = "apply.request"
+_REQUEST: Final = "apply"
 _STEP_SECONDS: Final = 0.05
 
 
@@ -55,22 +56,13 @@ def read_state(places: Places) -> ReloadState | None:
 
 def ask(places: Places) -> str:
     """Ask the running router to look at its folder now; the name of the request. Raises OSError."""
-    name = f"{os.getpid()}-{time.monotonic_ns()}"
-    fresh = places.run / f".{_REQUEST}.{name}"
-    fresh.write_text(name, encoding="ascii")
-    fresh.replace(places.run / _REQUEST)
-    return name
+    return Mailbox(places, _REQUEST).ask({})
 
 
 def take_request(places: Places) -> str | None:
     """The request that waits, which is then nobody else's; None when there is none."""
-    path = places.run / _REQUEST
-    try:
-        name = path.read_text(encoding="ascii")
-        path.unlink()
-    except (OSError, ValueError):
-        return None
-    return name
+    found = Mailbox(places, _REQUEST).take()
+    return None if found is None else found[0]
 
 
 def answer_of(places: Places, timeout_seconds: float) -> ReloadState | None:

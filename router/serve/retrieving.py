@@ -7,6 +7,7 @@ on within a second, without one they wait for its start.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from router.clock import Clock
@@ -15,6 +16,7 @@ from router.flow.querying import asked, retrieve_hook
 from router.model.plan import Plan
 from router.model.query import (
     SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     DataElement,
     Level,
@@ -28,6 +30,7 @@ from router.peers.peer import Peer
 from router.peers.search import Fetchable, Retrievable
 from router.serve.intaking import intake_beside
 from router.serve.mapping import mapping_key
+from router.store.ledger import Ledger
 
 TELL_SECONDS: Final = 1.0
 
@@ -56,11 +59,10 @@ def fetched_from(
     """How far it is, in the words of C-MOVE, the end last. Raises a RouterError without a list."""
     clock, key = Clock(), mapping_key(plan, make=False)
     change = retrieve_hook(plan, station, key, clock.now())
-    names = peer.listed(asked(_query(wanted), change), wish_to_cancel)
+    names = peer.listed(asked(query_of(wanted), change), wish_to_cancel)
     told = Fetched(0)
-    with intake_beside(plan, key, clock) as (intake, _, _):
-        fetcher = Fetcher(lambda: plan, intake, clock)
-        told_at = clock.monotonic()
+    told_at = clock.monotonic()
+    with taking(plan, key) as (fetcher, _):
         for told in fetcher.fetch(
             station,
             peer,
@@ -75,11 +77,23 @@ def fetched_from(
     yield _progress(_status(told), told)
 
 
-def _query(wanted: Retrieval) -> Query:
+@contextmanager
+def taking(plan: Plan, key: bytes) -> Iterator[tuple[Fetcher, Ledger]]:
+    """What takes objects into the journal beside what the roles take; all is indexed at the end."""
+    with intake_beside(plan, key, Clock()) as (intake, _, ledger):
+        yield Fetcher(lambda: plan, intake, Clock()), ledger
+
+
+def query_of(wanted: Retrieval) -> Query:
+    """What is asked for as a query of the lowest level that is named."""
+    level: Level = "STUDY"
     keys = {STUDY_INSTANCE_UID: DataElement("UI", (wanted.study_instance_uid,))}
     if wanted.series_instance_uid:
         keys[SERIES_INSTANCE_UID] = DataElement("UI", (wanted.series_instance_uid,))
-    level: Level = "SERIES" if wanted.series_instance_uid else "STUDY"
+        level = "SERIES"
+    if wanted.sop_instance_uid:
+        keys[SOP_INSTANCE_UID] = DataElement("UI", (wanted.sop_instance_uid,))
+        level = "IMAGE"
     return Query(level, keys, 0, wanted.deadline_seconds)
 
 

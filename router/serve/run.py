@@ -68,7 +68,8 @@ def _recover(plan: Plan, places: Places, boot_id: str, log: Log, *, unclean: boo
         found = recover(journal, ledger)
         journal.close()
         freed = ledger.release_foreign_leases()
-        ledger.remember_recipes(send.recipe for rule in plan.rules for send in rule.sends)
+        sends = [send for rule in plan.rules for send in rule.sends]
+        ledger.remember_recipes(one.recipe for send in sends for one in send.alternatives)
         log.info(
             "recovered",
             records=found.records,

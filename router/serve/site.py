@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from router.flow.letting_go import LettingGo
 from router.flow.retrieving import Retriever
 from router.model.delivery import Disposition, Result
 from router.serve.auditing import open_audit_log
@@ -16,11 +17,13 @@ from router.serve.intaking import reject_beside
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import Role
+from router.serve.rekeying import progress
 from router.serve.reload_state import ReloadState, answer_of, read_state
 from router.serve.retrieving import retrieved_from
-from router.serve.stores import open_journal, open_ledger
+from router.serve.stores import follow_ring, open_journal, open_ledger
 from router.store.access import AccessBook
 from router.store.audit import AuditTrail
+from router.store.cache_book import CacheBook
 from router.store.catalogue import Catalogue
 from router.store.ledger import Ledger
 from router.telemetry.metrics import counted, published_ages
@@ -48,7 +51,9 @@ def open_site(
     """Open ledger, journal and book; the site, and its answer to the question of readiness."""
     ledger = open_ledger(role.places, role.clock, f"web-{role.boot_id}")
     journal = open_journal(role.places, role.plan, role.clock)
+    follow_ring(role, journal.keys)
     book = AccessBook.open(role.places.ledger, role.clock)
+    cache = CacheBook.open(role.places.ledger, role.clock)
     trail = AuditTrail.open(role.places.ledger, role.places.keys)
     audit = open_audit_log(role, trail)
     rates = Rates(lambda: _totals(role), role.clock, role.places.run)
@@ -78,6 +83,8 @@ def open_site(
         started_at=role.clock.now(),
         audit=audit,
         trail=trail,
+        cache=cache,
+        letting_go=LettingGo(cache, journal, ledger, role.clock),
     )
     role.threads.start("rates", lambda: rates.run(role.threads.stop))
     role.threads.start("events", lambda: events.run(role.threads.stop))
@@ -105,6 +112,7 @@ def _running(role: Role, not_ready: Callable[[], tuple[str, ...]]) -> Running:
         apply=lambda: _told(answer_of(role.places, APPLY_SECONDS)),
         counters=lambda: counted(role.places.run),
         free_bytes=free_bytes,
+        rekeying=lambda: progress(role.places),
     )
 
 

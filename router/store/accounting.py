@@ -1,7 +1,8 @@
 """The balance: what was counted when it happened against what the rows say now.
 
     received = routed + unmatched + discarded + quarantined + duplicate
-    created  = queued + sending + held + delivered + dead + quarantined + cancelled, per station
+    created  = queued + sending + sent + held + delivered + dead + quarantined + cancelled + moved, per
+               station; what moved is created once more at another station of its `first_of`
 
 Every side is also compared with the counters, so a lost, added or altered row shows. `deep_check`
 looks further: the record of everything that is owed must be whole in the journal.

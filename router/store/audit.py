@@ -2,13 +2,15 @@
 
 A row's digest is SHA-256 of the digest before it and of everything the row holds, as it is stored:
 a changed byte, a missing row and a cut end are found without a key. Messages open with the key ring
-alone, each in its own place. Rows go when they are old and were shipped; the chain then begins behind them.
+alone, each in its own place: each has a data key of its own, whose wrapping is outside of the chain
+so that it can be wrapped anew. Rows go when they are old and were shipped; the chain then begins behind them.
 Raises StoreDown and StoreFull.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import struct
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ from typing import Any, Final
 from router.errors import StoreDown
 from router.model.audit import AuditRow
 from router.store.database import Database
-from router.store.keys import KeyRing
+from router.store.keys import KEY_BYTES, KeyRing, opened_alone, sealed_alone
 from router.store.records import RecordDamaged
 
 NO_DIGEST: Final = bytes(32)
@@ -27,8 +29,8 @@ _BATCH: Final = 1000
 _HEAD: Final = """
 SELECT first_id, before_first, last_id, last_digest, shipped_id, instance_id FROM audit_head
 """
-_COLUMNS: Final = "audit_id, at, event, outcome, who, what, sealed, digest"
-_INSERT: Final = f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+_COLUMNS: Final = "audit_id, at, event, outcome, who, what, sealed, digest, wrapped"
+_INSERT: Final = f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 _PAGE: Final = """
 SELECT audit_id, at, event, outcome, who, what, digest FROM audit
 WHERE audit_id < ?{} ORDER BY audit_id DESC LIMIT ?
@@ -115,15 +117,15 @@ class AuditTrail:
         """One message; None when there is no such row. Raises RecordDamaged."""
         with self.database.read() as connection:
             row = connection.execute(
-                "SELECT sealed FROM audit WHERE audit_id = ?", (audit_id,)
+                "SELECT sealed, wrapped FROM audit WHERE audit_id = ?", (audit_id,)
             ).fetchone()
-        return None if row is None else self.keys.unseal(row[0], _bound_to(audit_id))
+        return None if row is None else _message(self.keys, audit_id, *row)
 
     def after(self, audit_id: int, limit: int) -> list[tuple[AuditRow, bytes]]:
         """The next rows with their messages, in order. Raises RecordDamaged."""
         with self.database.read() as connection:
             rows = connection.execute(_AFTER, (audit_id, limit)).fetchall()
-        return [(_row(row), self.keys.unseal(row[6], _bound_to(row[0]))) for row in rows]
+        return [(_row(row), _message(self.keys, row[0], row[6], row[8])) for row in rows]
 
     def shipped(self, audit_id: int) -> None:
         """Up to here the receiver has them."""
@@ -199,18 +201,22 @@ def append(connection: sqlite3.Connection, keys: KeyRing, entries: Sequence[Audi
     if not entries:
         return ends.last_id
     number, digest = ends.last_id, ends.last_digest
+    keys.refresh()
+    key = keys.primary
     for one in entries:
         number += 1
-        sealed = keys.seal(one.message, _bound_to(number))
+        data_key = os.urandom(KEY_BYTES)
+        sealed = sealed_alone(data_key, one.message, _bound_to(number))
+        wrapped = key.seal(data_key, wrapping_of(number))
         shown = (number, one.at, one.event, one.outcome, one.who, one.what, sealed)
         digest = _digest(digest, shown)
-        connection.execute(_INSERT, (*shown, digest))
+        connection.execute(_INSERT, (*shown, digest, wrapped))
     connection.execute("UPDATE audit_head SET last_id = ?, last_digest = ?", (number, digest))
     return number
 
 
 def _row(row: tuple[Any, ...]) -> AuditRow:
-    number, at, event, outcome, who, what, _, digest = row
+    number, at, event, outcome, who, what, _, digest, _ = row
     return AuditRow(number, at, event, outcome, who, what, digest)
 
 
@@ -226,7 +232,7 @@ def _faults_of(row: tuple[Any, ...], before: int, digest: bytes, keys: KeyRing) 
     if _digest(digest, row[:7]) != row[7]:
         return [f"row {number} is not what was written, or one before it was changed"]
     try:
-        keys.unseal(row[6], _bound_to(number))
+        _message(keys, number, row[6], row[8])
     except (RecordDamaged, StoreDown) as error:
         return [f"row {number} does not open: {error}"]
     return []
@@ -241,6 +247,17 @@ def _digest(before: bytes, row: Sequence[Any]) -> bytes:
         found.update(struct.pack(">q", len(told)) + told)
     found.update(sealed)
     return found.digest()
+
+
+def _message(keys: KeyRing, number: int, sealed: bytes, wrapped: bytes | None) -> bytes:
+    if wrapped is None:  # written before messages had data keys of their own
+        return keys.unseal(sealed, _bound_to(number))
+    return opened_alone(keys.unseal(wrapped, wrapping_of(number)), sealed, _bound_to(number))
+
+
+def wrapping_of(number: int) -> bytes:
+    """What the wrapped data key of a message is bound to."""
+    return b"audit key\0" + number.to_bytes(8, "big")
 
 
 def _bound_to(number: int) -> bytes:

@@ -24,7 +24,7 @@ from router.model.catalogue import (
     SeriesEntry,
 )
 from router.model.query import Identifier
-from router.store.keys import KeyRing
+from router.store.keys import KeyRing, PrimaryKey
 from router.store.ledger import CatalogueRow, Ledger
 from router.store.narrowing import COLUMNS, column_values, conditions
 from router.store.records import RecordDamaged
@@ -51,20 +51,19 @@ FROM study WHERE entry < ? AND {{}} ORDER BY entry DESC LIMIT {PAGE}
 _PUT_SERIES: Final = "INSERT OR REPLACE INTO series VALUES (?, ?, ?, ?, ?)"
 
 
-def sealed_row(entry: SeriesEntry, keys: KeyRing) -> CatalogueRow:
-    """The entry as a row of the ledger."""
+def sealed_row(entry: SeriesEntry, key: PrimaryKey) -> CatalogueRow:
+    """The entry as a row of the ledger; hold the key until it is written."""
     study, series = entry.study_instance_uid, entry.series_instance_uid
     plain = _written(entry.attributes).encode("utf-8", "surrogatepass")
-    sealed = keys.seal(plain, _bound_to(study, series))
+    sealed = key.seal(plain, bound_to(study, series))
     return CatalogueRow(0, study, series, entry.sop_instance_uid, sealed)
 
 
 def unsealed(row: CatalogueRow, keys: KeyRing) -> Attributes:
     """The attributes in a row that has some. Raises RecordDamaged, StoreDown."""
     assert row.sealed is not None
-    bound_to = _bound_to(row.study_instance_uid, row.series_instance_uid)
-    plain = keys.unseal(row.sealed, bound_to).decode("utf-8", "surrogatepass")
-    return _read(plain)
+    place = bound_to(row.study_instance_uid, row.series_instance_uid)
+    return _read(keys.unseal(row.sealed, place).decode("utf-8", "surrogatepass"))
 
 
 class Catalogue:
@@ -180,7 +179,8 @@ class Catalogue:
             return self._memory.execute(statement, parameters).fetchall()
 
 
-def _bound_to(study: str, series: str) -> bytes:
+def bound_to(study: str, series: str) -> bytes:
+    """What the sealed description of a series is bound to."""
     return b"catalogue\0" + f"{study}\0{series}".encode("utf-8", "surrogatepass")
 
 

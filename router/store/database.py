@@ -47,7 +47,7 @@ class Database:
         """Raises StoreDown when the file is damaged, of a newer schema or of another program."""
         self._path = path
         self._read_only = read_only
-        self._synchronous = "NORMAL" if rows_in_journal else "FULL"
+        self._synchronous = self._level = "NORMAL" if rows_in_journal else "FULL"
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._broken = ""
@@ -65,12 +65,20 @@ class Database:
                 _check_schema(self._reading, latest=_migrations()[-1][0])
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: durable when the block ends, undone when it raises. StoreFull/Down."""
+    def write(self, *, is_durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """One transaction: durable when the block ends, undone when it raises. StoreFull/Down.
+
+        What may be lost to a power cut, because whoever starts afterwards does it again, is not
+        waited for: a sync takes longer than all the rest of a small transaction.
+        """
         if self._broken or self._read_only:
             raise StoreDown(self._broken or "the ledger is open for reading only")
         with _typed_errors(self), self._turn():
             connection = self._writing
+            level = self._synchronous if is_durable else "NORMAL"
+            if level != self._level:
+                connection.execute(f"PRAGMA synchronous = {level}")
+                self._level = level
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -91,6 +99,12 @@ class Database:
             finally:
                 connection.execute("ROLLBACK")
 
+    def truncate_log(self) -> bool:
+        """Move the write-ahead log into the file and empty it; false while somebody reads in it."""
+        with _typed_errors(self), self._turn():
+            busy, *_ = self._writing.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
     def close(self) -> None:
         """Close both connections; harmless when closed."""
         with self._write_lock, self._read_lock:
@@ -108,6 +122,8 @@ class Database:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         with self._write_lock:
+            if self._lock_file < 0:  # closed while this one waited for its turn
+                raise StoreDown(self._broken)
             fcntl.flock(self._lock_file, fcntl.LOCK_EX)
             try:
                 yield

@@ -17,7 +17,7 @@ from router.model.delivery import Disposition, Priority
 from router.model.instance import Instance, Source
 from router.model.recipe import NOTHING, Recipe
 from router.model.rejection import Rejection
-from router.model.rule import Decision, Owed, Silence
+from router.model.rule import Decision, Option, Owed, Silence
 from router.model.station import USUAL_DUPLICATES, Duplicates
 from router.store.records import RecordDamaged
 
@@ -36,7 +36,9 @@ class Envelope:
 def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
     """The envelope of these, as UTF-8 JSON without blanks."""
     source = instance.source
-    recipes = {owed.recipe.digest: owed.recipe.steps for owed in decision.owed}
+    recipes = {
+        one.recipe.digest: one.recipe.steps for owed in decision.owed for one in owed.alternatives
+    }
     value = {
         "v": VERSION,
         "plan": plan_digest,
@@ -72,6 +74,13 @@ def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
             for owed in decision.owed
         ],
     }
+    others = [
+        (place, one.station, one.recipe.digest)
+        for place, owed in enumerate(decision.owed)
+        for one in owed.others
+    ]
+    if others:
+        value["others"] = others
     receive = decision.receive
     if receive is not NOTHING and not receive.is_empty:
         recipes[receive.digest] = receive.steps
@@ -127,6 +136,9 @@ def _instance(value: Any) -> Instance:
 
 def _decision(value: Any) -> Decision:
     recipes = {digest: Recipe(steps, digest) for digest, steps in value["recipes"].items()}
+    others: dict[int, list[Option]] = {}
+    for place, station, digest in value.get("others", ()):
+        others.setdefault(place, []).append(Option(station, recipes[digest]))
     return Decision(
         Disposition(value["disposition"]),
         tuple(
@@ -136,8 +148,9 @@ def _decision(value: Any) -> Decision:
                 Priority(priority),
                 rule,
                 Silence(*waits) if waits else None,
+                tuple(others.get(place, ())),
             )
-            for station, digest, priority, rule, *waits in value["owed"]
+            for place, (station, digest, priority, rule, *waits) in enumerate(value["owed"])
         ),
         tuple(value["rules"]),
         receive=recipes[value["receive"]] if "receive" in value else NOTHING,

@@ -10,19 +10,20 @@ crash leaves in between is finished by the next run.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from router.model.instance import RecordRef
 from router.model.plan import StoreSettings
-from router.store.files import store_error
+from router.store.files import locked_folder, store_error
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.store.records import RecordDamaged
 from router.store.recovery import delete_segment
 from router.store.segment import Segment, lock_file, segment_numbers, segment_path
 
+Records = Sequence[tuple[int, RecordRef]]
 _COPY_BYTES: Final = 1024 * 1024
 
 
@@ -43,12 +44,15 @@ def evict(
     wanted_bytes: int = 0,
 ) -> Evicted:
     """Drop what is beyond the settings, and more until `wanted_bytes` are free. StoreFull/Down."""
+    with locked_folder(journal.folder):
+        return _evict(journal, ledger, settings, now, wanted_bytes)
+
+
+def _evict(
+    journal: Journal, ledger: Ledger, settings: StoreSettings, now: float, wanted_bytes: int
+) -> Evicted:
     done = Evicted()
-    highest = max(segment_numbers(journal.folder), default=0)
-    for number in ledger.dropped_segments():
-        # The highest number stays, so that no number is ever given twice.
-        if number < highest:
-            delete_segment(journal, number)
+    delete_dropped(journal, ledger)
     marks = ledger.marks()
     sizes = {number: _size(journal, number) for number in segment_numbers(journal.folder)}
     total = sum(sizes.values())
@@ -63,29 +67,69 @@ def evict(
         size = sizes[number]
         if marks.get(number, 0) < size or _in_use(journal, number):
             continue
-        freed = _drop(journal, ledger, number, size, done)
+        freed = _drop(journal, ledger, number, size, done, ledger.owed_records(number))
         total -= freed
         done.freed_bytes += freed
     return done
 
 
-def _drop(journal: Journal, ledger: Ledger, number: int, size: int, done: Evicted) -> int:
-    """Bytes that became free; 0 when the segment has to stay."""
-    owed = ledger.owed_records(number)
-    owed_bytes = sum(ref.length for _, ref in owed)
-    if owed_bytes * 2 > size or ledger.leased_in(number):
+def delete_dropped(journal: Journal, ledger: Ledger) -> None:
+    """Delete the files that a crash left of forgotten segments; with the folder locked."""
+    highest = max(segment_numbers(journal.folder), default=0)
+    for number in ledger.dropped_segments():
+        # The highest number stays, so that no number is ever given twice.
+        if number < highest:
+            delete_segment(journal, number)
+
+
+def beyond(journal: Journal, most_bytes: int) -> list[int]:
+    """The segments that would go if the journal were to be no larger; the highest never does."""
+    sizes = {number: _size(journal, number) for number in segment_numbers(journal.folder)}
+    total, found = sum(sizes.values()), []
+    for number in sorted(sizes)[:-1]:
+        if total <= most_bytes:
+            break
+        if not _in_use(journal, number):
+            found.append(number)
+            total -= sizes[number]
+    return found
+
+
+def compact(
+    journal: Journal,
+    ledger: Ledger,
+    live_records: Callable[[int], Records],
+) -> Evicted:
+    """Drop segments of which the ledger knows less than half, and copy that forward."""
+    done = Evicted()
+    with locked_folder(journal.folder):
+        marks = ledger.marks()
+        for number in segment_numbers(journal.folder)[:-1]:
+            size = _size(journal, number)
+            if marks.get(number, 0) < size or _in_use(journal, number):
+                continue
+            done.freed_bytes += _drop(journal, ledger, number, size, done, live_records(number))
+    return done
+
+
+def _drop(
+    journal: Journal, ledger: Ledger, number: int, size: int, done: Evicted, stays: Records
+) -> int:
+    """Bytes that became free; 0 when the segment has to stay. What `stays` is copied forward."""
+    stays_bytes = sum(ref.length for _, ref in stays)
+    if stays_bytes * 2 > size or ledger.leased_in(number):
         return 0
     try:
-        moved = _copy_forward(journal, number, [ref for _, ref in owed])
+        moved = _copy_forward(journal, number, [ref for _, ref in stays])
     except RecordDamaged:
         # What is left of it must stay for whoever repairs it.
         return 0
-    places = {instance_id: ref for (instance_id, _), ref in zip(owed, moved, strict=True)}
+    places = {instance_id: ref for (instance_id, _), ref in zip(stays, moved, strict=True)}
     if not ledger.drop_segment(number, places) or not delete_segment(journal, number):
         return 0
     done.segments += 1
     done.moved_records += len(moved)
-    return size - owed_bytes
+    return size - stays_bytes
 
 
 def _copy_forward(journal: Journal, number: int, refs: Sequence[RecordRef]) -> list[RecordRef]:

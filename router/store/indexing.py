@@ -20,13 +20,12 @@ from router.model.instance import RETRIEVED, Instance
 from router.model.recipe import Recipe
 from router.model.rejection import NOTE
 from router.model.rule import Owed, Silence
-from router.store import rejecting
+from router.store import choices, looping, rejecting
 from router.store.counting import Counts
 from router.store.ledger import SEND_PREFIX, Indexed
-from router.store.task_log import EVENT
+from router.store.task_log import EVENT, OPEN_AFTER_SECONDS
 
 DUPLICATE_SECONDS: Final = 86400.0
-OPEN_AFTER_SECONDS: Final = 60.0
 RECEIVE_SECONDS: Final = 30.0
 REPLACED: Final = "replaced: a newer version came"
 
@@ -61,16 +60,9 @@ SELECT d.delivery_id, d.task_id, d.station FROM instance i JOIN delivery d USING
 WHERE i.sop_instance_uid = ?1 AND i.instance_id < ?2 AND d.state = 'queued'
   AND d.station IN (SELECT value FROM json_each(?3))
 """
-_BEHIND: Final = """
-INSERT OR IGNORE INTO delivery_behind (earlier_id, delivery_id)
-SELECT max(d.delivery_id), own.delivery_id FROM instance i JOIN delivery d USING (instance_id)
-JOIN delivery own ON own.instance_id = ?2 AND own.station = d.station AND own.state = 'queued'
-WHERE i.sop_instance_uid = ?1 AND i.instance_id < ?2 AND d.state IN ('queued', 'sending')
-GROUP BY d.station, d.recipe_digest, own.delivery_id
-"""
 _INSERT_DELIVERY: Final = """
 INSERT INTO delivery (instance_id, task_id, station, recipe_digest, priority, state, created_at,
-  changed_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)
+  changed_at, choice_id) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?)
 """
 # What waits for silence is joined only while it waits: a late object is an addendum of its own.
 _OPEN_TASK: Final = """
@@ -177,7 +169,7 @@ class _Booking:
         self._quiet: dict[int, float] = {}
         self._receiving: dict[tuple[str, str], _Receiving] = {}
         self._received: list[_Receiving] = []
-        self._deliveries: list[tuple[int, int, str, str, int, float, float]] = []
+        self._deliveries: list[tuple[int, int, str, str, int, float, float, int | None]] = []
 
     def instance(self, entry: Indexed) -> int:
         """Book one record; its instance id."""
@@ -211,7 +203,10 @@ class _Booking:
         if owed and is_changed:
             self._flush()
             uid = entry.instance.sop_instance_uid
-            connection.execute(_BEHIND, (uid, instance_id))
+            connection.execute(choices.BEHIND, (uid, instance_id))
+            if looping.is_loop(connection, entry.instance):
+                sender = entry.instance.source.station or entry.instance.source.calling_ae_title
+                looping.stop(connection, self._counts, instance_id, sender, self._now)
         return instance_id
 
     def _placed(
@@ -241,15 +236,20 @@ class _Booking:
         uid, duplicates = entry.instance.sop_instance_uid, entry.decision.duplicates
         if twin is not None:
             is_once = duplicates.same_content == "send_missing"
-            for key in self._connection.execute(_LIVE, (twin, uid, is_once)).fetchall():
-                known = owed.pop(key, None)
-                if known is not None and known.silence is not None:
+            live = set(self._connection.execute(_LIVE, (twin, uid, is_once)).fetchall())
+            for key, known in tuple(owed.items()):
+                if live.isdisjoint((one.station, one.recipe.digest) for one in known.alternatives):
+                    continue
+                del owed[key]
+                if known.silence is not None:
                     self._stir(entry.instance, known)
             # What was kept apart is so when it comes again.
             if duplicates.other_content == "quarantine" and self._is_other_version(twin):
                 owed.clear()
         elif duplicates.other_content == "replace":
-            stations = json.dumps([station for station, _ in owed])
+            stations = json.dumps(
+                [one.station for known in owed.values() for one in known.alternatives]
+            )
             rows = self._connection.execute(_UNSENT_BEFORE, (uid, instance_id, stations)).fetchall()
             rejecting.cancel(self._connection, self._counts, rows, REPLACED, self._now)
 
@@ -331,10 +331,10 @@ class _Booking:
         return (int(found[0]), False) if found[1] else (None, True)
 
     def _owe(self, instance_id: int, instance: Instance, owed: Owed) -> None:
-        digest = owed.recipe.digest
-        if digest not in self._known_recipes:
-            remember(self._connection, owed.recipe)
-            self._known_recipes.add(digest)
+        for one in owed.alternatives:
+            if one.recipe.digest not in self._known_recipes:
+                remember(self._connection, one.recipe)
+                self._known_recipes.add(one.recipe.digest)
         task = self._joined(instance, owed)
         if task is None:
             study, series = instance.study_instance_uid, _series(instance, owed)
@@ -344,7 +344,8 @@ class _Booking:
             self._wait(task[0], instance, owed.silence)
         now = self._now
         priority = int(owed.priority) if task[1] is None else task[1]
-        row = (instance_id, task[0], owed.station, digest, priority, now, now)
+        digest, choice = owed.recipe.digest, choices.choice_of(self._connection, owed)
+        row = (instance_id, task[0], owed.station, digest, priority, now, now, choice)
         self._deliveries.append(row)
         self._counts.created(owed.station)
 

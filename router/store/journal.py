@@ -70,9 +70,10 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Close every segment."""
+        """Close every segment, and hold no key."""
         self.pool.close()
         self._reading.close()
+        self.keys.release()
 
 
 class OpenSegments:

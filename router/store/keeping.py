@@ -1,6 +1,6 @@
 """Which records must be kept, what a segment still holds, and how one is forgotten.
 
-Owed is a record with a delivery that is neither delivered nor cancelled, or one that is unmatched
+Owed is a record with a delivery that is open or failed, or one that is unmatched
 or quarantined. A segment is forgotten in the same transaction that writes the new places of its
 owed records, and never while one of its records is being sent.
 """
@@ -16,17 +16,25 @@ from router.store import cataloguing
 
 _OPEN: Final = """
 EXISTS (SELECT 1 FROM delivery d WHERE d.instance_id = i.instance_id
-        AND d.state NOT IN ('delivered', 'cancelled'))
+        AND d.state NOT IN ('delivered', 'cancelled', 'moved'))
 """
+OWED: Final = f"(i.disposition IN ('unmatched', 'quarantined') OR {_OPEN})"
+"""Whether the instance `i` must be kept."""
 _OWED: Final = f"""
 SELECT i.instance_id, i.segment, i.place, i.length, i.record_id FROM instance i
-WHERE i.segment {{}}
-  AND (i.disposition IN ('unmatched', 'quarantined') OR {_OPEN})
+WHERE i.segment {{}} AND {OWED}
 ORDER BY i.segment, i.place
 """  # noqa: S608 - both parts are constants
 _OWED_ANYWHERE: Final = _OWED.format("IS NOT NULL")
 # Apart, so that the place index finds one segment without walking all that is stored.
 _OWED_IN: Final = _OWED.format("= ?")
+_LATER: Final = """
+SELECT later.instance_id, own.record_id, later.record_id, later.segment, later.place, later.length
+FROM instance own JOIN instance later USING (sop_instance_uid)
+WHERE own.instance_id = ?1 AND later.instance_id > ?1 AND later.segment IS NOT NULL
+  AND own.content_digest = ?2 AND later.content_digest = ?2
+ORDER BY later.instance_id DESC LIMIT 1
+"""
 _LEASED: Final = """
 SELECT EXISTS (SELECT 1 FROM delivery d JOIN instance i USING (instance_id)
                WHERE d.state = 'sending' AND i.segment = ?)
@@ -82,6 +90,31 @@ def drop_segment(
         "INSERT INTO segment (number, indexed_to, dropped) VALUES (?, 0, 1) "
         "ON CONFLICT (number) DO UPDATE SET dropped = 1",
         (segment,),
+    )
+    return True
+
+
+def heal(connection: sqlite3.Connection, instance_id: int, content_digest: bytes) -> bool:
+    """Swap the record of an instance with that of the newest one behind it with the same bytes.
+
+    What is damaged stays with the later instance, and is forgotten. False where there is none.
+    """
+    found = connection.execute(_LATER, (instance_id, content_digest)).fetchone()
+    if found is None:
+        return False
+    later, own_record, record_id, segment, place, length = found
+    connection.execute(
+        "UPDATE instance SET record_id = randomblob(16), segment = NULL, place = NULL "
+        "WHERE instance_id = ?",
+        (later,),
+    )
+    connection.execute(
+        "UPDATE instance SET record_id = ?, segment = ?, place = ?, length = ? "
+        "WHERE instance_id = ?",
+        (record_id, segment, place, length, instance_id),
+    )
+    connection.execute(
+        "UPDATE instance SET record_id = ? WHERE instance_id = ?", (own_record, later)
     )
     return True
 

@@ -1,14 +1,17 @@
 """The fixed bytes of a record: its head and its trailer.
 
     head     magic 4 · version 1 · 0 · header length 2 · record id 16 · record length 8
-             header: key id 16 · chunk size 4 · nonce prefix 7 · 0 · wrap nonce 12 · wrapped key 48
+             chunk size 4 · nonce prefix 7 · 0 · two slots for the data key, wrapped
+    slot     key id 16 · wrap nonce 12 · wrapped key 48 · checksum 4
     chunks   sealed data set, every chunk 16 bytes longer than its plaintext
     envelope sealed
     trailer  data set length 8 · envelope length 4 · chunks 4 · record length 8 · checksum 4 · end 4
 
 Big endian, lengths in bytes. The record length in the head is 0 until the record is complete. The
 checksum (CRC-32) is over head, sealed envelope and trailer: it tells a whole record from a torn one
-without a key; the data set is guarded by its seals. Raises RecordDamaged.
+without a key; the data set is guarded by its seals. The slots are left out of it and have checksums
+of their own: a key is wrapped anew in the slot that is not needed, so that at any moment, and after
+any kill, one of them opens. Two slots of zeros are a record that was shredded. Raises RecordDamaged.
 """
 
 from __future__ import annotations
@@ -18,32 +21,55 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
+from router.errors import StoreDown
 from router.store.records import Octets, RecordDamaged
 from router.store.sealed import CHUNK_BYTES, TAG_BYTES
 
-_HEAD: Final = struct.Struct(">8s16sQ16sI7sx12s48s")
+_FIXED: Final = struct.Struct(">8s16sQI7sx")
+_SLOT: Final = struct.Struct(">16s12s48sI")
 _TRAILER: Final = struct.Struct(">QIIQ")
 _SEAL: Final = struct.Struct(">I4s")
 _LENGTH: Final = struct.Struct(">Q")
-HEAD_BYTES: Final = _HEAD.size
+FIXED_BYTES: Final = _FIXED.size
+SLOT_BYTES: Final = _SLOT.size
+HEAD_BYTES: Final = FIXED_BYTES + 2 * SLOT_BYTES
 TRAILER_BYTES: Final = _TRAILER.size + _SEAL.size
 LENGTH_OFFSET: Final = 24
-MAGIC: Final = b"DRJR" + struct.pack(">BxH", 1, HEAD_BYTES - 32)
+MAGIC: Final = b"DRJR" + struct.pack(">BxH", 2, HEAD_BYTES - 32)
+_FORMER_MAGIC: Final = b"DRJR" + struct.pack(">BxH", 1, 88)
+NO_SLOT: Final = bytes(SLOT_BYTES)
+_CHECKED_OF_SLOT: Final = SLOT_BYTES - 4
 _END: Final = b"DRJE"
 MAX_ENVELOPE_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """The data key of a record, wrapped under a key of the ring."""
+
+    key_id: bytes
+    nonce: bytes
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a record; `record_length` is 0 while it is not complete."""
+    """The head of a record; `record_length` is 0 while it is not complete.
+
+    `slots` are None where nothing is, or where what is there is torn.
+    """
 
     record_id: bytes
     record_length: int
-    key_id: bytes
     chunk_bytes: int
     nonce_prefix: bytes
-    wrap_nonce: bytes
-    wrapped_key: bytes
+    slots: tuple[WrappedKey | None, WrappedKey | None]
+    is_shredded: bool
+
+    @property
+    def bound_to(self) -> bytes:
+        """What its wrapped keys are bound to."""
+        return bound_to(self.record_id, self.nonce_prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +87,14 @@ def bound_to(record_id: bytes, nonce_prefix: bytes) -> bytes:
     return MAGIC + record_id + CHUNK_BYTES.to_bytes(4, "big") + nonce_prefix
 
 
-def pack_head(
-    record_id: bytes, key_id: bytes, nonce_prefix: bytes, wrap_nonce: bytes, wrapped_key: bytes
-) -> bytes:
-    """A head whose record length is still 0."""
-    return _HEAD.pack(
-        MAGIC, record_id, 0, key_id, CHUNK_BYTES, nonce_prefix, wrap_nonce, wrapped_key
-    )
+def pack_head(record_id: bytes, nonce_prefix: bytes, slot: bytes) -> bytes:
+    """A head whose record length is still 0, with one of its slots filled."""
+    return _FIXED.pack(MAGIC, record_id, 0, CHUNK_BYTES, nonce_prefix) + slot + NO_SLOT
+
+
+def pack_slot(key_id: bytes, nonce: bytes, wrapped: bytes) -> bytes:
+    """A slot with this wrapped key."""
+    return _SLOT.pack(key_id, nonce, wrapped, zlib.crc32(key_id + nonce + wrapped))
 
 
 def pack_length(record_length: int) -> bytes:
@@ -76,14 +103,31 @@ def pack_length(record_length: int) -> bytes:
 
 
 def unpack_head(octets: Octets) -> Head:
-    """The head at the beginning of these bytes."""
+    """The head at the beginning of these bytes. Raises StoreDown for one of another version."""
     if len(octets) < HEAD_BYTES:
         raise RecordDamaged("the head of the record is cut short")
-    magic, record_id, length, *rest = _HEAD.unpack_from(octets)
-    head = Head(record_id, length, *rest)
-    if magic != MAGIC or head.chunk_bytes != CHUNK_BYTES:
+    magic, record_id, length, chunk_bytes, prefix = _FIXED.unpack_from(octets)
+    if magic != MAGIC or chunk_bytes != CHUNK_BYTES:
+        if magic == _FORMER_MAGIC:
+            # Not damaged: recovery must not cut it off.
+            raise StoreDown(
+                "the journal holds records of format 1, this version reads format 2: have the "
+                "version that wrote them deliver them, then begin with an empty journal"
+            )
         raise RecordDamaged("there is no record of this version at that place")
-    return head
+    first, second = FIXED_BYTES, FIXED_BYTES + SLOT_BYTES
+    slots = _slot(octets, first), _slot(octets, second)
+    is_shredded = octets[first:HEAD_BYTES] == NO_SLOT + NO_SLOT
+    if slots == (None, None) and not is_shredded:
+        raise RecordDamaged("the wrapped keys of the record are damaged")
+    return Head(record_id, length, chunk_bytes, prefix, slots, is_shredded)
+
+
+def _slot(octets: Octets, start: int) -> WrappedKey | None:
+    key_id, nonce, wrapped, checksum = _SLOT.unpack_from(octets, start)
+    if zlib.crc32(octets[start : start + _CHECKED_OF_SLOT]) != checksum:
+        return None
+    return WrappedKey(key_id, nonce, wrapped)
 
 
 def pack_trailer(head: Octets, envelope: bytes, trailer: Trailer) -> bytes:
@@ -129,4 +173,4 @@ def check(head: Octets, envelope: Octets, trailer: Octets) -> None:
 
 
 def _checksum(head: Octets, envelope: Octets, fixed: Octets) -> int:
-    return zlib.crc32(fixed, zlib.crc32(envelope, zlib.crc32(head)))
+    return zlib.crc32(fixed, zlib.crc32(envelope, zlib.crc32(head[:FIXED_BYTES])))

@@ -247,7 +247,7 @@ class Account:
     """The balance. Counts by name; `stations` has the delivery counts of each station.
 
     `instances`: received, routed, unmatched, discarded, quarantined, duplicate. `deliveries`:
-    created, queued, sending, sent, held, delivered, dead, quarantined, cancelled; held ones wait at a
+    created, queued, sending, sent, held, delivered, dead, quarantined, cancelled, moved; held ones wait at a
     station that is offline or inactive and are not counted as queued. `differences` says in words
     what does not add up; the account is balanced when it is empty.
     """
@@ -267,7 +267,6 @@ class Ledger(Protocol):
     """The index of the journal and the book of what is owed."""
 
     retrievals: RetrievalBook
-    """What is brought here from other stations."""
 
     def index(
         self, entries: Sequence[Indexed], marks: Mapping[int, int] | None = None
@@ -293,6 +292,14 @@ class Ledger(Protocol):
         """Settle, then lease up to `wants[station]` due deliveries per station.
 
         Order: priority, then study, then arrival; one of lower priority after every ten of higher.
+        """
+
+    def hand_over(self, away: Mapping[str, str], ready: Mapping[str, int], now: float) -> int:
+        """Move on what waits at stations that cannot take it and that another one may take; how many.
+
+        `away`: station → why it cannot; `ready`: station → how many it may get now. Each goes to the
+        first of its stations that is ready. What is being sent, is held, waits for silence or for
+        what it has to follow, or was rejected stays.
         """
 
     def release_foreign_leases(self, living: Collection[str] = ()) -> int:
@@ -352,8 +359,7 @@ class Ledger(Protocol):
     ) -> int:
         """Owe held instances to a station because someone asked; the task id. Raises KeyError.
 
-        `move_originator`: AE title and message ID of the C-MOVE that asked; `joining` is a task of
-        the same request.
+        `move_originator`: AE title and message ID of the C-MOVE; `joining`: an earlier task of it.
         """
 
     def retry(

@@ -17,6 +17,7 @@ from typing import Final
 from router.model.instance import RecordRef
 from router.store import envelope, layout
 from router.store.files import store_error, sync_folder
+from router.store.heads import next_magic
 from router.store.journal import Journal
 from router.store.ledger import Indexed, Ledger
 from router.store.records import RecordDamaged
@@ -24,7 +25,6 @@ from router.store.segment import lock_file, segment_numbers, segment_path
 from router.store.stored import open_structure
 
 _BATCH: Final = 200
-_SEARCH_BYTES: Final = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -158,7 +158,7 @@ def whole_records(descriptor: int, start: int, size: int) -> Iterator[tuple[int,
             yield offset, length
             offset += length
         else:
-            offset = _next_magic(descriptor, offset + 1, size)
+            offset = next_magic(descriptor, offset + 1, size)
 
 
 def _length_at(descriptor: int, offset: int, size: int) -> int:
@@ -171,14 +171,3 @@ def _length_at(descriptor: int, offset: int, size: int) -> int:
     except RecordDamaged:
         return 0
     return head.record_length
-
-
-def _next_magic(descriptor: int, offset: int, size: int) -> int:
-    overlap = len(layout.MAGIC) - 1
-    while offset < size:
-        block = os.pread(descriptor, _SEARCH_BYTES + overlap, offset)
-        found = block.find(layout.MAGIC)
-        if found >= 0:
-            return offset + found
-        offset += _SEARCH_BYTES
-    return size

@@ -59,7 +59,8 @@ _HAVE: Final = f"""
 SELECT d.station, d.recipe_digest, r.steps FROM {_NAMED}
 CROSS JOIN delivery d ON d.instance_id = i.instance_id JOIN recipe r ON r.digest = d.recipe_digest
 WHERE d.station IN (SELECT value FROM json_each(?2))
-  AND (d.state IN ('queued', 'sending', 'sent', 'delivered', 'dead') OR d.attempts > 0)
+  AND (d.state IN ('queued', 'sending', 'sent', 'delivered', 'dead') OR d.attempts > 0
+       OR d.state = 'moved' AND d.failures > 0)
 GROUP BY d.station, d.recipe_digest ORDER BY d.station, count(*) DESC, d.recipe_digest
 """  # noqa: S608 - constants
 _UNSEEN: Final = """

@@ -20,6 +20,7 @@ from router.model.task import SENDS, Task, TaskFilter, TaskStatus
 from router.store import (
     accounting,
     cataloguing,
+    choices,
     indexing,
     instances,
     keeping,
@@ -96,7 +97,12 @@ class SqliteLedger:
         now = self._clock.now()
         with self._database.write() as connection:
             ids = indexing.book(connection, entries, marks or {}, self._known_recipes, now)
-        used = {owed.recipe.digest for entry in entries for owed in entry.decision.owed}
+        used = {
+            one.recipe.digest
+            for entry in entries
+            for owed in entry.decision.owed
+            for one in owed.alternatives
+        }
         self._known_recipes |= used
         return ids
 
@@ -125,14 +131,28 @@ class SqliteLedger:
     def turn(
         self, outcomes: Sequence[Settlement], wants: Mapping[str, int], now: float
     ) -> tuple[Leased, ...]:
-        """Settle, then lease up to `wants[station]` due deliveries per station."""
+        """Settle, then lease up to `wants[station]` due deliveries per station.
+
+        A lease alone need not outlive a power cut: who starts afterwards leases again.
+        """
         counts = Counts()
-        with self._database.write() as connection:
+        with self._database.write(is_durable=bool(outcomes)) as connection:
             if outcomes:
                 turning.settle(connection, outcomes, counts, now)
             leased = turning.lease(connection, wants, counts, now, self._boot_id, self._fairness)
             counts.write(connection)
         return leased
+
+    def hand_over(self, away: Mapping[str, str], ready: Mapping[str, int], now: float) -> int:
+        """See `Ledger`; nothing is written where nothing may move."""
+        with self._database.read() as connection:
+            if not choices.moves(connection, away, ready):
+                return 0
+        counts = Counts()
+        with self._database.write() as connection:
+            moved = choices.hand_over(connection, counts, away, ready, now)
+            counts.write(connection)
+        return moved
 
     def release_foreign_leases(self, living: Collection[str] = ()) -> int:
         """Put back what others had leased, but for the living; how many."""

@@ -74,6 +74,18 @@ def open_structure(
     return head, trailer, envelope, whole
 
 
+def unwrapped(head: layout.Head, keys: KeyRing) -> bytes:
+    """The data key of the record. Raises RecordDamaged, StoreDown when the ring lacks its keys."""
+    trouble: RecordDamaged | StoreDown = RecordDamaged("the record was shredded")
+    for slot in head.slots:
+        if slot is not None:
+            try:
+                return keys.unwrap(slot.key_id, slot.nonce, slot.wrapped, head.bound_to)
+            except (RecordDamaged, StoreDown) as error:
+                trouble = error
+    raise trouble
+
+
 def read_exactly(descriptor: int, length: int, offset: int) -> bytes:
     """So many bytes at that place. Raises RecordDamaged when the file ends before."""
     try:
@@ -118,9 +130,7 @@ class StoredRecord:
         )
         if ref.record_id and ref.record_id != head.record_id:
             raise RecordDamaged("another record lies at that place")
-        bound_to = layout.bound_to(head.record_id, head.nonce_prefix)
-        data_key = keys.unwrap(head.key_id, head.wrap_nonce, head.wrapped_key, bound_to)
-        self._seal = ChunkSeal(data_key, head.nonce_prefix, head.record_id)
+        self._seal = ChunkSeal(unwrapped(head, keys), head.nonce_prefix, head.record_id)
         self._start = ref.offset + layout.HEAD_BYTES
         self._chunk_count = trailer.chunk_count
         self._sealed_end = trailer.data_set_length + trailer.chunk_count * TAG_BYTES

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+OPEN_AFTER_SECONDS: Final = 60.0
+"""So long after its end a task is joined by what comes late."""
+
 EVENT: Final = (
     "INSERT INTO event (at, task_id, delivery_id, kind, message, status) VALUES (?, ?, ?, ?, ?, ?)"
 )

@@ -32,7 +32,8 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
     ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS},
     t.kind = 'retrieve' AND {_RUNS}) AS arrives,
   coalesce(r.state = 'failed' OR r.state = 'running' AND NOT {_RUNS}, 0) AS broke,
-  iif(t.kind = 'receive', t.received, count(d.delivery_id) + {_BROUGHT}
+  iif(t.kind = 'receive', t.received,
+    count(d.delivery_id) FILTER (WHERE d.state <> 'moved') + {_BROUGHT}
     + coalesce(r.remaining + r.failed, 0)) AS objects,
   iif(t.kind = 'receive', t.received,
     count(*) FILTER (WHERE d.state = 'delivered') + {_BROUGHT}) AS delivered,
@@ -42,6 +43,7 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
     + coalesce(r.failed + iif({_RUNS}, 0, r.remaining), 0) AS dead,
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
   count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
+  count(*) FILTER (WHERE d.state = 'moved') AS moved,
   coalesce(sum(d.failures), 0) AS failures, coalesce(r.note, '') AS note,
   iif(r.state = 'running' AND NOT {_RUNS}, '{LOST}', coalesce(r.answer, '')) AS answer
 FROM (
@@ -53,6 +55,11 @@ FROM (
 ) t LEFT JOIN retrieval r ON r.task_id = t.task_id LEFT JOIN delivery d ON d.task_id = t.task_id
 GROUP BY t.task_id
 """  # noqa: S608 - a constant
+_CANCEL: Final = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
+_FAILED_OF: Final = """
+SELECT delivery_id, task_id, station, state FROM delivery
+WHERE state IN ('dead', 'quarantined') AND instance_id IN (SELECT value FROM json_each(?))
+"""
 # Of a row `c` with counts of its deliveries, beside the status `s` of its station.
 STATUS: Final = """
 CASE
@@ -63,7 +70,7 @@ CASE
   WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
   WHEN c.waiting > 0 THEN 'In Progress'
   WHEN c.dead + c.quarantined > 0 OR c.broke THEN 'Failed'
-  WHEN c.cancelled > 0 THEN 'Cancelled'
+  WHEN c.cancelled > 0 OR c.moved > 0 AND c.objects = 0 THEN 'Cancelled'
   ELSE 'Completed' END
 """
 _LISTED: Final = f"""
@@ -91,6 +98,9 @@ SELECT c.*, {STATUS} AS status,
       SELECT d.last_error FROM delivery d WHERE d.task_id = c.task_id AND d.state = 'cancelled'
         AND (d.last_error GLOB 'rejected: *' OR d.last_error GLOB 'replaced: *')
       ORDER BY d.changed_at DESC LIMIT 1), '')
+    WHEN c.waiting = 0 AND c.moved > 0 THEN (
+      SELECT c.moved || ' ' || d.last_error FROM delivery d
+      WHERE d.task_id = c.task_id AND d.state = 'moved' ORDER BY d.delivery_id DESC LIMIT 1)
     WHEN c.waiting > 0 AND EXISTS (
       SELECT 1 FROM delivery_behind b CROSS JOIN delivery d USING (delivery_id)
       CROSS JOIN delivery e ON e.delivery_id = b.earlier_id
@@ -159,7 +169,8 @@ UPDATE OR IGNORE delivery SET state = 'queued', due_at = 0, changed_at = ? WHERE
     JOIN delivery other ON other.instance_id = twin.instance_id
     WHERE own.instance_id = delivery.instance_id
       AND coalesce(twin.duplicate_of, twin.instance_id) = coalesce(own.duplicate_of, own.instance_id)
-      AND other.station = delivery.station AND other.recipe_digest = delivery.recipe_digest
+      AND (other.station = delivery.station AND other.recipe_digest = delivery.recipe_digest
+           OR other.choice_id = delivery.choice_id)
       AND other.state IN ('queued', 'sending', 'sent'))
 """
 _QUEUED: Final = """
@@ -375,8 +386,13 @@ def _marked(
 def cancel(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
     """Cancel what is queued; how many."""
     rows = connection.execute(_QUEUED, (json.dumps(list(task_ids)),)).fetchall()
-    statement = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
-    return _move(connection, rows, statement, State.CANCELLED, ("cancelled", by), at)
+    return _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
+
+
+def give_up(connection: sqlite3.Connection, instance_ids: Sequence[int], by: str, at: float) -> int:
+    """Cancel what failed of these instances, which nobody can retry any more; how many."""
+    rows = connection.execute(_FAILED_OF, (json.dumps(list(instance_ids)),)).fetchall()
+    return _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
 
 
 def _move(
@@ -410,8 +426,10 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
-    arrives, _, objects, delivered, waiting, dead, quarantined, cancelled, failures = row[14:23]
-    note, _, status, reason, revision = row[23:]
+    arrives, _, objects, delivered, waiting, dead, quarantined, cancelled, moved, failures = row[
+        14:24
+    ]
+    note, _, status, reason, revision = row[24:]
     return Task(
         task_id=task_id,
         kind=kind,
@@ -428,6 +446,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         dead=dead,
         quarantined=quarantined,
         cancelled=cancelled,
+        moved=moved,
         failures=failures,
         created_at=created_at,
         started_at=started_at,

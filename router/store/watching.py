@@ -30,7 +30,7 @@ SELECT c.station, {STATUS} AS status, count(*) FROM (
     count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent')) AS waiting,
     count(*) FILTER (WHERE d.state = 'dead') AS dead,
     count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
-    count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled
+    count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled, 0 AS objects, 0 AS moved
   FROM (
     SELECT task_id FROM task WHERE ended_at IS NULL
     UNION SELECT task_id FROM delivery WHERE state IN ('dead', 'quarantined')
@@ -51,7 +51,7 @@ _FAILURES: Final = """
 SELECT e.at, t.station, e.task_id, e.kind, e.message, e.status
 FROM event e JOIN task t USING (task_id)
 WHERE e.event_id > (SELECT coalesce(max(event_id), 0) FROM event) - ?1
-  AND e.delivery_id IS NOT NULL AND e.kind <> 'delivered'
+  AND e.delivery_id IS NOT NULL AND e.kind NOT IN ('delivered', 'moved')
 ORDER BY e.event_id DESC LIMIT ?2
 """
 

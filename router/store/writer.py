@@ -52,6 +52,7 @@ class RecordWriter:
         "_fill",
         "_hasher",
         "_head",
+        "_key",
         "_pool",
         "_record_id",
         "_seal",
@@ -66,15 +67,12 @@ class RecordWriter:
     ) -> None:
         random = os.urandom(16 + 32 + _PREFIX + 12)
         record_id, prefix = random[:16], random[48:55]
-        self._head = bytearray(
-            layout.pack_head(
-                record_id,
-                keys.primary,
-                prefix,
-                random[55:],
-                keys.wrap(random[16:48], random[55:], layout.bound_to(record_id, prefix)),
-            )
-        )
+        # Held until the record is durable: a key in use is not dropped from the ring.
+        self._key = key = keys.primary
+        nonce = random[55:]
+        wrapped = key.wrap(random[16:48], nonce, layout.bound_to(record_id, prefix))
+        slot = layout.pack_slot(key.key_id, nonce, wrapped)
+        self._head = bytearray(layout.pack_head(record_id, prefix, slot))
         self._pool = pool
         self._claim = claim
         self._spare = spare

@@ -32,6 +32,7 @@ EVENTS: Final[Mapping[str, tuple[Code, Code | None, str]]] = {
     "configuration_changed": (_ALERT, ("110131", "Software Configuration"), "E"),
     "configuration_refused": (_ALERT, ("110131", "Software Configuration"), "E"),
     "access_changed": (_ALERT, ("110137", "User Security Attributes Changed"), "E"),
+    "keys_changed": (_ALERT, ("110129", "Security Configuration"), "E"),
     "operation_refused": (_ALERT, ("110132", "Use of Restricted Function"), "E"),
     "audit_used": (_AUDIT_USED, None, "R"),
     "transfer_begun": (("110102", "Begin Transferring DICOM Instances"), None, "E"),

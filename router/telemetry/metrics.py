@@ -7,9 +7,11 @@ the configuration and words of ours: no patient attribute, no UID, nothing a pee
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,8 +100,17 @@ class Metrics:
         )
         self.cache_requests = self._counter(
             "cache_requests",
-            "Objects of other stations asked for, by whether they were held here.",
+            "Objects asked for, by whether they were held here, fetched, or fetched once more.",
             "result",
+        )
+        self.prefetch_items = self._counter(
+            "prefetch_items", "What was wanted here before somebody asks, by result.", "result"
+        )
+        self.prefetched_objects = self._counter(
+            "prefetched_objects", "Objects of what was wanted, by result.", "result"
+        )
+        self.keys_rewrapped = self._counter(
+            "keys_rewrapped", "Data keys wrapped anew after a rotation, by where.", "where"
         )
         self.index_queue = Gauge(
             f"{_PREFIX}_index_queue",
@@ -204,19 +215,40 @@ def published_ages(folder: Path) -> dict[str, float]:
 def absorb(folder: Path, process: str) -> None:
     """Add what an ended process counted to what all ended ones did, and take its file away.
 
-    Counters go on rising when roles are replaced; gauges end with their process. Raises OSError.
+    Counters go on rising when roles are replaced; gauges end with their process. Whoever adds up
+    sees it before or after, never between. Raises OSError.
     """
     path, target = folder / f"{process}.prom", folder / f"{_RETIRED}.prom"
-    if not path.exists():
-        return
-    families = _summed(one for one in (target, path) if one.exists())
-    counted = [family for family in families if family.type != "gauge"]
-    registry = CollectorRegistry()
-    registry.register(_Merged(counted))
-    fresh = folder / f".{_RETIRED}.new"
-    fresh.write_bytes(generate_latest(registry))
-    fresh.replace(target)
-    path.unlink()
+    with _steady(folder, fcntl.LOCK_EX):
+        if not path.exists():
+            return
+        families = _summed(one for one in (target, path) if one.exists())
+        counted = [family for family in families if family.type != "gauge"]
+        registry = CollectorRegistry()
+        registry.register(_Merged(counted))
+        fresh = folder / f".{_RETIRED}.new"
+        fresh.write_bytes(generate_latest(registry))
+        fresh.replace(target)
+        path.unlink()
+
+
+@contextmanager
+def _steady(folder: Path, lock: int) -> Iterator[None]:
+    """No file comes to stand for another, or goes, while this is held (a lock of `fcntl.flock`)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, lock)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _published(folder: Path) -> list[Metric]:
+    """The families of all processes, those that ended among them; none before the first start."""
+    if not folder.is_dir():
+        return []
+    with _steady(folder, fcntl.LOCK_SH):
+        return _summed(sorted(folder.glob("*.prom")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +274,7 @@ class _Merged:
 
 def merged(folder: Path, own: Iterable[Gauges] = ()) -> bytes:
     """The series of all processes added up, with `own` gauges appended."""
-    families = {family.name: family for family in _summed(sorted(folder.glob("*.prom")))}
+    families = {family.name: family for family in _published(folder)}
     for gauges in own:
         family = GaugeMetricFamily(f"{_PREFIX}_{gauges.name}", gauges.text, labels=gauges.labels)
         for row, value in gauges.rows:
@@ -256,7 +288,7 @@ def merged(folder: Path, own: Iterable[Gauges] = ()) -> bytes:
 def counted(folder: Path) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
     """The samples of all processes added up: value by labels by name."""
     found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
-    for family in _summed(sorted(folder.glob("*.prom"))):
+    for family in _published(folder):
         for sample in family.samples:
             labels = tuple(sorted(sample.labels.items()))
             found.setdefault(sample.name, {})[labels] = float(sample.value)

@@ -53,6 +53,7 @@ class Site:
         services.catalogue.close()
         services.book.close()
         services.trail.close()
+        services.cache.close()
         services.journal.close()
         services.ledger.close()
 

@@ -80,3 +80,14 @@ def changed(
             (ourselves(plan), Participant(who, is_requestor=True, address=address)),
         )
     )
+
+
+def keys_changed(audit: AuditLog, plan: Plan, who: str, address: str, what: str) -> None:
+    """Somebody changed the key ring."""
+    person = Participant(who, is_requestor=True, address=address)
+    participants = (person, ourselves(plan))
+    audit.note(
+        AuditEvent(
+            "keys_changed", audit.now(), who, what, description=what, participants=participants
+        )
+    )

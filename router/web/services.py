@@ -9,12 +9,14 @@ from typing import Any
 
 from router.clock import Clock
 from router.flow.auditing import AuditLog
+from router.flow.letting_go import LettingGo
 from router.flow.reject import Rejected, Wanted
 from router.model.plan import Plan
 from router.model.station import Station
 from router.peers.peer import Peer
 from router.store.access import AccessBook
 from router.store.audit import AuditTrail
+from router.store.cache_book import CacheBook
 from router.store.catalogue import Catalogue
 from router.store.journal import Journal
 from router.store.ledger import Ledger
@@ -29,6 +31,7 @@ class Running:
     """What the running router says of itself.
 
     `reload` is the outcome of the last change of the configuration, None when there was none;
+    `rekeying` is how far the wrapping anew after a rotation is, None when there was none;
     `apply` has the folder taken into use and waits for the outcome; `counters` are the counted
     series of all processes: value by labels by name; `free_bytes` also tells the volume's size.
     """
@@ -39,6 +42,7 @@ class Running:
     apply: Callable[[], Mapping[str, Any] | None]
     counters: Callable[[], Mapping[str, Mapping[Labels, float]]]
     free_bytes: Callable[[], tuple[int, int]]
+    rekeying: Callable[[], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +69,5 @@ class Services:
     started_at: float
     audit: AuditLog
     trail: AuditTrail
+    cache: CacheBook
+    letting_go: LettingGo

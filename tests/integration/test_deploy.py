@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -11,110 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import dicom_router
+from tests.support.deployed import Site
 from tests.support.ledger_view import wait_for
-from tests.support.process import Process, free_port, wait_until
-from tests.support.router_process import Router
+from tests.support.process import wait_until
 from tests.support.scanner import scan
-from tests.support.scripted_scp import Script, ScriptedScp
 from tests.support.synthetic import instance
-
-SITE = """\
-version: 1
-router: {{name: edge, ae_title: EDGE_A, data_dir: {data}}}
-listeners:
-  lan: {{type: dimse, bind: "127.0.0.1:{port}"}}
-stations:
-  ct-1: {{ae_title: CT1, host: 127.0.0.1}}
-  pacs: {{ae_title: DEST, host: 127.0.0.1, port: {pacs}, send: true, heartbeat: {{enabled: false}}}}
-rules:
-  - {{name: {rule}, match: {{Modality: CT}}, route: [pacs]}}
-"""
-TESTS = """\
-tests:
-  - name: CT goes to the archive
-    given: {{from: ct-1, dataset: {{Modality: CT}}}}
-    expect: {{route: [{expected}]}}
-"""
-
-
-class Repository:
-    """A git repository with the configuration in a folder of it."""
-
-    def __init__(self, folder: Path, **facts: object) -> None:
-        self.folder = folder
-        self.facts = facts
-        folder.mkdir()
-        self.git("init", "-q", "-b", "main")
-        self.git("config", "user.email", "a@example.org")
-        self.git("config", "user.name", "A Person")
-
-    def git(self, *words: str) -> str:
-        environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}
-        done = subprocess.run(
-            ["git", "-C", str(self.folder), *words], capture_output=True, text=True,
-            check=True, env=environment,
-        )  # fmt: skip
-        return done.stdout.strip()
-
-    def commit(self, rule: str, *, expected: str = "pacs", **more: str) -> str:
-        """Commit a site with this rule and its test; the commit."""
-        files = {
-            "site/router.yaml": SITE.format(rule=rule, **self.facts),
-            "site/rules.test.yaml": TESTS.format(expected=expected),
-            **more,
-        }
-        for name, text in files.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        self.git("add", "-A")
-        self.git("commit", "-q", "--allow-empty", "-m", f"The rule is {rule}")
-        return self.git("rev-parse", "HEAD")
-
-
-class Site:
-    """A link, a repository, and a router that runs with the link once it is there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.pacs = ScriptedScp(Script(max_pdu_bytes=0))
-        self.port = free_port()
-        self.data = folder / "data"
-        facts = {"data": self.data, "port": self.port, "pacs": self.pacs.port}
-        self.repository = Repository(folder / "repository", **facts)
-        self.link = folder / "config"
-        self.process: Process | None = None
-
-    def deploy(self, *words: str) -> tuple[int, str, str]:
-        return dicom_router("deploy", "--config", str(self.link), *words)
-
-    def first(self, commit: str) -> None:
-        code, output, errors = self.deploy(
-            commit, "--repo", str(self.repository.folder), "--path", "site"
-        )
-        assert code == 0, errors
-        assert "no router runs" in output
-
-    def start(self) -> None:
-        edge = Router.__new__(Router)
-        edge.__dict__.update(
-            work=self.folder, folder=self.link, data_dir=self.data, port=self.port,
-            ae_title="EDGE_A", process=None, expect_balanced=True, _starts=0,
-        )  # fmt: skip
-        edge.start()
-        self.edge = edge
-
-    def status(self) -> dict:
-        code, output, errors = self.deploy("status", "--format", "json")
-        assert code == 0, errors
-        return json.loads(output)
-
-    def close(self) -> None:
-        if hasattr(self, "edge"):
-            self.edge.assert_balanced()
-            self.edge.kill()
-        self.pacs.close()
 
 
 @pytest.fixture

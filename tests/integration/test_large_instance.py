@@ -18,7 +18,7 @@ GIGABYTE = 1 << 30
 MEMORY_OVER_IDLE_BYTES = 150 << 20
 
 
-def test_a_gigabyte_passes_through_little_memory(
+def test_F11_a_gigabyte_passes_through_little_memory(
     router: Callable[..., Router], storescp: Callable[..., StoreScp]
 ) -> None:
     destination = storescp()

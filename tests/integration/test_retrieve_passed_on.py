@@ -5,16 +5,12 @@ Orthanc is the archive; a server that cuts, lies and refuses is scripted. What i
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from router.dicomweb.multipart import Part, RelatedBody
 from router.model.task import TaskFilter
 from router.telemetry.metrics import counted
 from tests.conftest import RouterFactory
@@ -27,6 +23,7 @@ from tests.support.orthanc import Orthanc
 from tests.support.process import free_port, wait_until
 from tests.support.retrievers import Asker
 from tests.support.router_process import Router
+from tests.support.scripted_archive import Cloud
 from tests.support.scripted_http import answering
 from tests.support.scripted_scp import ScriptedScp
 from tests.support.synthetic import JPEG_2000_LOSSLESS, Synthetic, series
@@ -182,59 +179,6 @@ def test_f33_the_destination_is_looked_at_before_anything_is_fetched(
         told = asker.move("StudyInstanceUID=9.9", to=to)
         assert told.code_of_status == status, told.words
     assert edge.account()["received"] == 0
-
-
-class Cloud:
-    """A DICOMweb server of one study; what it does with an object depends on the object."""
-
-    def __init__(self, images: list[Synthetic]) -> None:
-        self.images = images
-        self.asked: list[str] = []
-        self.behave = {}
-        self.released = threading.Event()
-
-    def handle(self, request: BaseHTTPRequestHandler) -> None:
-        path = request.path.partition("?")[0]
-        self.asked.append(request.path)
-        if path.endswith("/instances"):
-            listed = [
-                {
-                    "0020000D": {"vr": "UI", "Value": [one.study_instance_uid]},
-                    "0020000E": {"vr": "UI", "Value": [one.series_instance_uid]},
-                    "00080018": {"vr": "UI", "Value": [one.sop_instance_uid]},
-                }
-                for one in self.images
-            ]
-            page = listed if "offset=0" in request.path else []
-            self.answer(request, 200, "application/dicom+json", json.dumps(page).encode())
-            return
-        assert "transfer-syntax=*" in request.headers["Accept"]
-        uid = path.rsplit("/", 1)[1]
-        number = [one.sop_instance_uid for one in self.images].index(uid)
-        what = self.behave.get(number, "whole")
-        if isinstance(what, int):
-            self.answer(request, what, "text/plain", b"DOE^JOHN is not here")
-            return
-        if what == "stall":
-            self.released.wait(20)
-            return
-        data = self.images[number - 1 if what == "other" else number].part10()
-        body = RelatedBody([Part(len(data), lambda: iter([data]))])
-        octets = b"".join(bytes(chunk) for chunk in body.chunks())
-        if what == "cut":
-            octets = octets[:-20]
-        elif what == "junk":
-            octets = octets.replace(data, b"<html>no</html>")
-        self.answer(request, 200, body.content_type(), octets)
-
-    def answer(
-        self, request: BaseHTTPRequestHandler, status: int, content_type: str, body: bytes
-    ) -> None:
-        request.send_response(status)
-        request.send_header("Content-Type", content_type)
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body)
 
 
 def test_p3_what_is_not_whole_is_not_kept_and_is_named(

@@ -47,6 +47,9 @@ def reader(site: WebSite) -> Iterator[httpx.Client]:
 def _paths(site: WebSite, root: httpx.Client) -> dict[str, str]:
     """A value that exists for each name in a path."""
     study = root.get(f"{API}/studies").json()["studies"][0]["study_instance_uid"]
+    if not root.get(f"{API}/cache/prefetches").json()["prefetches"]:
+        items = [{"station": "pacs", "study": study}]
+        assert root.post(f"{API}/cache/prefetches", json={"items": items}).status_code == 202
     return {"{name}": "pacs", "{id}": "1", "{uid}": study, "{path}": "site.yaml"}
 
 

@@ -21,8 +21,9 @@ _TRICKLE_SECONDS = 0.02
 
 
 class Load:
-    """`senders` threads that store small objects as fast as they are answered, and `tricklers`
-    that send larger ones slowly, so that a fault often meets them halfway.
+    """`senders` threads that store small objects as fast as they are answered, with a pause behind
+    each if one is given, and `tricklers` that send larger ones slowly, so that a fault often meets
+    them halfway.
 
     `acknowledged`: UID → SHA-256 of the data set answered with 0x0000, `answered_at`: UID →
     monotonic seconds of the answer. `unanswered`: sent whole, no
@@ -35,6 +36,8 @@ class Load:
         *,
         senders: int = 3,
         tricklers: int = 1,
+        pause_seconds: float = 0.0,
+        objects_an_association: int = 1_000_000_000,
         seed: int = 1,
         called_ae_title: str = "EDGE_A",
     ) -> None:
@@ -46,6 +49,8 @@ class Load:
         self._port = port
         self._called_ae_title = called_ae_title
         self._seed = seed
+        self._pause_seconds = pause_seconds
+        self._objects_an_association = objects_an_association
         self._numbers = itertools.count()
         self._sizes = {False: (64, 64), True: (512, 512)}
         self._pausing = threading.Event()
@@ -90,8 +95,11 @@ class Load:
                 time.sleep(_RETRY_SECONDS)
                 continue
             try:
-                while not self._stopping.is_set():
+                for _ in range(self._objects_an_association):
+                    if self._stopping.is_set():
+                        break
                     self._store(sender, item, rng, trickle)
+                    time.sleep(self._pause_seconds)
                 sender.release()
             except (OSError, wire.Closed):
                 sender.close()

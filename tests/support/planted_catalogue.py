@@ -63,7 +63,7 @@ def plant(data_dir: Path, count: int) -> None:
     ledger = SqliteLedger.open(data_dir / "ledger" / "ledger.db", Clock(), "planting")
     batch = []
     for entry in entries(count):
-        batch.append(sealed_row(entry, keys))
+        batch.append(sealed_row(entry, keys.primary))
         if len(batch) == BATCH:
             ledger.put_catalogue(0, batch)
             batch = []

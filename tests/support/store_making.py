@@ -13,7 +13,7 @@ from router.model.delivery import Disposition, Outcome, Priority, Result, State
 from router.model.instance import Instance, RecordRef, Source
 from router.model.plan import StoreSettings
 from router.model.recipe import Recipe
-from router.model.rule import Decision, Owed
+from router.model.rule import Decision, Option, Owed
 from router.store import envelope
 from router.store.journal import Journal
 from router.store.keys import KeyRing
@@ -40,8 +40,13 @@ class TestClock(Clock):
         return self.time
 
 
-def owed(station="pacs", recipe=PLAIN, priority=Priority.MEDIUM, rule="all", silence=None):
-    return Owed(station, recipe, priority, rule, silence)
+def owed(
+    station="pacs", recipe=PLAIN, priority=Priority.MEDIUM, rule="all", silence=None, others=()
+):
+    """`others` are names, or (name, recipe), of stations that may take it in its place."""
+    pairs = [(one, recipe) if isinstance(one, str) else one for one in others]
+    others = tuple(Option(*pair) for pair in pairs)
+    return Owed(station, recipe, priority, rule, silence, others)
 
 
 def decision(*deliveries, disposition=None):

@@ -12,6 +12,7 @@ from router import __version__
 from router.web.access import Authenticate, guarded
 from router.web.api import (
     audit,
+    cache,
     configuration,
     priors,
     rejections,
@@ -39,6 +40,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *priors.ENDPOINTS,
     *rejections.ENDPOINTS,
     *audit.ENDPOINTS,
+    *cache.ENDPOINTS,
 )
 _EVENTS: Final[dict[str, Any]] = {
     "get": {

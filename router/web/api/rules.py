@@ -57,6 +57,7 @@ def _told(rule: Rule, matches: int) -> dict[str, Any]:
 def _send(one: Send) -> dict[str, Any]:
     return {
         "station": one.station,
+        "in_its_place": [other.station for other in one.others],
         "priority": one.priority.word,
         "when": one.silence.of if one.silence else "instance",
         "morph": [{name: parameters} for name, parameters in one.recipe.unpacked()],

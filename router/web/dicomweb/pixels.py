@@ -25,6 +25,7 @@ from router.web.dicomweb.retrieve import (
     Opened,
     etag,
     given,
+    mended,
     opened,
     related,
 )
@@ -251,6 +252,12 @@ def _pieces(
     one: Given, services: DicomwebServices, stretches: tuple[Stretch, ...]
 ) -> Iterator[bytes]:
     """The bytes of stretches of the stored pixel data, which no hook changes."""
+    return mended(lambda: _pieces_once(one, services, stretches), one, services)
+
+
+def _pieces_once(
+    one: Given, services: DicomwebServices, stretches: tuple[Stretch, ...]
+) -> Iterator[bytes]:
     held = services.ledger.instance(one.version.instance_id)
     if held is None or held.record is None:
         raise LookupError("its bytes were evicted meanwhile")

@@ -8,7 +8,7 @@ object that a hook fails on, or that cannot be had as asked, is left out and the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -19,12 +19,13 @@ from starlette.responses import Response, StreamingResponse
 from router.dicom.outgoing import OutgoingDataSet, can_convert
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from router.dicomweb.multipart import Chunk, gathered, new_boundary
-from router.errors import RouterError
+from router.errors import MorphFailed, Refused, RouterError
 from router.flow.giving import origin
 from router.model.instance import Instance
 from router.model.recipe import Recipe
 from router.peers.peer import Parcel, file_header
 from router.store.ledger import HeldVersion
+from router.store.records import RecordDamaged
 from router.web.dicomweb.accepting import ANY_SYNTAX, DICOM, first_that
 from router.web.dicomweb.services import DicomwebServices, client_of, send_hook
 from router.web.problems import problem
@@ -57,9 +58,17 @@ def given(request: Request, services: DicomwebServices) -> list[Given]:
         for one in services.ledger.held_versions(path["study"], path.get("series"))
         if path.get("instance", one.sop_instance_uid) == one.sop_instance_uid
     ]
+    services.counted(len(versions))
     if versions:
         services.audit.accessed(*client_of(request), path["study"])
-    recipes = services.giving.recipes(versions, send_hook(request, services))
+    hook = send_hook(request, services)
+    try:
+        recipes = services.giving.recipes(versions, hook)
+    except Refused:
+        # What was done to them on receive is told by their records.
+        for one in versions:
+            services.refetching.mended(one.instance_id)
+        recipes = services.giving.recipes(versions, hook)
     return [Given(one, recipes[origin(one)]) for one in versions]
 
 
@@ -70,12 +79,50 @@ def opened(
 
     Raises a RouterError when it cannot be given that way.
     """
+    try:
+        return _opened(one, services, syntax_uid, records)
+    except (RecordDamaged, MorphFailed) as error:
+        is_damaged = RecordDamaged in {type(error), type(error.__cause__)}
+        if not is_damaged or not services.refetching.mended(one.version.instance_id):
+            raise
+        return _opened(one, services, syntax_uid, records)
+
+
+def _opened(
+    one: Given, services: DicomwebServices, syntax_uid: str | None, records: ExitStack
+) -> Opened:
     found = services.giving.opened(one.version, one.recipe, "web", records)
     if found is None:
         raise LookupError(one.version.sop_instance_uid)
     instance, parcel = found
     outgoing = parcel.outgoing(_wanted(instance.transfer_syntax_uid, syntax_uid))
     return Opened(instance, parcel, outgoing)
+
+
+def mended(
+    make: Callable[[], Iterator[bytes]], one: Given, services: DicomwebServices
+) -> Iterator[bytes]:
+    """What `make` gives; from where a record turns out damaged, what it gives of the mended one.
+
+    What is mended has the very bytes that were booked. Only with a hook, whose work may depend on
+    the time, is the answer broken off instead. Raises RecordDamaged.
+    """
+    given_bytes = 0
+    try:
+        for chunk in make():
+            given_bytes += len(chunk)
+            yield chunk
+    except RecordDamaged:
+        if not services.refetching.mended(one.version.instance_id):
+            raise
+        if given_bytes and not one.recipe.is_empty:
+            raise
+    else:
+        return
+    for chunk in make():
+        skipped = min(given_bytes, len(chunk))
+        given_bytes -= skipped
+        yield chunk[skipped:]
 
 
 def _wanted(stored_uid: str, asked_uid: str | None) -> str | None:
@@ -143,6 +190,10 @@ def _bytes(chunks: Iterable[Chunk]) -> Iterator[bytes]:
 
 def _file(one: Given, services: DicomwebServices, syntax: str) -> Iterator[bytes]:
     """The file. What fails in the middle ends the connection: the closing boundary is missing."""
+    return mended(lambda: _file_once(one, services, syntax), one, services)
+
+
+def _file_once(one: Given, services: DicomwebServices, syntax: str) -> Iterator[bytes]:
     with ExitStack() as records:
         outgoing = opened(one, services, syntax, records).outgoing
         yield file_header(outgoing)

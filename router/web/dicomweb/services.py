@@ -12,12 +12,14 @@ from router.flow.auditing import AuditLog
 from router.flow.finding import Finder
 from router.flow.giving import Giving
 from router.flow.intake import Intake
+from router.flow.refetching import Refetching
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.recipe import NOTHING, Recipe
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.telemetry.log import Log
+from router.telemetry.metrics import Metrics
 from router.web.access import Identity
 
 PREFIX = "/dicomweb/v1"
@@ -36,6 +38,15 @@ class DicomwebServices:
     log: Log
     stop: threading.Event
     audit: AuditLog
+    refetching: Refetching
+    metrics: Metrics
+
+    def counted(self, hits: int) -> None:
+        """Count a read: what is held of what was asked for, or that nothing is."""
+        if hits:
+            self.metrics.cache_requests.add("hit", amount=hits)
+        else:
+            self.metrics.cache_requests.add("miss")
 
     def not_given(self, sop_instance_uid: str, reason: Exception) -> None:
         """Tell the log of an instance that somebody asked for in vain."""

@@ -179,3 +179,52 @@ def _put(services: Services, call: Call, form: Form, *, dry_run: bool) -> Reply:
         services, call, "PUT", "/configuration/files/{path}", body={"text": text},
         if_match=form.text("etag"), query={"dry_run": dry_run},
     )  # fmt: skip
+
+
+def prefetch(services: Services, call: Call, form: Form) -> Notice:
+    """Have the chosen studies of a station here before somebody asks for them."""
+    station = form.text("station")
+    items = [{"station": station, "study": study} for study in form.all("study")]
+    data = asked(services, call, "POST", "/cache/prefetches", body={"items": items}).data
+    values = {"number": data["prefetch"], "studies": len(items)}
+    return Notice("good", "notice.prefetching", values, link="/system")
+
+
+def cancel_prefetch(services: Services, call: Call, form: Form) -> Notice:
+    """Fetch nothing more of one list."""
+    path = {"id": form.text("prefetch")}
+    data = asked(services, call, "POST", "/cache/prefetches/{id}/cancel", path=path).data
+    return Notice("good", "notice.prefetch_cancelled", {"number": data["prefetch"]})
+
+
+def rotate(services: Services, call: Call, _form: Form) -> Notice:
+    """Make a new key."""
+    data = asked(services, call, "POST", "/keys/rotate").data
+    return Notice("info", "notice.rotated", {"which": data["keys"][0]["key"]})
+
+
+def verify(services: Services, call: Call, _form: Form) -> Notice:
+    """Read all of a study, and say what does not open."""
+    data = asked(
+        services, call, "POST", "/cache/verify", body={"study": call.path["uid"]}
+    ).data  # fmt: skip
+    values = {"records": data["records"], "damaged": data["damaged"]}
+    detail = "\n".join(
+        f"{one['sop_instance_uid']}: {one['reason']}" for one in data["records_that_do_not_open"]
+    )
+    return Notice("bad" if data["damaged"] else "good", "notice.verified", values, detail)
+
+
+def evict(services: Services, call: Call, _form: Form) -> Notice:
+    """Let go of what nothing needs of a study."""
+    data = asked(services, call, "POST", "/cache/evict", body={"study": call.path["uid"]}).data
+    values = {"instances": data["instances"], "needed": data["needed"]}
+    return Notice("info" if data["needed"] else "good", "notice.evicted", values)
+
+
+def shred(services: Services, call: Call, form: Form) -> Notice:
+    """Make a study unreadable for good; only when that is said twice."""
+    if form.text("sure") != "yes":
+        raise Wrong(422, "tick the box first: what is shredded is gone for good")
+    data = asked(services, call, "POST", "/cache/shred", body={"study": call.path["uid"]}).data
+    return Notice("good", "notice.shredded", {"records": data["shredded"]})

@@ -57,10 +57,15 @@ PAGES: Final = (
     Page("/tasks/{id}", "task.html", views.show_task, "tasks", _RETRY),
     Page("/studies", "studies.html", views.list_studies, "studies"),
     Page("/studies/{uid}", "study.html", views.show_study, "studies",
-         {"send": Action("operate", actions.send), "reject": Action("operate", actions.reject),
+         {"send": Action("operate", actions.send),
+          "verify": Action("operate", actions.verify),
+          "evict": Action("operate", actions.evict),
+          "shred": Action("configure", actions.shred),
+          "reject": Action("operate", actions.reject),
           "priors": Action("operate", actions.fetch_priors)}),
     Page("/query", "query.html", views.query, "query",
-         {"retrieve": Action("operate", actions.retrieve)}),
+         {"retrieve": Action("operate", actions.retrieve),
+          "prefetch": Action("operate", actions.prefetch)}),
     Page("/rules", "rules.html", views.list_rules, "rules"),
     Page("/configuration", "configuration.html", views.show_configuration, "configuration",
          {"apply": Action("configure", actions.apply)}),
@@ -69,7 +74,9 @@ PAGES: Final = (
           "save": Action("configure", actions.save_file)}),
     Page("/audit", "audit.html", views.list_audit, "audit"),
     Page("/audit/{id}", "audit_entry.html", views.show_audit, "audit", scope="phi"),
-    Page("/system", "system.html", views.system, "system"),
+    Page("/system", "system.html", views.system, "system",
+         {"rotate": Action("configure", actions.rotate),
+          "cancel": Action("operate", actions.cancel_prefetch)}),
 )  # fmt: skip
 
 
@@ -136,7 +143,11 @@ class _Pages:
         try:
             context = page.view(self._services, call, form)
         except Wrong as wrong:
-            return self._message(request, visit, wrong.status, "message.wrong", detail=str(wrong))
+            # What an action did is told also where it left nothing to show, as when a study is gone.
+            status = wrong.status if notice is None else 200
+            return self._message(
+                request, visit, status, "message.wrong", detail=str(wrong), notice=notice
+            )
         return self._page(
             request, visit, page.template, {**context, "notice": notice}, page.section
         )
@@ -179,9 +190,10 @@ class _Pages:
         key: str,
         *,
         detail: str = "",
+        notice: Notice | None = None,
         **values: Any,
     ) -> Response:
-        context = {"key": key, "values": values, "detail": detail, "notice": None}
+        context = {"key": key, "values": values, "detail": detail, "notice": notice}
         return self._page(request, visit, "message.html", context, "", status)
 
     async def log_in(self, request: Request) -> Response:

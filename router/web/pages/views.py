@@ -8,7 +8,17 @@ from typing import Any, Final
 from router.flow.reject import WORDS
 from router.flow.told import fetches_of
 from router.telemetry.audit_message import EVENTS, laid_out
-from router.web.api import audit, configuration, remote, rules, stations, status, studies, tasks
+from router.web.api import (
+    audit,
+    cache,
+    configuration,
+    remote,
+    rules,
+    stations,
+    status,
+    studies,
+    tasks,
+)
 from router.web.api.call import Call, Endpoint, Reply, Wrong
 from router.web.api.dispatch import answer
 from router.web.api.endpoints import ENDPOINTS
@@ -254,5 +264,10 @@ def show_audit(services: Services, call: Call, _form: Form) -> dict[str, Any]:
 
 
 def system(services: Services, call: Call, _form: Form) -> dict[str, Any]:
-    """Listeners, certificates, storage, processes."""
-    return {"status": status.status(services, call), "account": status.account(services, call)}
+    """Listeners, certificates, storage, keys, processes."""
+    return {
+        "status": status.status(services, call),
+        "account": status.account(services, call),
+        "cache": cache.show(services, call),
+        **cache.list_prefetches(services, call),
+    }

@@ -6,7 +6,7 @@ import pytest
 
 from router.model.delivery import Priority
 from router.model.recipe import Recipe
-from router.model.rule import Refusal, Send, Silence
+from router.model.rule import Option, Refusal, Send, Silence
 from tests.support.configuration import PACS, loaded
 
 TWO = PACS + "  spare: {ae_title: S, host: s.example, port: 104, send: true}\n"
@@ -48,6 +48,10 @@ def test_a_rule_has_its_defaults(tmp_path):
             Send("pacs", Recipe.of(()), silence=Silence("study", 120)),
         ),
         ("route: [{first_of: [pacs]}]", Send("pacs", Recipe.of(()))),
+        (
+            "route: [{first_of: [pacs, spare]}]",
+            Send("pacs", Recipe.of(()), others=(Option("spare", Recipe.of(())),)),
+        ),
         (
             "route: [{to: pacs, transfer_syntax: ImplicitVRLittleEndian}]",
             Send("pacs", Recipe.of(()), transfer_syntax_uid="1.2.840.10008.1.2"),
@@ -109,6 +113,8 @@ def test_a_refusal(tmp_path, written, expected):
         ("route: [{to: pacs, first_of: [spare]}]", ["DR103"]),
         ("route: [{first_of: []}]", ["DR106"]),
         ("route: [{first_of: [pacs, nowhere]}]", ["DR201"]),
+        ("route: [{first_of: [pacs, spare, pacs]}]", ["DR204"]),
+        ("route: [pacs, {first_of: [pacs, spare]}]", ["DR204"]),
         ("route: [{to: pacs, when: never}]", ["DR104"]),
         ("route: [{to: pacs, transfer_syntax: JPEGBaseline8Bit}]", ["DR220"]),
         ("route: [{to: pacs, transfer_syntax: nonsense}]", ["DR220"]),

@@ -105,7 +105,7 @@ def test_an_export_that_fails_leaves_nothing(here, monkeypatch):
         yield PurePosixPath("a/one.yaml"), b"rules: []\n"
         raise NotDeployed("an object is missing")
 
-    monkeypatch.setattr(releases, "_blobs", half)
+    monkeypatch.setattr(releases, "files_of", half)
     before = set(here.folder.iterdir())
     with pytest.raises(NotDeployed):
         here.export(Path("/repository"), "", "f" * 39 + "0")

@@ -104,7 +104,7 @@ def test_a_query_that_is_left_is_told(site):
 
 def test_c_get_tells_whose_study_was_sent_and_c_move_is_left_to_its_tasks(site):
     attributes = {0x00100020: "PID-1", 0x00100010: "A^B"}
-    row = sealed_row(SeriesEntry("1.2.3", "1.2.3.1", "1.2.9", attributes), site.trail.keys)
+    row = sealed_row(SeriesEntry("1.2.3", "1.2.3.1", "1.2.9", attributes), site.trail.keys.primary)
     with site.trail.database.write() as connection:
         put(connection, 0, [row])
     site.ask(C_GET_RQ, [OperationAnswer(0xB000, counts=SubOperations(0, 3, 1))])

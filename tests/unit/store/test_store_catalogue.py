@@ -34,8 +34,11 @@ def listed(catalogue):
 
 
 def test_p13_rows_are_sealed_bound_to_their_place_and_survive_rotation(store, tmp_path):
-    first, second = sealed_row(entry(), store.keys), sealed_row(entry("1.3"), store.keys)
-    assert first.sealed != sealed_row(entry(), store.keys).sealed
+    first, second = (
+        sealed_row(entry(), store.keys.primary),
+        sealed_row(entry("1.3"), store.keys.primary),
+    )
+    assert first.sealed != sealed_row(entry(), store.keys.primary).sealed
     store.ledger.put_catalogue(0, [first, second])
     for path in tmp_path.rglob("*"):
         if path.is_file():
@@ -60,11 +63,14 @@ def test_p13_rows_are_sealed_bound_to_their_place_and_survive_rotation(store, tm
 def test_memory_follows_new_changed_and_forgotten_rows(store):
     catalogue = Catalogue(store.ledger, store.keys)
     assert listed(catalogue) == {}
-    rows = [sealed_row(entry(), store.keys), sealed_row(entry(series="1.2.2"), store.keys)]
+    rows = [
+        sealed_row(entry(), store.keys.primary),
+        sealed_row(entry(series="1.2.2"), store.keys.primary),
+    ]
     store.ledger.put_catalogue(0, rows)
     assert listed(catalogue) == {"1.2": "Planted^Name"}
     assert [series for series, _ in catalogue.series("1.2")] == ["1.2.1", "1.2.2"]
-    store.ledger.put_catalogue(0, [sealed_row(entry(name="New^Name"), store.keys)])
+    store.ledger.put_catalogue(0, [sealed_row(entry(name="New^Name"), store.keys.primary)])
     assert listed(catalogue) == {"1.2": "New^Name"}
     store.ledger.put_catalogue(0, [replace(rows[0], sealed=None)])
     assert listed(catalogue) == {"1.2": "New^Name"}
@@ -84,7 +90,7 @@ def test_each_series_is_to_be_described_once_and_again_when_its_instance_comes_a
             return None
         rows = [
             replace(
-                sealed_row(entry(one.instance.study_instance_uid), store.keys),
+                sealed_row(entry(one.instance.study_instance_uid), store.keys.primary),
                 series_instance_uid=one.instance.series_instance_uid,
                 sop_instance_uid=one.instance.sop_instance_uid,
             )
@@ -114,7 +120,7 @@ def test_what_is_evicted_is_forgotten_with_its_row(tmp_path):
         store.keep(number, os.urandom(2000), owed(), study=study)
     for leased in store.ledger.turn((), {"pacs": 9}, store.clock.now()):
         store.ledger.turn([settled(leased)], {}, store.clock.now())
-    rows = [sealed_row(entry(study, f"{study}.1"), store.keys) for study in ("1.2", "1.3")]
+    rows = [sealed_row(entry(study, f"{study}.1"), store.keys.primary) for study in ("1.2", "1.3")]
     store.ledger.put_catalogue(6, rows)
     catalogue = Catalogue(store.ledger, store.keys)
     assert set(listed(catalogue)) == {"1.2", "1.3"}
@@ -166,7 +172,7 @@ def test_narrowing_loses_nothing_that_matches(store, other):
     everything.append(
         SeriesEntry("1.10", "1.10.1", "1", {NAME: "[X]^Ž", 0x00080060: "CT", 0x00102180: "BAKER"})
     )
-    store.ledger.put_catalogue(0, [sealed_row(one, store.keys) for one in everything])
+    store.ledger.put_catalogue(0, [sealed_row(one, store.keys.primary) for one in everything])
     catalogue = Catalogue(store.ledger, store.keys)
     catalogue.follow()
     found_some = 0
@@ -187,7 +193,7 @@ def fits(keys, one):
 
 
 def test_a_search_that_nobody_wants_ends_at_the_next_page(store):
-    rows = [sealed_row(one, store.keys) for one in entries(350)]
+    rows = [sealed_row(one, store.keys.primary) for one in entries(350)]
     store.ledger.put_catalogue(0, rows)
     catalogue = Catalogue(store.ledger, store.keys)
     catalogue.follow()
@@ -197,7 +203,9 @@ def test_a_search_that_nobody_wants_ends_at_the_next_page(store):
 
 
 def test_pages_follow_one_another_without_gap_or_double(store):
-    rows = [sealed_row(entry(f"1.{n}", f"1.{n}.1", f"Name{n}"), store.keys) for n in range(250)]
+    rows = [
+        sealed_row(entry(f"1.{n}", f"1.{n}.1", f"Name{n}"), store.keys.primary) for n in range(250)
+    ]
     store.ledger.put_catalogue(0, rows)
     catalogue = Catalogue(store.ledger, store.keys)
     catalogue.follow()

@@ -56,6 +56,7 @@ def test_p13_what_is_named_on_disk_is_named_after_nothing_received(tmp_path):
     names = {name for _, folders, names in os.walk(tmp_path) for name in folders + names}
     assert {name for name in names if not name.startswith("ledger.db")} == {
         "journal", "1.seg", "ledger", "write.lock", "keys", "keyring.json",
+        f"{store.keys.primary.key_id.hex()}.use",
     }  # fmt: skip
     for path in (tmp_path / "journal" / "1.seg", tmp_path / "ledger" / "ledger.db"):
         assert path.stat().st_mode & 0o077 == 0

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from router.telemetry.metrics import Gauges, Metrics, merged, publish, published_ages
+from router.telemetry.metrics import (
+    Gauges,
+    Metrics,
+    absorb,
+    counted,
+    merged,
+    publish,
+    published_ages,
+)
 
 
 def samples(text):
@@ -70,6 +79,19 @@ def test_of_points_in_time_the_latest_counts(roles):
     publish(folder, "deliver", deliver)
     found = value(merged(folder), "heartbeat_last_success_timestamp_seconds", station="pacs")
     assert found == 1_700_000_050
+
+
+def test_whoever_adds_up_while_processes_retire_misses_none_and_counts_none_twice(roles):
+    folder, receive, _ = roles
+    ends = [f"receive@{number}" for number in range(40)]
+    for name in ends:
+        publish(folder, name, receive)
+    retiring = threading.Thread(target=lambda: [absorb(folder, name) for name in ends])
+    retiring.start()
+    seen = set()
+    while retiring.is_alive():
+        seen.add(sum(counted(folder)["dicom_router_received_bytes_total"].values()))
+    assert seen == {1000.0 * (1 + len(ends))}
 
 
 def test_publishing_again_replaces_and_leaves_no_other_file(roles):
