@@ -139,7 +139,7 @@ def test_f55_f75_c_move_and_c_get_reach_through_and_ask_once(
         with ledger_of(edge.data_dir) as ledger:
             (task,) = ledger.tasks()
         assert (task.station, task.status, task.study_instance_uid) == (
-            "reading",
+            "reading-room",
             "Completed",
             study,
         )
