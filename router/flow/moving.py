@@ -95,11 +95,7 @@ class Moving:
         before = None
         while True:
             if not self._supply.is_over:
-                fresh = self._supply.more()
-                self._tell()
-                if fresh:
-                    self._owe(fresh)
-                    self._ring()
+                self._take_more()
             counts = self._counts()
             if self._supply.is_over and not counts.open:
                 break
@@ -121,18 +117,22 @@ class Moving:
                 exchange.rest(min(max(look, least), most))
         yield self._ended()
 
+    def _take_more(self) -> None:
+        fresh = self._supply.more()
+        if self._supply.is_over:
+            self._end_supply()
+            return
+        self._tell()
+        if fresh:
+            self._owe(fresh)
+            self._ring()
+
     def close(self) -> None:
         """What is still queued is not sent any more; harmless after the end."""
+        self._end_supply()
         task, self._task = self._task, None
-        if task is None:
-            return
-        if self._told is not None:
-            supply = self._supply
-            absent = supply.to_come + len(supply.missing)
-            self._ledger.retrievals.end(
-                task, Counts(failed=absent), self._of_supply(), ok=not absent
-            )
-        self._ledger.cancel([task], by=self._station.name)
+        if task is not None:
+            self._ledger.cancel([task], by=self._station.name)
 
     def _tell(self) -> None:
         """Have the task say what is still to come, or cannot be had; nothing of either needs no word."""
@@ -154,6 +154,15 @@ class Moving:
         ):
             self._told, self._told_at = counts, now
             book.tell(self._task, counts, self._of_supply())
+
+    def _end_supply(self) -> None:
+        """Nothing more comes: what did not, has failed. Harmless where nothing was told."""
+        if self._task is None or self._told is None:
+            return
+        self._told = None
+        absent = self._supply.to_come + len(self._supply.missing)
+        book = self._ledger.retrievals
+        book.end(self._task, Counts(failed=absent), self._of_supply(), ok=not absent)
 
     def _of_supply(self) -> str:
         supply = self._supply

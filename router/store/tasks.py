@@ -50,7 +50,8 @@ FROM (
   SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
     AND task_id < coalesce(?3, 9223372036854775807) AND (?6 IS NULL OR study_instance_uid = ?6)
     AND (?7 IS NULL OR requester = ?7) AND (?8 IS NULL OR priority = ?8)
-    AND (?9 IS NULL OR created_at >= ?9) AND (?11 IS NULL OR (kind IN ('receive', 'retrieve')) = ?11) AND (?12 IS NULL OR kind = ?12)
+    AND (?9 IS NULL OR created_at >= ?9) AND (?12 IS NULL OR kind = ?12)
+    AND (?11 IS NULL OR (kind IN ('receive', 'retrieve')) = ?11)
   ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
 ) t LEFT JOIN retrieval r ON r.task_id = t.task_id LEFT JOIN delivery d ON d.task_id = t.task_id
 GROUP BY t.task_id
