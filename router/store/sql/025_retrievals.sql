@@ -2,7 +2,7 @@
 -- of the change feed remember how far they are, is never given twice, whatever was deleted.
 
 PRAGMA writable_schema = ON;
-UPDATE sqlite_schema SET sql = replace(sql, '''send'', ''receive'')', '''send'', ''receive'', ''retrieve'')')
+UPDATE sqlite_schema SET sql = replace(sql, '''send'', ''receive''', '''send'', ''receive'', ''retrieve''')
 WHERE type = 'table' AND name = 'task';
 UPDATE sqlite_schema
 SET sql = replace(sql, 'INTEGER PRIMARY KEY,', 'INTEGER PRIMARY KEY AUTOINCREMENT,')
