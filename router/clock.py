@@ -43,3 +43,9 @@ def iso_time(seconds: float | None) -> str | None:
         return None
     when = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
     return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def local_date_and_time(seconds: float) -> tuple[str, str]:
+    """DA and TM (PS3.5 6.2) of a time since the epoch, as clocks on the wall here show it."""
+    when = time.localtime(seconds)
+    return time.strftime("%Y%m%d", when), time.strftime("%H%M%S", when)

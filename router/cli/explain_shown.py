@@ -8,6 +8,7 @@ from router.dicom.uid_names import shown_uid
 from router.flow.explain import Explanation, OwedTold
 from router.flow.told import outcome
 from router.model.rejection import title
+from router.model.rule import FetchPriors
 from router.morph.apply import Change
 
 
@@ -31,6 +32,8 @@ def explanation_text(told: Explanation) -> str:
             f"    {asked:44} {seen:28} {'yes' if held else 'no'}"
             for asked, seen, held in rule.predicates
         ]
+        if rule.fetches is not None:
+            lines.append(f"    fetches earlier studies: {_fetched(rule.fetches)}")
     for one in told.owed:
         lines.append(f"→ {one.owed.station}   priority {one.owed.priority.word}   {one.owed.rule}")
         if silence := one.owed.silence:
@@ -44,6 +47,19 @@ def explanation_text(told: Explanation) -> str:
     if not told.owed and rejection is None:
         lines.append(f"→ nowhere: {outcome(told.decision)}")
     return "\n".join(lines)
+
+
+def _fetched(fetches: FetchPriors) -> str:
+    """Which studies of the patient are meant, and where they are looked for."""
+    words = [f"the latest {fetches.at_most} of the patient"]
+    if fetches.modalities:
+        words.append(f"modality {' or '.join(fetches.modalities)}")
+    if fetches.words:
+        words.append(f"described as {' or '.join(fetches.words)}")
+    if fetches.hours is not None:
+        begin, end = (f"{one // 60:02}:{one % 60:02}" for one in fetches.hours)
+        words.append(f"between {begin} and {end}")
+    return f"{', '.join(words)}, from {', '.join(fetches.stations)}"
 
 
 def _recipe_lines(told: OwedTold) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +20,10 @@ from router.cli.common import (
     format_option,
     interrupt,
 )
-from router.cli.plan import plan_in_use
-from router.errors import RouterError
-from router.flow.retrieving import counts, verdict
+from router.cli.plan import plan_in_use, write_ledger
+from router.clock import Clock
+from router.errors import Refused
+from router.flow.retrieving import Retriever, counts
 from router.model.query import MoveProgress, Retrieval
 from router.serve.retrieving import retrieved_from
 
@@ -50,23 +53,25 @@ def retrieve(
     plan = plan_in_use(config_folder(config))
     known = station_or_exit(plan, station)
     may_be_asked_or_exit(known)
-    peer = peer_of(plan, known)
-    last: MoveProgress | None = None
-    failure = ""
-    with interrupt() as interrupted:
-        try:
-            wanted = Retrieval(study, series, timeout)
-            answers = retrieved_from(plan, known, peer, wanted, interrupted.is_set)
-            last = _followed(answers, quiet=form == "json")
-        except RouterError as error:
-            failure = str(error)
-        finally:
-            peer.close()
-    ok, message = verdict(last, failure)
+    ledger = write_ledger(plan)
+    make_peer = partial(peer_of, plan)
+    retriever = Retriever(ledger, Clock(), make_peer, partial(retrieved_from, plan))
+    try:
+        followed = retriever.begin(known, Retrieval(study, series, timeout), getpass.getuser())
+        if form != "json":
+            click.echo(f"task {followed.task_id}", err=True)
+        with interrupt() as interrupted:
+            last = _followed(followed.progress(interrupted.is_set), quiet=form == "json")
+    except Refused as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        ledger.close()
+    ok, message = followed.is_done, followed.message
     if form == "json":
         emit_json(
             {
                 "station": station,
+                "task": followed.task_id,
                 "study": study,
                 "ok": ok,
                 "message": message,

@@ -29,7 +29,7 @@ from router.model.plan import Plan
 from router.model.plug import Morph
 from router.model.recipe import Recipe
 from router.model.rejection import KEY_OBJECT_SELECTION
-from router.model.rule import Decision, Owed
+from router.model.rule import Decision, FetchPriors, Owed
 from router.morph.apply import Change, describe_changes
 from router.morph.context import EXAMPLE_KEY
 
@@ -40,11 +40,15 @@ HELD_READ_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RuleTold:
-    """One rule: whether it matched, and each predicate with the value it saw."""
+    """One rule: whether it matched, and each predicate with the value it saw.
+
+    `fetches` are the earlier studies it has fetched for this one, where it does.
+    """
 
     name: str
     matched: bool
     predicates: tuple[tuple[str, str, bool], ...]
+    fetches: FetchPriors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +107,12 @@ def explain(
     if facts is None:
         return Explanation(decision, (), (), failure=routed.failure)
     told: list[RuleTold] = []
+    sender = plan.stations.get(subject.source.station or "")
+    is_archive = sender is not None and sender.archive_server
     for rule in plan.rules:
         matched = rule.name in decision.rules
-        told.append(RuleTold(rule.name, matched, rule.condition.explain(facts)))
+        fetches = rule.fetch_priors if matched and not is_archive else None
+        told.append(RuleTold(rule.name, matched, rule.condition.explain(facts), fetches))
         if matched and (rule.final or rule.refuse is not None):
             break
     first = receive_recipe(plan, subject.source)

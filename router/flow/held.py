@@ -50,14 +50,18 @@ class HeldHeaders:
         self._journal = journal
         self._hooks = hooks
 
-    def attributes(self, held: Stored, tags: Collection[int]) -> dict[int, str]:
+    def attributes(
+        self, held: Stored, tags: Collection[int], *, as_it_came: bool = False
+    ) -> dict[int, str]:
         """The text of these attributes, where they have values that are text or numbers.
+
+        `as_it_came`: as before the hook on receive.
 
         Raises RecordDamaged when the record is gone or damaged, BadDataset when its header cannot
         be read, MorphFailed when the receive hook fails, StoreDown.
         """
         paths = {tag: Path((PathStep(tag),), keyword_for(tag) or f"{tag:08X}") for tag in tags}
-        header = self._header(held, paths.values())
+        header = self._header(held, paths.values(), as_it_came=as_it_came)
         found: dict[int, str] = {}
         for tag, path in paths.items():
             attribute = header.get(path)

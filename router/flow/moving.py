@@ -9,6 +9,7 @@ from router.clock import Clock
 from router.dicom.identifier import encode_identifier
 from router.dimse.handlers import Exchange, OperationAnswer, OperationRequest, SubOperations
 from router.errors import Refused
+from router.flow.retrieving import STILL_SECONDS, TELL_SECONDS
 from router.flow.supply import Supply
 from router.model.delivery import Priority
 from router.model.query import DataElement
@@ -23,6 +24,7 @@ from router.model.status import (
     UNABLE_TO_PERFORM,
 )
 from router.store.ledger import SEND_PREFIX, DeliveryCounts, HeldVersion, Ledger
+from router.store.retrievals import Asked, Counts
 
 PENDING_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = (0.05, 0.5)
@@ -62,19 +64,23 @@ class Moving:
         self._ring = ring
         self._by_recipe = by_recipe
         self._clock = clock
-        self._tasks: list[int] = []
+        self._task: int | None = None
+        self._told: Counts | None = None
+        self._told_at = 0.0
+        self._originator = request.source.calling_ae_title, request.message_id
         self._deliveries: tuple[int, ...] = ()
 
     def _owe(self, versions: Sequence[HeldVersion]) -> None:
         """Owe the instances to the destination. Raises Refused when some went away meanwhile."""
         by_recipe = self._by_recipe(versions)
-        request, now = self._request, self._clock.now()
-        originator = request.source.calling_ae_title, request.message_id
+        now = self._clock.now()
         rule = f"{SEND_PREFIX}{self._station.name}"
         for recipe, instance_ids in by_recipe.items():
             owed = Owed(self._destination.name, recipe, Priority.HIGH, rule)
             try:
-                self._tasks.append(self._ledger.send(instance_ids, owed, now, originator))
+                self._task = self._ledger.send(
+                    instance_ids, owed, now, self._originator, joining=self._task
+                )
             except KeyError:
                 raise Refused("an instance was evicted meanwhile", UNABLE_TO_PERFORM) from None
         wanted = [one for ids in by_recipe.values() for one in ids]
@@ -88,9 +94,8 @@ class Moving:
         patience = self._patience()
         before = None
         while True:
-            if not self._supply.is_over and (fresh := self._supply.more()):
-                self._owe(fresh)
-                self._ring()
+            if not self._supply.is_over:
+                self._take_more()
             counts = self._counts()
             if self._supply.is_over and not counts.open:
                 break
@@ -112,11 +117,57 @@ class Moving:
                 exchange.rest(min(max(look, least), most))
         yield self._ended()
 
+    def _take_more(self) -> None:
+        fresh = self._supply.more()
+        if self._supply.is_over:
+            self._end_supply()
+            return
+        self._tell()
+        if fresh:
+            self._owe(fresh)
+            self._ring()
+
     def close(self) -> None:
         """What is still queued is not sent any more; harmless after the end."""
-        tasks, self._tasks = self._tasks, []
-        if tasks:
-            self._ledger.cancel(tasks, by=self._station.name)
+        self._end_supply()
+        task, self._task = self._task, None
+        if task is not None:
+            self._ledger.cancel([task], by=self._station.name)
+
+    def _tell(self) -> None:
+        """Have the task say what is still to come, or cannot be had; nothing of either needs no word."""
+        supply, now = self._supply, self._clock.monotonic()
+        if self._told is None and not supply.to_come and not supply.missing:
+            return
+        book = self._ledger.retrievals
+        if self._task is None:
+            asked = Asked(
+                self._destination.name,
+                supply.study_instance_uid,
+                self._station.name,
+                note=f"fetched from {supply.station}",
+            )
+            self._task = book.begin_move(asked, self._originator, Priority.HIGH)
+        counts = Counts(supply.to_come, failed=len(supply.missing))
+        if self._told is None or now - self._told_at >= (
+            TELL_SECONDS if counts != self._told else STILL_SECONDS
+        ):
+            self._told, self._told_at = counts, now
+            book.tell(self._task, counts, self._of_supply())
+
+    def _end_supply(self) -> None:
+        """Nothing more comes: what did not, has failed. Harmless where nothing was told."""
+        if self._task is None or self._told is None:
+            return
+        self._told = None
+        absent = self._supply.to_come + len(self._supply.missing)
+        book = self._ledger.retrievals
+        book.end(self._task, Counts(failed=absent), self._of_supply(), ok=not absent)
+
+    def _of_supply(self) -> str:
+        supply = self._supply
+        words = f"{supply.to_come} objects of {supply.station} to come"
+        return f"{words}, {len(supply.missing)} could not be had" if supply.missing else words
 
     def _patience(self) -> float:
         return max(PATIENCE_SECONDS, 2 * self._destination.limits.timeout_seconds)

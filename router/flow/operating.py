@@ -28,6 +28,7 @@ from router.model.query import (
     QUERY_RETRIEVE_LEVEL,
     RETRIEVE_AE_TITLE,
     SPECIFIC_CHARACTER_SET,
+    STUDY_INSTANCE_UID,
     DataElement,
     Identifier,
     Query,
@@ -130,7 +131,8 @@ class Operations:
         if archive is None:
             return self._handing_out.held(query, as_it_came=station.original_patient_id)
         batches = self._read_through.supply(archive, query, lambda: not exchange.is_cancelled())
-        return Supply(batches)
+        study = query.keys.get(STUDY_INSTANCE_UID)
+        return Supply(batches, archive.name, str(study.values[0]) if study and study.values else "")
 
     def _archive(self, request: OperationRequest) -> Station | None:
         """The DICOMweb station that is called; None: what is held here is asked for."""

@@ -9,7 +9,7 @@ never asks for priors itself. Trouble is tried again, later and later, for three
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ from router.clock import Clock
 from router.errors import BadDataset, MorphFailed, RouterError, StoreDown, StoreFull
 from router.flow.held import HeldHeaders
 from router.flow.querying import asked, search_hooks
-from router.flow.retrieving import verdict
+from router.flow.retrieving import RETRIEVE_SECONDS, Retriever
 from router.flow.statuses import Statuses
 from router.model.catalogue import MODALITY
 from router.model.plan import Plan
@@ -26,13 +26,11 @@ from router.model.query import (
     STUDY_INSTANCE_UID,
     DataElement,
     Identifier,
-    MoveProgress,
     Query,
     Retrieval,
 )
 from router.model.rule import FetchPriors
 from router.model.station import Station, is_within
-from router.peers.peer import Peer
 from router.peers.search import Searchable
 from router.store.ledger import Ledger, Prior
 from router.store.records import RecordDamaged
@@ -48,7 +46,6 @@ GIVE_UP_SECONDS: Final = 3 * 86400.0
 # Not by age alone: a wall clock that was set forward must not end what was hardly tried.
 LEAST_TRIES: Final = 3
 FIND_SECONDS: Final = 60.0
-RETRIEVE_SECONDS: Final = 3600.0
 MAX_ANSWERS: Final = 500
 SAME: Final = "same"
 ISSUER: Final = 0x00100021
@@ -66,7 +63,6 @@ _ASKED: Final = (
     (INSTANCES_OF_STUDY, "IS"),
     (ISSUER, "LO"),
 )
-Retrieve = Callable[[Station, Peer, Retrieval, Callable[[], bool]], Iterator[MoveProgress]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +75,9 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Archives:
-    """How stations are reached: a peer for each use, and what a retrieval is."""
+    """How stations are reached, and whether they are there."""
 
-    make_peer: Callable[[Station], Peer]
-    retrieve: Retrieve
+    retriever: Retriever
     statuses: Statuses
     mapping_key: bytes
 
@@ -191,7 +186,7 @@ class Priors:
             if 0 < one.instances <= here.get(one.study_instance_uid, 0):
                 known += 1
                 continue
-            trouble = self._retrieve(one)
+            trouble = self._retrieve(prior, held.instance.sop_instance_uid, one)
             if trouble:
                 troubles.append(trouble)
             else:
@@ -226,28 +221,22 @@ class Priors:
         query = Query("STUDY", keys, MAX_ANSWERS, FIND_SECONDS)
         archives = self._archives
         ask, told = search_hooks(self._plan, station, archives.mapping_key, self._clock.now())
-        peer = archives.make_peer(station)
+        peer = archives.retriever.make_peer(station)
         try:
             if isinstance(peer, Searchable):
                 yield from map(told, peer.find(asked(query, ask), self._stop.is_set))
         finally:
             peer.close()
 
-    def _retrieve(self, one: _Candidate) -> str:
-        """Have it here; what was in the way, or nothing."""
+    def _retrieve(self, prior: Prior, asking: str, one: _Candidate) -> str:
+        """Have it here, as a task of the rule; what was in the way, or nothing."""
         wanted = Retrieval(one.study_instance_uid, "", RETRIEVE_SECONDS)
-        peer = self._archives.make_peer(one.station)
-        last: MoveProgress | None = None
-        failure = ""
-        try:
-            for told in self._archives.retrieve(one.station, peer, wanted, self._stop.is_set):
-                last = told
-        except RouterError as error:
-            failure = str(error)
-        finally:
-            peer.close()
-        is_done, message = verdict(last, failure)
-        return "" if is_done else f"{one.station.name}: {message}"
+        note = f"earlier study, for instance {asking} of study {prior.study_instance_uid}"
+        retriever = self._archives.retriever
+        followed = retriever.begin(one.station, wanted, prior.rule, note)
+        for _ in followed.progress(self._stop.is_set):
+            pass
+        return "" if followed.is_done else f"{one.station.name}: {followed.message}"
 
 
 def _is_wanted(answer: Identifier, wanted: FetchPriors, patient: Mapping[int, str]) -> bool:

@@ -20,8 +20,16 @@ class Batch:
 class Supply:
     """Batches, taken when there is time for more. One thread."""
 
-    def __init__(self, batches: Generator[Batch, None, None]) -> None:
+    def __init__(
+        self,
+        batches: Generator[Batch, None, None],
+        station: str = "",
+        study_instance_uid: str = "",
+    ) -> None:
+        """`station` is whom it is fetched from, where that is not here; `study_instance_uid` of what."""
         self._batches = batches
+        self.station = station
+        self.study_instance_uid = study_instance_uid
         self.missing: list[str] = []
         self.to_come = 0
         self.is_over = False

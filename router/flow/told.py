@@ -11,11 +11,11 @@ from router.flow.explain import Explanation, OwedTold
 from router.model.commitment import COMMITTED, Referenced, reason_words
 from router.model.plan import Plan
 from router.model.rejection import TITLES, Rejection
-from router.model.rule import Decision
+from router.model.rule import Decision, FetchPriors
 from router.model.station import Station
 from router.model.task import Task
 from router.morph.apply import Change
-from router.store.ledger import Account, Ledger
+from router.store.ledger import Account, Ledger, Prior
 
 
 def station_states(ledger: Ledger | None, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -150,6 +150,7 @@ def explanation_json(told: Explanation) -> dict[str, Any]:
                     {"asked": asked, "seen": seen, "held": held}
                     for asked, seen, held in rule.predicates
                 ],
+                "fetches": asdict(rule.fetches) if rule.fetches else None,
             }
             for rule in told.rules
         ],
@@ -185,6 +186,23 @@ def rejection_json(rejection: Rejection | None) -> dict[str, Any] | None:
         "title": TITLES[rejection.code],
         "objects": len(rejection.references),
         "stations": list(rejection.stations),
+    }
+
+
+def prior_json(prior: Prior) -> dict[str, Any]:
+    """A study whose patient's earlier studies are fetched, as `priors list --format json` prints it."""
+    data = asdict(prior)
+    for name in ("due_at", "created_at"):
+        data[name] = iso_time(data[name] or None)
+    return data
+
+
+def fetches_of(plan: Plan) -> dict[str, FetchPriors]:
+    """What rules fetch, by name of the rule."""
+    return {
+        rule.name: rule.fetch_priors
+        for rule in plan.rules
+        if rule.enabled and rule.fetch_priors is not None
     }
 
 

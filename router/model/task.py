@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from router.model.delivery import Priority
 
-TaskKind = Literal["route", "send", "receive", "commit"]
+TaskKind = Literal["route", "send", "receive", "retrieve", "commit"]
 Direction = Literal["send", "receive", "commit"]
 TaskStatus = Literal["Ready", "In Progress", "On Hold", "Completed", "Failed", "Cancelled"]
 
@@ -23,6 +23,7 @@ class TaskFilter:
     priority: Priority | None = None
     created_since: float | None = None
     direction: Direction | None = None
+    kind: TaskKind | None = None
 
 
 SENDS: Final = TaskFilter(direction="send")
@@ -34,9 +35,10 @@ class Task:
 
     Or what a station asks us to commit (`commit`), of which `study_instance_uid` is the first.
     Counts are deliveries; `objects` leaves out those that `moved` on to another station. Of what is
-    received (`receive`) they are objects, as delivered at its end; of a commitment the instances it
-    names, as delivered what is committed, as dead what is not. Times
-    are seconds since the epoch, None while they have not happened.
+    received (`receive`) they are objects, as delivered at its end; of what is brought here
+    (`retrieve`) the sub-operations as the station counts them; of a commitment the instances it
+    names, as delivered what is committed, as dead what is not. Times are seconds since the epoch,
+    None while they have not happened.
     `series_instance_uid` is empty but where a series is waited for and sent by itself.
     `revision` is the commit of the configuration that its first object came under.
     """
@@ -63,8 +65,12 @@ class Task:
     ended_at: float | None
     last_modified_at: float
     revision: str = ""
+    note: str = ""
+    """What it was asked for by: the study and the instance that came, where these asked."""
 
     @property
     def direction(self) -> Direction:
         """Whether it brings something in, sends something out, or answers for what was sent."""
-        return self.kind if self.kind in ("receive", "commit") else "send"
+        if self.kind == "commit":
+            return "commit"
+        return "receive" if self.kind in {"receive", "retrieve"} else "send"

@@ -17,6 +17,7 @@ from router.flow.held import HeldHeaders
 from router.flow.housekeeping import Housekeeping
 from router.flow.priors import Archives, Priors
 from router.flow.received import ReceiveHooks
+from router.flow.retrieving import Retriever
 from router.flow.statuses import Statuses
 from router.model.station import Station
 from router.peers.peer import Peer
@@ -85,8 +86,8 @@ def deliver(role: Role, bell: int) -> None:
     role.log.info("delivering", stations=sum(station.send for station in stations))
     role.threads.start("bell", partial(_listen, role, bell, ring))
     role.threads.start("housekeeping", _housekeeping(role, ledger, journal).run)
-    archives = Archives(make_peer, partial(retrieved_from, role.plan), statuses, key)
-    priors = _readers(role, ledger, journal, archives)
+    retriever = Retriever(ledger, role.clock, make_peer, partial(retrieved_from, role.plan))
+    priors = _readers(role, journal, Archives(retriever, statuses, key))
     looking = role.threads.start("priors", priors.run)
     beside = _beside(role, journal, make_peer, key)
     turning = role.threads.start("dispatch", dispatcher.run)
@@ -143,8 +144,9 @@ def _beside(
     return beside
 
 
-def _readers(role: Role, ledger: Ledger, journal: Journal, archives: Archives) -> Priors:
+def _readers(role: Role, journal: Journal, archives: Archives) -> Priors:
     """What reads what is held: the catalogue, begun, and the look for priors, to be begun."""
+    ledger = archives.retriever.ledger
     hooks = ReceiveHooks(morphs_by_name(), archives.mapping_key)
     headers = HeldHeaders(lambda: role.plan, journal, hooks)
     stop = role.threads.stop

@@ -1,4 +1,4 @@
-"""Retrieving from a DICOMweb station on command: its objects into the journal beside a running router.
+"""Retrieving from stations: C-MOVE, or a DICOMweb station's objects into the journal beside the router.
 
 They are routed by the rules of the plan as if the station had sent them; a running router sends them
 on within a second, without one they wait for its start.
@@ -6,19 +6,13 @@ on within a second, without one they wait for its start.
 
 from __future__ import annotations
 
-import secrets
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from router.clock import Clock
-from router.errors import Refused
 from router.flow.fetching import Fetched, Fetcher
-from router.flow.indexer import Indexer
-from router.flow.intake import Intake
 from router.flow.querying import asked, retrieve_hook
-from router.flow.received import ReceiveHooks
 from router.model.plan import Plan
 from router.model.query import (
     SERIES_INSTANCE_UID,
@@ -34,14 +28,9 @@ from router.model.station import Station
 from router.model.status import PENDING, SUB_OPERATIONS_FAILED, SUCCESS, UNABLE_TO_PERFORM
 from router.peers.peer import Peer
 from router.peers.search import Fetchable, Retrievable
-from router.plugs import morphs_by_name
+from router.serve.intaking import intake_beside
 from router.serve.mapping import mapping_key
-from router.serve.places import Places
-from router.serve.stores import open_journal, open_ledger
 from router.store.ledger import Ledger
-from router.telemetry.log import open_log
-from router.telemetry.metrics import Metrics
-from router.threads import Threads
 
 TELL_SECONDS: Final = 1.0
 
@@ -53,12 +42,11 @@ def retrieved_from(
     wanted: Retrieval,
     wish_to_cancel: Callable[[], bool],
 ) -> Iterator[MoveProgress]:
-    """Have it here, by C-MOVE or WADO-RS: how far it is. Raises Refused where neither is possible."""
+    """Have it here, by C-MOVE or WADO-RS: how far it is; see `flow.retrieving.Retrieve`."""
     if isinstance(peer, Retrievable):
         return peer.retrieve(wanted, wish_to_cancel)
-    if isinstance(peer, Fetchable):
-        return fetched_from(plan, station, peer, wanted, wish_to_cancel)
-    raise Refused(f"station {station.name} is a {station.kind}: nothing can be retrieved from it")
+    assert isinstance(peer, Fetchable), "a retriever begins with those only"
+    return fetched_from(plan, station, peer, wanted, wish_to_cancel)
 
 
 def fetched_from(
@@ -92,24 +80,8 @@ def fetched_from(
 @contextmanager
 def taking(plan: Plan, key: bytes) -> Iterator[tuple[Fetcher, Ledger]]:
     """What takes objects into the journal beside what the roles take; all is indexed at the end."""
-    clock, places = Clock(), Places(plan.router.data_dir)
-    log = open_log(sys.stderr, "text", {})
-    threads = Threads(lambda name, error: log.bug(f"thread {name} crashed", error))
-    ledger = open_ledger(places, clock, secrets.token_hex(8))
-    journal = open_journal(places, plan, clock)
-    try:
-        indexer = Indexer(ledger, lambda: None, threads.stop, clock)
-        hooks = ReceiveHooks(morphs_by_name(), key)
-        intake = Intake(lambda: plan, journal, indexer, hooks, clock, log, Metrics())
-        indexing = threads.start("index", indexer.run)
-        try:
-            yield Fetcher(lambda: plan, intake, clock), ledger
-        finally:
-            indexer.close()
-            indexing.join()
-    finally:
-        journal.close()
-        ledger.close()
+    with intake_beside(plan, key, Clock()) as (intake, _, ledger):
+        yield Fetcher(lambda: plan, intake, Clock()), ledger
 
 
 def query_of(wanted: Retrieval) -> Query:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from router.config.releases import Releases
 from router.flow.letting_go import LettingGo
+from router.flow.retrieving import Retriever
 from router.model.delivery import Disposition, Result
 from router.serve.auditing import open_audit_log
 from router.serve.deployer import mailbox
 from router.serve.deployment import deployment
+from router.serve.intaking import reject_beside
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
 from router.serve.process import Role
 from router.serve.rekeying import progress
 from router.serve.reload_state import ReloadState, answer_of, read_state
+from router.serve.retrieving import retrieved_from
 from router.serve.stores import follow_ring, open_journal, open_ledger
 from router.store.access import AccessBook
 from router.store.audit import AuditTrail
@@ -61,6 +65,10 @@ def open_site(
     def not_ready() -> tuple[str, ...]:
         return reasons(ledger)
 
+    key = key_or_nothing(role.plan, role.log)
+    make_peer = peer_maker(role.plan, role.clock, role.metrics)
+    retrieve = partial(retrieved_from, role.plan)
+    retriever = Retriever(ledger, role.clock, make_peer, retrieve)
     services = Services(
         plan=role.plan,
         folder=folder.absolute(),
@@ -69,11 +77,12 @@ def open_site(
         catalogue=Catalogue(ledger, journal.keys),
         journal=journal,
         book=book,
-        mapping_key=key_or_nothing(role.plan, role.log),
-        make_peer=peer_maker(role.plan, role.clock, role.metrics),
+        mapping_key=key,
+        make_peer=make_peer,
         running=_running(role, folder, not_ready),
         rates=rates,
-        retrievals=Retrievals(role.places.run, role.clock, role.threads.start),
+        reject=lambda wanted, who: reject_beside(role.plan, wanted, who, key),
+        retrievals=Retrievals(retriever, role.threads.start),
         started_at=role.clock.now(),
         audit=audit,
         trail=trail,

@@ -262,8 +262,9 @@ class _Booking:
         connection, note, rejection = self._connection, entry.instance, entry.decision.rejection
         assert rejection is not None
         self._flush()
-        self._register.add(note_id, note, rejection)
-        rejecting.apply(connection, self._counts, note, rejection, self._now)
+        if not rejecting.was_applied(connection, note_id, note):
+            self._register.add(note_id, note, rejection)
+            rejecting.apply(connection, self._counts, note, rejection, self._now)
         if entry.decision.disposition is Disposition.QUARANTINED:
             return
         for one in rejecting.targets(connection, note, rejection, entry.decision.owed):

@@ -17,6 +17,7 @@ from router.model.instance import Instance, RecordRef
 from router.model.recipe import Recipe
 from router.model.rule import Decision, Owed
 from router.model.task import SENDS, Task, TaskFilter, TaskStatus
+from router.store.retrievals import RetrievalBook
 
 StationState = Literal["online", "offline", "unknown", "inactive"]
 
@@ -266,6 +267,8 @@ class Account:
 class Ledger(Protocol):
     """The index of the journal and the book of what is owed."""
 
+    retrievals: RetrievalBook
+
     def index(
         self, entries: Sequence[Indexed], marks: Mapping[int, int] | None = None
     ) -> tuple[int, ...]:
@@ -356,10 +359,11 @@ class Ledger(Protocol):
         owed: Owed,
         at: float,
         move_originator: tuple[str, int] | None = None,
+        joining: int | None = None,
     ) -> int:
         """Owe held instances to a station because someone asked; the task id. Raises KeyError.
 
-        `move_originator`: AE title and message ID of the C-MOVE that asked.
+        `move_originator`: AE title and message ID of the C-MOVE; `joining`: an earlier task of it.
         """
 
     def retry(
@@ -435,6 +439,9 @@ class Ledger(Protocol):
 
     def priors(self, limit: int = 100) -> tuple[Prior, ...]:
         """What was noticed, the latest first."""
+
+    def ask_priors(self, study_instance_uid: str, rules: Collection[str], *, is_named: bool) -> int:
+        """Fetch them now, by these rules or those of them that matched it; for how many rules."""
 
     def settle_prior(
         self,

@@ -43,6 +43,16 @@ _LISTED: Final = """
 SELECT prior_id, study_instance_uid, rule, instance_id, state, tries, due_at, message, created_at
 FROM prior ORDER BY prior_id DESC LIMIT ?
 """
+_ASK: Final = """
+INSERT INTO prior (study_instance_uid, rule, instance_id, state, due_at, created_at, changed_at)
+SELECT i.study_instance_uid, r.value, min(i.instance_id), 'waiting', 0, ?4, ?4
+FROM instance i, json_each(?2) r
+WHERE i.study_instance_uid = ?1 AND i.segment IS NOT NULL
+  AND (?3 OR r.value IN (SELECT value FROM json_each(i.rules)))
+GROUP BY r.value
+ON CONFLICT (study_instance_uid, rule) DO UPDATE SET instance_id = excluded.instance_id,
+  state = 'waiting', tries = 0, due_at = 0, message = '', created_at = ?4, changed_at = ?4
+"""
 _SETTLE: Final = """
 UPDATE prior SET state = ?, tries = tries + ?, due_at = ?, message = ?, changed_at = ?
 WHERE prior_id = ?
@@ -90,6 +100,22 @@ def due(connection: sqlite3.Connection, now: float, limit: int) -> tuple[Prior, 
 def listed(connection: sqlite3.Connection, limit: int) -> tuple[Prior, ...]:
     """What was noticed, the latest first."""
     return tuple(Prior(*row) for row in connection.execute(_LISTED, (limit,)))
+
+
+def ask(
+    connection: sqlite3.Connection,
+    study_instance_uid: str,
+    rules: Collection[str],
+    at: float,
+    *,
+    is_named: bool,
+) -> int:
+    """Have them fetched now for a study that is held, by each of these rules; for how many.
+
+    Unless the rules were named by whoever asks, only by those that matched the study.
+    """
+    wanted = (study_instance_uid, json.dumps(sorted(rules)), is_named, at)
+    return connection.execute(_ASK, wanted).rowcount
 
 
 def settle(

@@ -73,6 +73,11 @@ SELECT d.station, d.recipe_digest FROM instance i JOIN delivery d USING (instanc
 WHERE i.sop_instance_uid = ? AND i.content_digest = ?
   AND d.state IN ('queued', 'sending', 'sent', 'delivered')
 """
+_APPLIED: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM instance i WHERE i.sop_instance_uid = ?1 AND i.content_digest = ?2
+    AND i.instance_id <> ?3 AND EXISTS (SELECT 1 FROM rejection r WHERE r.note_id = i.instance_id))
+"""
 _FOLLOW: Final = f"""
 INSERT OR IGNORE INTO delivery_behind (earlier_id, delivery_id)
 SELECT d.delivery_id, own.delivery_id FROM {_NAMED}
@@ -117,6 +122,12 @@ class Register:
         self._connection.executemany(_REGISTER, rows)
         for uid in rejection.references:
             self.known.setdefault(uid, []).append((rejection.code, at))
+
+
+def was_applied(connection: sqlite3.Connection, note_id: int, note: Instance) -> bool:
+    """Whether the same note came before: what came or was sent in between knew of it."""
+    wanted = (note.sop_instance_uid, note.content_digest, note_id)
+    return bool(connection.execute(_APPLIED, wanted).fetchone()[0])
 
 
 def apply(

@@ -55,6 +55,7 @@ from router.store.ledger import (
     Stored,
     Unlisted,
 )
+from router.store.retrievals import RetrievalBook
 
 
 class SqliteLedger:
@@ -66,6 +67,7 @@ class SqliteLedger:
         self._boot_id = boot_id
         self._fairness = turning.Fairness()
         self._known_recipes: frozenset[str] = frozenset()
+        self.retrievals = RetrievalBook(database, clock)
 
     @classmethod
     def open(
@@ -263,10 +265,11 @@ class SqliteLedger:
         owed: Owed,
         at: float,
         move_originator: tuple[str, int] | None = None,
+        joining: int | None = None,
     ) -> int:
         """Owe held instances to a station because someone asked; the task id. Raises KeyError."""
         with self._database.write() as connection:
-            return tasks.send(connection, instance_ids, owed, at, move_originator)
+            return tasks.send(connection, instance_ids, owed, at, move_originator, joining)
 
     def retry(
         self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""
@@ -388,6 +391,12 @@ class SqliteLedger:
         """See `Ledger`."""
         with self._database.read() as connection:
             return priors.listed(connection, limit)
+
+    def ask_priors(self, study_instance_uid: str, rules: Collection[str], *, is_named: bool) -> int:
+        """See `Ledger`."""
+        with self._database.write() as connection:
+            now = self._clock.now()
+            return priors.ask(connection, study_instance_uid, rules, now, is_named=is_named)
 
     def settle_prior(
         self,

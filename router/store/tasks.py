@@ -20,7 +20,12 @@ from router.store import commitment_tasks
 from router.store.counting import Counts
 from router.store.indexing import RECEIVE_SECONDS, new_task, remember
 from router.store.ledger import Delivery, DeliveryCounts, Event
+from router.store.retrievals import LOST, LOST_SECONDS
 from router.store.task_log import END_TASK, EVENT
+
+# Of a row `t` of tasks beside its retrieval `r`, where it has one; ?10 is now.
+_RUNS: Final = f"coalesce(r.state = 'running' AND r.told_at > ?10 - {LOST_SECONDS:g}, 0)"
+_BROUGHT: Final = "iif(t.kind = 'retrieve', r.completed + r.warnings, 0)"
 
 
 def _references(wanted: str) -> str:
@@ -33,30 +38,38 @@ _COUNTED: Final = f"""
 SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_uid, t.created_at,
   t.started_at, t.ended_at, t.last_modified_at, t.held_by, t.series_instance_uid, t.idle_seconds,
   iif(t.quiet_at > ?10 AND t.quiet_at <= ?10 + t.idle_seconds, t.quiet_at, NULL) AS waits_until,
-  t.kind = 'receive' AND ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS}
-    AS arrives,
+  iif(t.kind = 'receive',
+    ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS},
+    t.kind = 'retrieve' AND {_RUNS}) AS arrives,
+  coalesce(r.state = 'failed' OR r.state = 'running' AND NOT {_RUNS}, 0) AS broke,
   CASE t.kind WHEN 'receive' THEN t.received WHEN 'commit' THEN {_references("1")}
-    ELSE count(d.delivery_id) FILTER (WHERE d.state <> 'moved') END AS objects,
+    ELSE count(d.delivery_id) FILTER (WHERE d.state <> 'moved') + {_BROUGHT}
+      + coalesce(r.remaining + r.failed, 0) END AS objects,
   CASE t.kind WHEN 'receive' THEN t.received WHEN 'commit' THEN {_references("failure_reason = 0")}
-    ELSE count(*) FILTER (WHERE d.state = 'delivered') END AS delivered,
+    ELSE count(*) FILTER (WHERE d.state = 'delivered') + {_BROUGHT} END AS delivered,
   iif(t.kind = 'commit', {_references("failure_reason IS NULL")},
-    count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent'))) AS waiting,
+    count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent'))
+      + iif({_RUNS}, r.remaining, 0)) AS waiting,
   iif(t.kind = 'commit', {_references("failure_reason <> 0")},
-    count(*) FILTER (WHERE d.state = 'dead')) AS dead,
+    count(*) FILTER (WHERE d.state = 'dead')
+      + coalesce(r.failed + iif({_RUNS}, 0, r.remaining), 0)) AS dead,
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
   count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
   count(*) FILTER (WHERE d.state = 'moved') AS moved,
   coalesce(sum(d.failures), 0) + coalesce(m.attempts, 0) AS failures,
+  coalesce(r.note, '') AS note,
+  iif(r.state = 'running' AND NOT {_RUNS}, '{LOST}', coalesce(r.answer, '')) AS answer,
   m.commitment_id, m.state AS commitment, m.attempts AS reports, m.last_error AS report_error,
   m.cancelled AS was_cancelled
 FROM (
   SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
     AND task_id < coalesce(?3, 9223372036854775807) AND (?6 IS NULL OR study_instance_uid = ?6)
     AND (?7 IS NULL OR requester = ?7) AND (?8 IS NULL OR priority = ?8)
-    AND (?9 IS NULL OR created_at >= ?9)
-    AND (?11 IS NULL OR ?11 = iif(kind IN ('receive', 'commit'), kind, 'send'))
+    AND (?9 IS NULL OR created_at >= ?9) AND (?12 IS NULL OR kind = ?12)
+    AND (?11 IS NULL OR ?11 = CASE kind WHEN 'commit' THEN 'commit'
+      WHEN 'receive' THEN 'receive' WHEN 'retrieve' THEN 'receive' ELSE 'send' END)
   ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
-) t LEFT JOIN delivery d ON d.task_id = t.task_id
+) t LEFT JOIN retrieval r ON r.task_id = t.task_id LEFT JOIN delivery d ON d.task_id = t.task_id
 LEFT JOIN commitment m ON t.kind = 'commit' AND m.task_id = t.task_id
 GROUP BY t.task_id
 """  # noqa: S608 - a constant
@@ -74,7 +87,7 @@ CASE
   WHEN c.waiting > 0 AND (c.waits_until IS NOT NULL OR s.closed <> '') THEN 'On Hold'
   WHEN c.waiting > 0 AND c.started_at IS NULL THEN 'Ready'
   WHEN c.waiting > 0 THEN 'In Progress'
-  WHEN c.dead + c.quarantined > 0 THEN 'Failed'
+  WHEN c.dead + c.quarantined > 0 OR c.broke THEN 'Failed'
   WHEN c.cancelled > 0 OR c.moved > 0 AND c.objects = 0 THEN 'Cancelled'
   ELSE 'Completed' END
 """
@@ -82,6 +95,7 @@ _LISTED: Final = f"""
 SELECT c.*, iif(c.kind = 'commit', {commitment_tasks.STATUS}, {STATUS}) AS status,
   CASE
     WHEN c.kind = 'commit' THEN {commitment_tasks.REASON}
+    WHEN c.kind = 'retrieve' OR (c.waiting = 0 AND c.broke) THEN c.answer
     WHEN c.arrives THEN 'complete when {RECEIVE_SECONDS:g} s pass without another object'
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'held by ' || c.held_by
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive')
@@ -142,6 +156,7 @@ INSERT OR IGNORE INTO delivery (instance_id, task_id, station, recipe_digest, pr
 _ORIGINATOR: Final = """
 UPDATE task SET move_originator_ae_title = ?, move_originator_message_id = ? WHERE task_id = ?
 """
+_OF_STUDY: Final = "UPDATE task SET study_instance_uid = ? WHERE task_id = ?"
 _LATEST: Final = """
 SELECT max(d.delivery_id) FROM json_each(?) wanted
 CROSS JOIN delivery d ON d.instance_id = wanted.value WHERE d.station = ? GROUP BY d.instance_id
@@ -221,6 +236,7 @@ def list_tasks(
         wanted.created_since,
         now,
         wanted.direction,
+        wanted.kind,
     )
     rows = connection.execute(_LISTED, (None, wanted.station, before, wanted.status, limit, *more))
     return tuple(map(_task, rows))
@@ -229,7 +245,7 @@ def list_tasks(
 def find_task(connection: sqlite3.Connection, task_id: int, now: float) -> Task | None:
     """One task."""
     row = connection.execute(
-        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now, None)
+        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now, None, None)
     ).fetchone()
     return None if row is None else _task(row)
 
@@ -266,6 +282,7 @@ def send(
     owed: Owed,
     at: float,
     move_originator: tuple[str, int] | None = None,
+    joining: int | None = None,
 ) -> int:
     """Owe held instances to a station; what is open there already is not owed twice."""
     study = ""
@@ -281,7 +298,12 @@ def send(
     if not study and not instance_ids:
         raise KeyError("nothing to send")
     remember(connection, owed.recipe)
-    task_id = new_task(connection, owed, study, at)
+    if joining is None:
+        task_id = new_task(connection, owed, study, at)
+    else:
+        # It was opened by what was asked for, which a hook may have made another study of.
+        task_id = joining
+        connection.execute(_OF_STUDY, (study, task_id))
     if move_originator is not None:
         connection.execute(_ORIGINATOR, (*move_originator, task_id))
     counts = Counts()
@@ -424,7 +446,9 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
 def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
-    arrives, objects, delivered, waiting, dead, quarantined, cancelled, moved, failures = row[14:23]
+    arrives, _, objects, delivered, waiting, dead, quarantined, cancelled, moved, failures = row[
+        14:24
+    ]
     status, reason, revision = row[-3:]
     return Task(
         task_id=task_id,
@@ -437,7 +461,7 @@ def _task(row: tuple[Any, ...]) -> Task:
         study_instance_uid=study,
         series_instance_uid=row[11],
         objects=objects,
-        delivered=0 if arrives else delivered,
+        delivered=0 if arrives and kind == "receive" else delivered,
         waiting=waiting,
         dead=dead,
         quarantined=quarantined,
@@ -446,7 +470,8 @@ def _task(row: tuple[Any, ...]) -> Task:
         failures=failures,
         created_at=created_at,
         started_at=started_at,
-        ended_at=None if arrives else ended_at,
+        ended_at=None if arrives or waiting else ended_at,
         last_modified_at=last_modified_at,
         revision=revision,
+        note=row[24],
     )

@@ -25,7 +25,7 @@ SELECT station, min(created_at) FROM (
 # Of sends that are open or failed: what is over for good is not counted again and again.
 _TASKS: Final = f"""
 SELECT c.station, {STATUS} AS status, count(*) FROM (
-  SELECT t.station, t.held_by, t.started_at, 0 AS arrives,
+  SELECT t.station, t.held_by, t.started_at, 0 AS arrives, 0 AS broke,
     iif(t.quiet_at > ?1 AND t.quiet_at <= ?1 + t.idle_seconds, t.quiet_at, NULL) AS waits_until,
     count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent')) AS waiting,
     count(*) FILTER (WHERE d.state = 'dead') AS dead,

@@ -10,6 +10,7 @@ from typing import Any
 from router.clock import Clock
 from router.flow.auditing import AuditLog
 from router.flow.letting_go import LettingGo
+from router.flow.reject import Rejected, Wanted
 from router.model.plan import Plan
 from router.model.station import Station
 from router.peers.peer import Peer
@@ -52,6 +53,7 @@ class Running:
 class Services:
     """Shared by the threads that answer. `make_peer` gives a station's working side, to be closed.
 
+    `reject` rejects for whoever is named; it raises what `flow.reject` raises.
     `folder` is the configuration's as it was given: behind a link it is a release.
     """
 
@@ -67,6 +69,7 @@ class Services:
     running: Running
     rates: Rates
     retrievals: Retrievals
+    reject: Callable[[Wanted, str], Rejected]
     started_at: float
     audit: AuditLog
     trail: AuditTrail

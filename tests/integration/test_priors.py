@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from router.model.task import TaskFilter
 from tests.conftest import OrthancFactory, RouterFactory
 from tests.support.ledger_view import ledger_of
 from tests.support.orthanc import Orthanc
@@ -96,6 +98,17 @@ def test_f23_f99_the_latest_that_are_meant_are_fetched_once_and_routed(site: Sit
     assert site.priors() == [("fetched", "2 studies fetched, 0 were here")]
     wait_until(lambda: site.dropped() == 3, 20, what="they are routed")
     with ledger_of(site.edge.data_dir) as ledger:
+        tasks = ledger.tasks(wanted=TaskFilter(kind="retrieve"))
+        assert [(one.station, one.status, one.delivered) for one in tasks] == [
+            ("archive", "Completed", 1)
+        ] * 2
+        assert {one.requester for one in tasks} == {"what comes from the scanner"}
+        assert {one.study_instance_uid for one in tasks} == {
+            OLD[name].study_instance_uid for name in ("older", "newer")
+        }
+        asking = now[0].sop_instance_uid
+        note = f"earlier study, for instance {asking} of study {now[0].study_instance_uid}"
+        assert {one.note for one in tasks} == {note}
         for name, one in OLD.items():
             held = len(ledger.find_instances(one.sop_instance_uid))
             assert held == (1 if name in {"older", "newer"} else 0), name
@@ -105,6 +118,17 @@ def test_f23_f99_the_latest_that_are_meant_are_fetched_once_and_routed(site: Sit
     wait_until(lambda: len(site.priors()) == 2 and site.priors()[0][0] == "fetched", 20, what="2")
     assert site.priors()[0] == ("fetched", "0 studies fetched, 2 were here")
     assert site.edge.account()["received"] == 4
+    code, told, errors = site.edge.command("priors", "fetch", later.study_instance_uid)
+    assert code == 0, errors
+    wait_until(lambda: site.priors()[0][0] == "fetched", 20, what="asked once more")
+    code, told, _ = site.edge.command("priors", "list", "--format", "json")
+    assert [one["tries"] for one in json.loads(told)["priors"]] == [1, 1]
+    assert site.edge.command("priors", "fetch", "1.2.3")[0] == 1, "of it nothing is held"
+    file = later.write(site.drop)
+    code, told, errors = site.edge.command("explain", str(file), "--from", "ct-1")
+    assert "fetches earlier studies: the latest 2 of the patient, modality same" in told, errors
+    assert "described as chest or thorax, from archive" in told
+    assert "fetches" not in site.edge.command("explain", str(file), "--from", "archive")[1]
 
 
 def test_f99_who_is_not_named_exactly_gets_nobody_elses_images(site: Site) -> None:

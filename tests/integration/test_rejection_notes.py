@@ -112,6 +112,33 @@ def test_f24_notes_reach_the_archives_that_want_them_and_what_is_rejected_is_not
     assert "rejection note: 113037 Rejected for Patient Safety Reasons of 2 objects" in told
 
 
+def test_f24_what_a_person_rejects_here_is_told_to_the_archives_that_have_it(
+    router: RouterFactory, orthanc: OrthancFactory, storescp: StoreScpFactory, tmp_path: Path
+) -> None:
+    pacs, research, viewer = orthanc(), orthanc(), storescp()
+    edge = router(SITE, pacs=pacs.dicom_port, viewer=viewer.port, research=research.dicomweb_url)
+    kept, bad = series(2, rows=16, columns=16)
+    sent(edge.port, tmp_path / "images", kept, bad)
+    wait_for(edge.data_dir, delivered=6)
+    words = ("reject", bad.study_instance_uid, "--as", "safety", "--instance", bad.sop_instance_uid)
+    code, told, errors = edge.command(*words)
+    assert (code, "1 objects would be rejected: 113037" in told) == (2, True), errors
+    code, told, errors = edge.command(*words, "--yes")
+    assert (code, "1 objects rejected: 113037" in told) == (0, True), errors
+    wait_for(edge.data_dir, delivered=8)
+    assert (pacs.count(), viewer.count(), research.count()) == (3, 2, 3)
+    (note,) = [one for one in at(pacs) if one.Modality == "KO"]
+    assert note.StudyInstanceUID == bad.study_instance_uid
+    document = tmp_path / "ours.dcm"
+    document.write_bytes(pacs.file(note.SOPInstanceUID))
+    dumped = run(["dsrdump", str(document)])
+    assert dumped.returncode == 0, dumped.stderr
+    assert "Rejected for Patient Safety Reasons" in dumped.stdout
+    assert dumped.stdout.count("contains IMAGE") == 1
+    code, _, errors = edge.command(*words, "--yes")
+    assert (code, "rejected already" in errors) == (1, True), errors
+
+
 def at(server: object) -> list[pydicom.Dataset]:
     """Everything an Orthanc holds."""
     instances = server.rest("/instances")  # type: ignore[attr-defined]

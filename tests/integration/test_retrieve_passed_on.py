@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from router.model.task import TaskFilter
 from router.telemetry.metrics import counted
 from tests.conftest import RouterFactory
 from tests.support import orthanc as orthanc_peer
 from tests.support import storescp as storescp_peer
 from tests.support.commands import dicom_router
 from tests.support.data_set_bytes import data_set_digest
+from tests.support.ledger_view import ledger_of
 from tests.support.orthanc import Orthanc
 from tests.support.process import free_port, wait_until
 from tests.support.retrievers import Asker
@@ -105,6 +107,9 @@ def test_f57_a_study_is_fetched_whole_and_routed_by_the_rules(
         code, output, errors = retrieve(edge, "cloud", "--study", study)
         assert code == 0, errors
         assert f"{COUNT} sent" in output
+        with ledger_of(edge.data_dir) as ledger:
+            task = next(one for one in ledger.tasks(wanted=TaskFilter(kind="retrieve")))
+        assert (task.station, task.status, task.delivered) == ("cloud", "Completed", COUNT)
         edge.wait_until_drained()
         assert {one.sop_instance_uid for one in reading.stored} == {
             one.sop_instance_uid for one in images
@@ -131,6 +136,15 @@ def test_f55_f75_c_move_and_c_get_reach_through_and_ask_once(
             one.sop_instance_uid for one in images
         }
         assert {one.move_originator[0] for one in reading.stored} == {"WS"}
+        with ledger_of(edge.data_dir) as ledger:
+            (task,) = ledger.tasks()
+        assert (task.station, task.status, task.study_instance_uid) == (
+            "reading-room",
+            "Completed",
+            study,
+        )
+        assert (task.objects, task.delivered) == (COUNT, COUNT), "one task, however many batches"
+        assert task.note == "fetched from cloud"
         assert edge.account()["received"] == COUNT
         # getscu offers no compressed syntax, and nothing is recoded for it.
         told = asker.get(f"StudyInstanceUID={study}")

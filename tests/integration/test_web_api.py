@@ -371,6 +371,19 @@ def test_f52_a_query_names_organization_and_station_or_nothing_is_asked(
         assert root.post(f"{API}/retrievals", json=body).status_code == 422, studies
 
 
+def test_f24_f99_what_is_not_held_is_neither_rejected_nor_asked_for(root: httpx.Client) -> None:
+    for path, body, status, word in (
+        ("/studies/1.2.3/reject", {"as": "safety"}, 409, "held here"),
+        ("/studies/1.2.3/reject", {"as": "because"}, 422, "as"),
+        ("/studies/1.2.3/reject", {"as": "safety", "instances": [1]}, 422, "instances"),
+        ("/priors", {"study": "1.2.3"}, 409, "held here"),
+        ("/priors", {"study": "1.2.3", "rule": "none"}, 422, "fetch_priors"),
+    ):
+        answer = root.post(f"{API}{path}", json=body)
+        assert (answer.status_code, word in answer.json()["detail"]) == (status, True), answer.text
+    assert root.get(f"{API}/priors").json() == {"priors": []}
+
+
 def test_F34_malformed_bodies_are_refused_in_bounded_time(root: httpx.Client) -> None:
     header = {"content-type": "application/json"}
     for content in (b"", b"{", b"[" * 100_000, b"[]", b"null", b'{"station": 1, "study": "1"}'):

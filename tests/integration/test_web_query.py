@@ -82,8 +82,8 @@ def test_f55_f56_a_study_is_found_retrieved_and_followed(
     def told() -> dict[str, object]:
         return dict(client.get("/api/v1/retrievals").json()["retrievals"][0])
 
-    wait_until(lambda: told()["state"] != "In Progress", 20, what="the archive has sent it")
-    assert (told()["state"], told()["completed"], told()["requester"]) == ("Completed", 1, "ana")
+    wait_until(lambda: told()["status"] != "In Progress", 20, what="the archive has sent it")
+    assert (told()["status"], told()["delivered"], told()["requester"]) == ("Completed", 1, "ana")
     wait_until(
         lambda: client.get(f"/api/v1/studies/{study}").status_code == 200, what="it is held here"
     )

@@ -15,6 +15,8 @@ from router.web.api import (
     cache,
     configuration,
     deployment,
+    priors,
+    rejections,
     remote,
     rules,
     stations,
@@ -37,6 +39,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *configuration.ENDPOINTS,
     *deployment.ENDPOINTS,
     *remote.ENDPOINTS,
+    *priors.ENDPOINTS,
+    *rejections.ENDPOINTS,
     *audit.ENDPOINTS,
     *cache.ENDPOINTS,
 )

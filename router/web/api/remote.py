@@ -1,29 +1,30 @@
-"""Query and retrieve: search a station, have it send studies here."""
+"""Query and retrieve: search a station, have studies of it here."""
 
 from __future__ import annotations
 
 import re
 import time
-from dataclasses import asdict
 from typing import Any, Final
 
-from router.clock import iso_time
 from router.dicom.json_model import to_json
 from router.dicom.keys import name_of, parse_keys
 from router.dicom.tags import PathError, tag_for
-from router.errors import RouterError
+from router.errors import Refused, RouterError
 from router.flow.querying import asked, search_hooks
+from router.flow.told import task_json
 from router.model.plan import Plan
 from router.model.query import Ending, Identifier, Query
 from router.model.station import Station
-from router.peers.search import Retrievable, Searchable
+from router.model.task import TaskFilter
+from router.peers.search import Searchable
 from router.web.api.call import Body, Call, Endpoint, Reply, Wrong, flag, many, record, text
 from router.web.api.stations import known
+from router.web.api.tasks import TASK
 from router.web.audited import queried
-from router.web.retrievals import RetrievalTold
 from router.web.services import Services
 
 MOST_ANSWERS: Final = 1000
+MOST_RETRIEVALS: Final = 50
 DEFAULT_ANSWERS: Final = 100
 DEADLINE_SECONDS: Final = 30.0
 COLUMNS: Final = (
@@ -31,6 +32,7 @@ COLUMNS: Final = (
     "StudyDescription", "AccessionNumber", "NumberOfStudyRelatedInstances", "StudyInstanceUID",
 )  # fmt: skip
 COLUMN_TAGS: Final = tuple(f"{tag_for(name) or 0:08X}" for name in COLUMNS)
+RETRIEVALS: Final = TaskFilter(kind="retrieve")
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
 
 
@@ -106,7 +108,7 @@ def _parsed(texts: list[Any]) -> Identifier:
 
 
 def retrieve(services: Services, call: Call) -> Reply:
-    """Have a station send studies here; answered at once, followed under `/retrievals`."""
+    """Have studies of a station here; answered at once, with the tasks that tell how far it is."""
     station = _askable(services, call.body["station"])
     studies: list[Any] = call.body["studies"]
     if not 1 <= len(studies) <= 4:
@@ -116,23 +118,20 @@ def retrieve(services: Services, call: Call) -> Reply:
             raise Wrong(422, f"studies: {uid!r} is no UID")
     begun: list[dict[str, Any]] = []
     for uid in studies:
-        peer = services.make_peer(station)
-        if not isinstance(peer, Retrievable):
-            peer.close()
-            raise Wrong(409, f"station {station.name} is a {station.kind}: retrieving is by C-MOVE")
-        told = services.retrievals.begin(peer, station.name, uid, call.identity.name)
-        begun.append(_told(told))
+        try:
+            task_id = services.retrievals.begin(station, uid, call.identity.name)
+        except Refused as error:
+            raise Wrong(409, str(error)) from None
+        task = services.ledger.task(task_id)
+        if task is not None:
+            begun.append(task_json(task))
     return Reply({"retrievals": begun}, status=202)
 
 
 def list_retrievals(services: Services, _call: Call) -> dict[str, Any]:
-    """The last retrievals, with the counts of their stations."""
-    return {"retrievals": [_told(one) for one in services.retrievals.told()]}
-
-
-def _told(one: RetrievalTold) -> dict[str, Any]:
-    times = {"started_at": iso_time(one.started_at), "ended_at": iso_time(one.ended_at)}
-    return {**asdict(one), **times}
+    """The last retrievals, whoever asked for them, with the counts of their stations."""
+    found = services.ledger.tasks(wanted=RETRIEVALS, limit=MOST_RETRIEVALS)
+    return {"retrievals": [task_json(one) for one in found]}
 
 
 _QUERY: Final = record(
@@ -147,7 +146,7 @@ _QUERY: Final = record(
 _RETRIEVE: Final = record(
     {"station": text("Which one."), "studies": many(text("Study Instance UID."))}
 )
-_LISTED: Final = record({"retrievals": many(record({}, open_ended=True))})
+_LISTED: Final = record({"retrievals": many(TASK)})
 ENDPOINTS: Final = (
     Endpoint(
         "POST", "/query", "phi", "Search a station for studies.", query,
@@ -157,7 +156,7 @@ ENDPOINTS: Final = (
                 "answers": many(record({}, open_ended=True))}),
         body=Body("What is searched for where.", schema=_QUERY),
     ),
-    Endpoint("POST", "/retrievals", "operate", "Have a station send studies here.", retrieve,
+    Endpoint("POST", "/retrievals", "operate", "Have studies of a station here.", retrieve,
              _LISTED, body=Body("Which studies of which station.", schema=_RETRIEVE), acts=True),
     Endpoint("GET", "/retrievals", "read", "The last retrievals.", list_retrievals, _LISTED),
 )  # fmt: skip

@@ -142,6 +142,20 @@ def retrieve(services: Services, call: Call, form: Form) -> Notice:
     return Notice("good", "notice.retrieving", {"studies": len(studies)}, link="/query")
 
 
+def reject(services: Services, call: Call, form: Form) -> Notice:
+    """Reject the study for good."""
+    body = {"as": form.text("as")}
+    data = asked(services, call, "POST", "/studies/{uid}/reject", body=body).data
+    return Notice("good", "notice.rejected", {"objects": data["objects"]}, link="/tasks")
+
+
+def fetch_priors(services: Services, call: Call, _form: Form) -> Notice:
+    """Have the earlier studies of the patient fetched."""
+    body = {"study": call.path["uid"]}
+    data = asked(services, call, "POST", "/priors", body=body).data
+    return Notice("good", "notice.priors", {"rules": data["asked"]}, link="/query")
+
+
 def apply(services: Services, call: Call, _form: Form) -> Notice:
     """Take what is written into use."""
     data = asked(services, call, "POST", "/configuration/apply").data

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+from router.flow.reject import WORDS
+from router.flow.told import fetches_of
 from router.telemetry.audit_message import EVENTS, laid_out
 from router.web.api import (
     audit,
@@ -136,6 +138,8 @@ def show_study(services: Services, call: Call, _form: Form) -> dict[str, Any]:
         **studies.show_study(services, call),
         "destinations": sorted(able),
         "priorities": tasks.PRIORITIES,
+        "reasons": list(WORDS),
+        "has_priors": bool(fetches_of(services.plan)),
     }
 
 
@@ -162,6 +166,7 @@ def query(services: Services, call: Call, form: Form) -> dict[str, Any]:
         "problem": problem,
         "columns": remote.COLUMNS,
         "retrievals": remote.list_retrievals(services, call)["retrievals"],
+        "priors": asked(services, call, "GET", "/priors", query={"limit": _ROWS}).data["priors"],
     }
 
 

@@ -19,7 +19,7 @@ from tests.support.store_making import TestClock, indexed, open_store, owed, set
 
 SECRET = "CANARY^PATIENT"
 # What made the audit trail, and what was built upon it since.
-AUDIT_STEPS = (18, 21, 24, 26)
+AUDIT_STEPS = (18, 21, 24, 25, 26)
 
 
 def entry(number, event="sent"):

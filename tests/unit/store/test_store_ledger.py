@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -11,7 +12,7 @@ from router.model.delivery import Disposition, Priority, Result, State
 from router.model.instance import RecordRef
 from router.model.rule import Decision
 from router.model.task import TaskFilter
-from router.store import watching
+from router.store import database, watching
 from router.store.accounting import deep_check
 from router.store.ledger import SEND_PREFIX, Indexed
 from router.store.segment import segment_path
@@ -597,3 +598,27 @@ def test_watchers_walk_what_is_open_or_failed_and_not_what_is_over(ledger):
             steps = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
             walked = {row[3] for row in steps if row[3].startswith("SCAN delivery")}
             assert not [step for step in walked if not step.endswith(("_failed", "_open"))], walked
+
+
+def test_f91_the_number_of_an_instance_is_never_given_twice(tmp_path, monkeypatch):
+    """Clients of the change feed go on behind the last number they saw, whatever was deleted since."""
+    path = tmp_path / "ledger.db"
+
+    def pruned(ledger):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM instance")
+        (number,) = ledger.index([indexed(3)])
+        assert [one.sequence for one in ledger.changes(0, 10)] == [number]
+        return number
+
+    steps = database._migrations()
+    monkeypatch.setattr(database, "_migrations", lambda: [one for one in steps if one[0] < 25])
+    old = SqliteLedger.open(path, TestClock(), "boot-1")
+    last = max(old.index([indexed(1), indexed(2)]))
+    old.close()
+    monkeypatch.undo()
+    grown = SqliteLedger.open(path, TestClock(), "boot-1")
+    number = pruned(grown)
+    assert number > last, "in a ledger that grew up"
+    assert pruned(grown) > number
+    grown.close()

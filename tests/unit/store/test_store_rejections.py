@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from router.model.commitment import CommitmentReport, Reference
 from router.model.delivery import Disposition, Result, State
 from router.model.recipe import Recipe
 from router.model.rejection import KEY_OBJECT_SELECTION, Rejection
 from router.model.rule import Decision
 from router.model.station import Duplicates
+from router.store.commitment_requests import CommitmentRequests
 from router.store.envelope import decode, encode
 from router.store.ledger import CatalogueRow
 from tests.support.store_making import indexed, instance, owed, settled
@@ -131,6 +133,34 @@ def test_f24_a_quarantined_note_acts_and_goes_nowhere(ledger):
     ledger.index([image(1, "pacs"), replace(entry, decision=decided)])
     assert ledger.deliveries_of_instance(1)[0].state is State.CANCELLED
     assert ledger.deliveries_of_instance(2) == ()
+
+
+def test_f24_the_same_note_again_says_nothing_of_what_came_in_between(ledger):
+    """An archive gives back the study with its note: that is no second rejection."""
+    first = note("113039", 1)
+    ledger.index([image(1, "pacs", at=AT - 1), first])
+    ledger.index([image(1, "pacs", at=AT + 5, data=b"fetched anew")])
+    again = replace(first.instance, received_at=AT + 9)
+    ledger.index([replace(first, ref=note("113039", 1, number=901).ref, instance=again)])
+    assert [one.withheld for one in found(ledger)] == ["113039", None]
+
+
+def test_f24_what_the_archive_does_not_commit_to_because_it_was_rejected_is_not_sent_again(
+    ledger, store
+):
+    ledger.index([image(1, "pacs", at=AT - 1)])
+    (leased,) = ledger.turn((), {"pacs": 1}, AT)
+    ledger.turn([settled(leased, state=State.SENT, sent_as=("1.2", uid(1)))], {}, AT)
+    store.clock.time += 60
+    path = store.folder / "ledger" / "ledger.db"
+    requests = CommitmentRequests.open(path, store.clock)
+    assert requests.ask("pacs", "2.25.1", AT + 900, 1e6) is not None
+    ledger.index([note("113037", 1)])
+    report = CommitmentReport("2.25.1", (), {Reference("1.2", uid(1)): 0x0110})
+    requests.take_report("pacs", report, AT)
+    requests.close()
+    (delivery,) = ledger.deliveries_of_instance(found(ledger)[0].instance_id)
+    assert delivery.state is State.CANCELLED and "rejected" in delivery.last_error
 
 
 def test_f24_booking_twice_is_harmless(ledger):

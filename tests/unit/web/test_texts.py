@@ -54,7 +54,7 @@ def test_what_is_asked_for_is_there():
 def test_nothing_is_in_the_catalogue_that_nobody_asks_for():
     asked = {key for _, key in _asked()}
     kinds = {"delivery", "station", "task", "priority", "kind", "outcome", "change", "reload",
-             "role", "event", "direction", "scope", "auditevent", "auditoutcome", "problem", "sync", "nav", "login", "account", "notice", "key"}  # fmt: skip
+             "role", "event", "direction", "prior", "reason", "scope", "auditevent", "auditoutcome", "problem", "sync", "nav", "login", "account", "notice", "key"}  # fmt: skip
     unused = [key for key in catalogue() if key not in asked and key.split(".")[0] not in kinds]
     assert unused == []
 
