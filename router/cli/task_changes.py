@@ -18,7 +18,7 @@ from router.cli.common import (
     format_option,
     interrupt,
 )
-from router.cli.plan import plan_or_exit, read_ledger, write_ledger
+from router.cli.plan import plan_in_use, read_ledger, write_ledger
 from router.flow.told import task_json, unchangeable
 from router.model.delivery import Priority
 from router.model.task import Direction, Task
@@ -51,7 +51,7 @@ def _changed(
     done: str,
     *directions: Direction,
 ) -> int:
-    ledger = write_ledger(plan_or_exit(config_folder(config)))
+    ledger = write_ledger(plan_in_use(config_folder(config)))
     try:
         done = done.format(changed_things(ledger, task_ids, *directions))
         count = change(ledger, getpass.getuser())
@@ -131,7 +131,7 @@ def priority(config: Path | None, form: str, word: str, task_ids: tuple[int, ...
 @click.argument("task_id", type=int)
 def follow(config: Path | None, form: str, task_id: int) -> int:
     """Watch a task until it is over: 0 when all of it was delivered."""
-    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    ledger = read_ledger(plan_in_use(config_folder(config)))
     before: tuple[object, ...] = ()
     with interrupt() as interrupted:
         while True:

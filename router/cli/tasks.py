@@ -18,7 +18,7 @@ from router.cli.common import (
     emit_json,
     format_option,
 )
-from router.cli.plan import plan_or_exit, read_ledger, write_ledger
+from router.cli.plan import plan_in_use, read_ledger, write_ledger
 from router.cli.task_changes import cancel, changed_things, follow, hold, priority, resume
 from router.cli.tasks_shown import as_csv, as_json, as_table, objects_table, patients_of
 from router.config.units import seconds
@@ -100,7 +100,7 @@ def list_tasks(
         raise click.UsageError(f"--since: {error}") from error
     priority = Priority.of(word) if word else None
     wanted = TaskFilter(status, station, study, requester, priority, created_since, direction)
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     ledger = read_ledger(plan)
     found = list(ledger.tasks(wanted=wanted, limit=limit))
     if sort is not None:
@@ -123,7 +123,7 @@ def list_tasks(
 @click.argument("task_id", type=int)
 def show_task(config: Path | None, form: str, task_id: int) -> int:
     """One task: its deliveries, and what every attempt was answered."""
-    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    ledger = read_ledger(plan_in_use(config_folder(config)))
     task = ledger.task(task_id)
     if task is None:
         raise click.ClickException(f"there is no task {task_id}")
@@ -154,7 +154,7 @@ def retry_tasks(
     """Queue what is dead or quarantined again; verify and report a commitment again."""
     if bool(task_ids) == every:
         raise click.UsageError("give task ids, or --all")
-    ledger = write_ledger(plan_or_exit(config_folder(config)))
+    ledger = write_ledger(plan_in_use(config_folder(config)))
     try:
         things = changed_things(ledger, task_ids, "commit")
         count = ledger.retry(task_ids or None, station, by=getpass.getuser())

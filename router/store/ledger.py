@@ -437,9 +437,16 @@ class Ledger(Protocol):
         """What was noticed, the latest first."""
 
     def settle_prior(
-        self, prior_id: int, state: str, message: str, at: float, due_at: float = 0.0
+        self,
+        prior_id: int,
+        state: str,
+        message: str,
+        at: float,
+        due_at: float = 0.0,
+        *,
+        tried: bool = True,
     ) -> None:
-        """Note what a try came to: waiting until `due_at`, fetched or failed."""
+        """Note what a try came to: waiting until `due_at`, fetched or failed; or that there was none."""
 
     def changes(self, after: int, limit: int) -> tuple[Change, ...]:
         """What was booked behind that sequence and may be given, in order."""

@@ -390,12 +390,19 @@ class SqliteLedger:
             return priors.listed(connection, limit)
 
     def settle_prior(
-        self, prior_id: int, state: str, message: str, at: float, due_at: float = 0.0
+        self,
+        prior_id: int,
+        state: str,
+        message: str,
+        at: float,
+        due_at: float = 0.0,
+        *,
+        tried: bool = True,
     ) -> None:
         """See `Ledger`."""
         with self._database.write() as connection:
             message = message[: turning.MAX_MESSAGE]
-            priors.settle(connection, prior_id, state, due_at, message, at)
+            priors.settle(connection, prior_id, state, due_at, message, at, tried=tried)
 
     def held_studies(self, study_instance_uids: Collection[str]) -> tuple[HeldStudy, ...]:
         """See `Ledger`."""

@@ -150,7 +150,7 @@ _COUNT: Final = """
 SELECT count(*) FILTER (WHERE d.state IN ('queued', 'sending')),
   count(*) FILTER (WHERE d.state IN ('sent', 'delivered') AND d.last_status >> 12 IS NOT 11),
   count(*) FILTER (WHERE d.state IN ('sent', 'delivered') AND d.last_status >> 12 = 11),
-  count(*) FILTER (WHERE d.state IN ('dead', 'quarantined', 'cancelled'))
+  count(*) FILTER (WHERE d.state IN ('dead', 'quarantined', 'cancelled', 'moved'))
 FROM json_each(?) wanted CROSS JOIN delivery d ON d.delivery_id = wanted.value
 """
 _NOT_DELIVERED: Final = """

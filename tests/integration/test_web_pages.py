@@ -163,7 +163,7 @@ def test_who_is_not_logged_in_comes_to_the_log_in_and_back(site: WebSite) -> Non
         assert answer.headers["location"] == "/"
 
 
-def test_a_one_time_token_opens_one_session_and_nothing_else(site: WebSite) -> None:
+def test_f4_a_one_time_token_opens_one_session_and_nothing_else(site: WebSite) -> None:
     browser = Browser(site, "all").log_in()
     assert browser.get("/").status_code == 200
     again = Browser(site)

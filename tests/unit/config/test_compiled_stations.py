@@ -127,7 +127,7 @@ CASES = [
 @pytest.mark.parametrize(
     ("kind", "written", "changes"), CASES, ids=[f"{c[0]} {c[1]}" for c in CASES]
 )
-def test_what_is_written_is_what_the_station_has(tmp_path, kind, written, changes):
+def test_f25_what_is_written_is_what_the_station_has(tmp_path, kind, written, changes):
     start, expected = MINIMAL[kind]
     extra = "tls: {house: {}}" if "tls" in changes else ""
     seen = station(tmp_path, f"{start}, {written}", extra)
@@ -160,11 +160,11 @@ def test_every_field_of_the_model_can_be_written():
 @pytest.mark.parametrize(
     "title", ["A", "ab-1_2.3", "SIXTEEN_CHARS_XX", "with space", "'0815'", "'{~}'"]
 )
-def test_ae_titles(tmp_path, title):
+def test_f11_ae_titles(tmp_path, title):
     assert station(tmp_path, f"ae_title: {title}").ae_title == title.strip("'")
 
 
-def test_outer_spaces_of_an_ae_title_mean_nothing_and_case_does(tmp_path):
+def test_f11_outer_spaces_of_an_ae_title_mean_nothing_and_case_does(tmp_path):
     seen = loaded(tmp_path, "stations: {a: {ae_title: ' Ct 1  '}, b: {ae_title: 'CT 1'}}").plan
     assert sorted(seen.stations_by_ae_title) == ["CT 1", "Ct 1"]
 
@@ -188,7 +188,7 @@ def test_a_station_without_a_port_is_never_probed(tmp_path):
     assert station(tmp_path / "b", DICOM, defaults).heartbeat == Heartbeat(True, 300, 10)
 
 
-def test_defaults_reach_each_station_and_each_may_differ(tmp_path):
+def test_f15_defaults_reach_each_station_and_each_may_differ(tmp_path):
     defaults = (
         "defaults:\n  station: {heartbeat: {every: 5m, timeout: 3s}}\n"
         "  retry: {first: 5s, factor: 3, max: 1m, give_up: 1h}"
