@@ -46,6 +46,7 @@ _KINDS: Final[dict[str, str]] = {
     "enableTls": "true or false",
     "tlsProfile": "a text or null",
     **dict.fromkeys(_SWITCHES, "true or false"),
+    "commit": 'true, false or "query"',
     "enableHeartbeat": "true or false",
     "heartbeatIntervalSeconds": "a number of seconds",
 }
@@ -81,6 +82,7 @@ def station_json(station: Station) -> dict[str, Any]:
         "sendToStation": station.send,
         "queryRetrieve": station.query_retrieve,
         "sendOriginalPatientIdAndIssuer": station.original_patient_id,
+        "commit": "query" if station.commit == "query" else bool(station.commit),
         "issuerOfPatientId": station.issuer_of_patient_id or None,
         "characterSet": station.character_set or None,
     }
@@ -196,6 +198,8 @@ def _is_kind(key: str, value: Any) -> bool:
         return value is None or (type(value) is int and 1 <= value <= 65535)
     if key == "heartbeatIntervalSeconds":
         return type(value) in (int, float) and 0.001 <= value < 1e9
+    if key == "commit" and value == "query":
+        return True
     return isinstance(value, bool)
 
 
@@ -217,6 +221,8 @@ def _settings(each: Mapping[str, Any]) -> Settings:
     elif each.get("tlsProfile"):
         found["tls",] = each["tlsProfile"]
     found.update({(_SWITCHES[key],): each[key] for key in _SWITCHES if key in each})
+    if "commit" in each:
+        found["commit",] = each["commit"]
     if "enableHeartbeat" in each:
         found["heartbeat", "enabled"] = each["enableHeartbeat"]
     if "heartbeatIntervalSeconds" in each:

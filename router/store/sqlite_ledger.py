@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from router.clock import Clock
+from router.model.commitment import Referenced
 from router.model.delivery import Leased, Priority
 from router.model.instance import RecordRef
 from router.model.recipe import Recipe
@@ -21,6 +22,7 @@ from router.store import (
     accounting,
     cataloguing,
     choices,
+    commitment_tasks,
     indexing,
     instances,
     keeping,
@@ -244,6 +246,11 @@ class SqliteLedger:
         """The deliveries of a task, in order of arrival."""
         with self._database.read() as connection:
             return tasks.deliveries_of(connection, task_id, limit)
+
+    def references_of(self, task_id: int, limit: int = 1000) -> tuple[Referenced, ...]:
+        """What a task of kind `commit` names, what is not committed first."""
+        with self._database.read() as connection:
+            return commitment_tasks.referenced(connection, task_id, limit)
 
     def events_of(self, task_id: int, limit: int = 1000) -> tuple[Event, ...]:
         """The log of a task, oldest first."""
