@@ -14,7 +14,7 @@ from router.cli.common import (
     fail_text,
     format_option,
 )
-from router.cli.plan import plan_or_exit
+from router.cli.plan import load_folder
 from router.serve.places import Places, is_running
 from router.serve.reload_state import answer_of
 
@@ -28,7 +28,12 @@ def apply(config: Path | None, form: str, timeout_seconds: float) -> int:
 
     Exit 0 when it runs (or ran before), 1 when it is refused: then the one before goes on.
     """
-    plan = plan_or_exit(config_folder(config))
+    loaded = load_folder(config_folder(config))
+    plan = loaded.plan
+    if plan is None:
+        click.echo(loaded.render(), err=True)
+        fail_text("refused; the plan that runs goes on")
+        return EXIT_FAILED
     places = Places(plan.router.data_dir)
     if not is_running(places):
         fail_text(f"no router runs on {plan.router.data_dir}")

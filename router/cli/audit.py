@@ -24,7 +24,7 @@ from router.cli.common import (
     iso_time,
     table,
 )
-from router.cli.plan import plan_or_exit
+from router.cli.plan import plan_in_use
 from router.model.audit import AuditRow
 from router.model.plan import Plan
 from router.serve.auditing import note_command
@@ -163,6 +163,7 @@ def export(
     begin, end = _day(since, "--since"), _day(until, "--until")
     end = None if end is None else end + 86_400.0
     number = 0
+    damaged: list[int] = []
     plan = _plan(config)
     note_command(plan, "audit_used", f"export from {since or 'the first'} to {until or 'the last'}")
     with closing(_trail(plan)) as trail:
@@ -172,23 +173,27 @@ def export(
             fail_text(f"{target}: {error.strerror}")
             return EXIT_FAILED
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            try:
-                for row, message in _all(trail):
-                    if (begin or 0.0) <= row.at < (end or float("inf")):
-                        line = {**_told(row), "message": message.decode()}
-                        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                        number += 1
-            except RecordDamaged as error:
-                fail_text(f"after {number} messages: {error}; run: dicom-router audit verify")
-                return EXIT_FAILED
+            for row, message in _all(trail):
+                if not (begin or 0.0) <= row.at < (end or float("inf")):
+                    continue
+                if message is None:
+                    damaged.append(row.audit_id)
+                line = {**_told(row), "message": None if message is None else message.decode()}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                number += 1
     if form == "json":
-        emit_json({"exported": number, "file": str(target)})
+        emit_json({"exported": number, "damaged": damaged, "file": str(target)})
     else:
         click.echo(f"{number} messages in {target}")
-    return 0
+    if damaged:
+        fail_text(
+            f"{len(damaged)} of them were changed on disk and do not open (`message` is null), the"
+            f" first is {damaged[0]}; run: dicom-router audit verify"
+        )
+    return EXIT_FAILED if damaged else 0
 
 
-def _all(trail: AuditTrail) -> Iterator[tuple[AuditRow, bytes]]:
+def _all(trail: AuditTrail) -> Iterator[tuple[AuditRow, bytes | None]]:
     last = 0
     while batch := trail.after(last, _BATCH):
         yield from batch
@@ -205,7 +210,7 @@ def _day(text: str | None, option: str) -> float | None:
 
 
 def _plan(config: Path | None) -> Plan:
-    return plan_or_exit(config_folder(config))
+    return plan_in_use(config_folder(config))
 
 
 def _trail(plan: Plan) -> AuditTrail:

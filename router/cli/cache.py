@@ -20,7 +20,7 @@ from router.cli.common import (
     emit_json,
     format_option,
 )
-from router.cli.plan import plan_or_exit, read_ledger
+from router.cli.plan import plan_in_use, read_ledger
 
 DOMAIN: Final = "omegaailink.com"
 _PREFIX: Final = "OMEGAAILINK"
@@ -55,7 +55,7 @@ def host_name(link_id: int, organization: str, domain: str) -> str:
 @click.option("--address", default="127.0.0.1", show_default=True, help="For the hosts-file line.")
 def host(config: Path | None, form: str, domain: str, address: str) -> int:
     """Print the host name of this cache, and the line for a hosts file that points to it."""
-    settings = plan_or_exit(config_folder(config)).router
+    settings = plan_in_use(config_folder(config)).router
     if settings.id is None or not settings.organization:
         raise click.ClickException(
             "set router.id and router.organization: the name is made of both"
@@ -77,7 +77,7 @@ def host(config: Path | None, form: str, domain: str, address: str) -> int:
 @format_option
 def stat(config: Path | None, form: str) -> int:
     """How many instances are held, and how many bytes the cache may have."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     counts = read_ledger(plan).account().instances
     held = {
         "received": counts["received"],

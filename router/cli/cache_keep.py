@@ -25,7 +25,7 @@ from router.cli.common import (
     format_option,
     interrupt,
 )
-from router.cli.plan import plan_or_exit, read_ledger, write_ledger
+from router.cli.plan import plan_in_use, read_ledger, write_ledger
 from router.clock import Clock
 from router.config.units import seconds, size_bytes
 from router.flow.auditing import entry_of
@@ -75,7 +75,7 @@ def verify(config: Path | None, form: str, study: str | None) -> int:
     Nothing is changed; it may run beside the router, and without one. Ctrl-C ends it with what was
     found so far.
     """
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     done, told_at = Verified(), time.monotonic()
     found: list[dict[str, object]] = []
     with _opened(plan, read_only=True) as (journal, book), interrupt() as interrupted:
@@ -139,7 +139,7 @@ def evict(
     wish = _wish(study, station, older_than, to_size)
     if shred and (study is None or station or older_than):
         raise click.UsageError("--shred takes a --study and nothing else")
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     ledger = write_ledger(plan)
     try:
         with _opened(plan) as (journal, book):
@@ -195,6 +195,10 @@ def _tell(told: LetGo, *, dry_run: bool) -> None:
     )
     if told.shredded:
         click.echo(f"{told.shredded} records {'would be' if dry_run else 'were'} shredded")
+    if not told.log_emptied:
+        fail_text(
+            "the ledger's log still holds sealed rows of them: shred once more a little later"
+        )
     if told.needed:
         click.echo(f"{told.needed} instances stay: they are still owed, failed, or unmatched")
     if not dry_run and told.instances:
@@ -210,7 +214,7 @@ def rekey(config: Path | None, form: str) -> int:
     A running router does the same by itself after keys rotate. It may be broken off and begun again;
     exit 2 while an old key is still needed, with the reason.
     """
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     places = Places(plan.router.data_dir)
     with _opened(plan) as (journal, book), interrupt() as interrupted:
 

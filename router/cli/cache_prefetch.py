@@ -19,7 +19,7 @@ from router.cli.common import (
     iso_time,
     table,
 )
-from router.cli.plan import plan_or_exit, write_ledger
+from router.cli.plan import plan_in_use, write_ledger
 from router.clock import Clock
 from router.flow.cache_told import prefetch_json
 from router.flow.prefetching import NotWanted, wanted_of
@@ -59,7 +59,7 @@ def prefetch(
     """
     if any(uid.count("/") > 2 for uid in uids):
         raise click.UsageError("name STUDY, STUDY/SERIES or STUDY/SERIES/INSTANCE")
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     try:
         wanted = [wanted_of(plan, station, *uid.split("/")) for uid in uids]
     except NotWanted as error:
@@ -84,7 +84,7 @@ def prefetch(
 @click.option("--show", type=int, default=None, metavar="NUMBER", help="One, item by item.")
 def prefetches(config: Path | None, form: str, cancel: int | None, show: int | None) -> int:
     """The last prefetches and how far they are; or cancel one."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     book = _book(plan)
     try:
         if cancel is not None and not book.cancel_prefetch(cancel, getpass.getuser()):

@@ -20,7 +20,7 @@ from router.cli.common import (
     iso_time,
     table,
 )
-from router.cli.plan import plan_or_exit
+from router.cli.plan import plan_in_use
 from router.dimse.certificates import read_certificate, self_signed
 
 _DAY_SECONDS: Final = 86_400
@@ -86,7 +86,7 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 @format_option
 def show(config: Path | None, form: str) -> int:
     """The certificate of each TLS profile; exit 1 when one has ended or cannot be read."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     found: list[dict[str, Any]] = []
     failed = False
     for name, profile in sorted(plan.tls.items()):

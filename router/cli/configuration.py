@@ -51,14 +51,17 @@ def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
             click.echo(loaded.render() + "\n")
         if loaded.plan is not None:
             plan = loaded.plan
-            click.echo(
-                f"{folder}: {len(plan.listeners)} listeners, {len(plan.stations)} stations, "
-                f"{len(plan.rules)} rules, plan {plan.digest[:12]}"
-            )
+            found = {"listener": plan.listeners, "station": plan.stations, "rule": plan.rules}
+            counts = ", ".join(_many(len(those), name) for name, those in found.items())
+            click.echo(f"{folder}: {counts}, plan {plan.digest[:12]}")
         undecided = loaded.analysis.undecided if loaded.analysis else 0
-        unknown = f", {undecided} pairs of rules undecided" if undecided else ""
-        click.echo(f"{errors} errors, {warnings} warnings{unknown}")
+        unknown = f", {_many(undecided, 'pair')} of rules undecided" if undecided else ""
+        click.echo(f"{_many(errors, 'error')}, {_many(warnings, 'warning')}{unknown}")
     return EXIT_FAILED if errors or (deny_warnings and warnings) else 0
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @click.command()

@@ -17,7 +17,7 @@ from router.cli.common import (
     emit_json,
     format_option,
 )
-from router.cli.plan import plan_or_exit, write_ledger
+from router.cli.plan import plan_in_use, write_ledger
 from router.clock import Clock
 from router.errors import BadDataset
 from router.flow.hand_in import Errand, hand_in
@@ -37,7 +37,7 @@ _ANONYMIZED: Final = Recipe.of([("deidentify", {"profile": "basic"})])
 @click.argument("station")
 def echo(config: Path | None, form: str, station: str) -> int:
     """Ask STATION for a sign of life, now: C-ECHO, a token and a query, or a look at the folder."""
-    return probe_now(plan_or_exit(config_folder(config)), station, form)
+    return probe_now(plan_in_use(config_folder(config)), station, form)
 
 
 @click.command()
@@ -73,7 +73,7 @@ def send(
     """
     if bool(files) == bool(study):
         raise click.UsageError("give files, or --study UID")
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     known = station_or_exit(plan, station)
     if not known.send:
         raise click.ClickException(f"station {station} has send: false; nothing was queued")

@@ -11,7 +11,7 @@ import click
 from router.cli.common import config_folder, config_option, emit_json, format_option
 from router.cli.explain_held import explain_instance, explain_task
 from router.cli.explain_shown import explanation_text
-from router.cli.plan import plan_or_exit, shown_mapping_key
+from router.cli.plan import plan_in_use, plan_or_exit, shown_mapping_key
 from router.dicom.part10 import open_part10
 from router.errors import BadDataset
 from router.flow.explain import Explanation, Subject
@@ -57,7 +57,8 @@ def explain(
         raise click.UsageError("give one of: FILE, --instance UID or ID, --task ID")
     if file is None and (station is not None or listener is not None):
         raise click.UsageError("--from and --listener go with FILE: of others they are known")
-    plan = plan_or_exit(config_folder(config))
+    folder = config_folder(config)
+    plan = plan_or_exit(folder) if file is not None else plan_in_use(folder)
     if file is not None:
         told = _explain_file(plan, file, _source(plan, station, listener))
         value, text = explanation_json(told), explanation_text(told)

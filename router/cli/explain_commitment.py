@@ -16,6 +16,7 @@ _STATES = {
     "reporting": "the report is on its way",
     "reported": "reported",
     "given_up": "the station never took the report",
+    "cancelled": "nothing is reported",
 }
 
 

@@ -18,7 +18,7 @@ from router.cli.common import (
     interrupt,
     table,
 )
-from router.cli.plan import plan_or_exit
+from router.cli.plan import plan_in_use
 from router.dicom.json_model import to_json
 from router.dicom.keys import name_of, parse_keys, text_of
 from router.dicom.tags import PathError
@@ -77,7 +77,7 @@ def find(
     Values take wildcards (YAMADA*), ranges (StudyDate=20260101-20261231), lists (UID\UID) and the
     attributes of sequences (RequestAttributesSequence[0].ScheduledProcedureStepID=7).
     """
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     known = station_or_exit(plan, station)
     named = _parsed(keys)
     wanted: Level = _LEVELS[level.lower()]

@@ -18,7 +18,7 @@ from router.cli.common import (
     format_option,
     table,
 )
-from router.cli.plan import plan_or_exit
+from router.cli.plan import plan_in_use
 from router.errors import StoreDown
 from router.flow.cache_told import keys_json
 from router.model.plan import Plan
@@ -51,7 +51,7 @@ def keys(ctx: click.Context, config: Path | None, form: str) -> None:
 @format_option
 def new(config: Path | None, form: str) -> int:
     """Make the key ring before the first start, so that it can be exported before it is needed."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     places = Places(plan.router.data_dir)
     if (places.keys / RING_NAME).exists():
         raise click.ClickException("there is a key ring already; another key: keys rotate")
@@ -71,7 +71,7 @@ def rotate(config: Path | None, form: str) -> int:
     A running router takes it within a second and wraps anew by itself; without one do it with
     `cache rekey`. An old key is dropped when nothing needs it any more.
     """
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     places = Places(plan.router.data_dir)
     made = _ring(plan).rotate(time.time())
     note_command(plan, "keys_changed", f"key rotation: key {made.name} is the primary one")
@@ -87,7 +87,7 @@ def rotate(config: Path | None, form: str) -> int:
 @format_option
 def list_keys(config: Path | None, form: str) -> int:
     """Every key by the beginning of its id, never itself: what it is for, where a copy is."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     told = keys_json(_ring(plan).ring, progress(Places(plan.router.data_dir)))
     if form == "json":
         emit_json(told)
@@ -110,7 +110,7 @@ def list_keys(config: Path | None, form: str) -> int:
 @click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def export(config: Path | None, form: str, file: Path, passphrase_file: Path | None) -> int:
     """Write an escrow copy of the keys to FILE, which a passphrase opens; never over another file."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     places, ring = Places(plan.router.data_dir), _ring(plan)
     passphrase = _passphrase(passphrase_file, confirm=True)
     if len(passphrase) < FEWEST_CHARACTERS:
@@ -146,7 +146,7 @@ def import_keys(config: Path | None, form: str, file: Path, passphrase_file: Pat
 
     A ring that is lost or damaged becomes the one of the copy; what was damaged is kept beside it.
     """
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     places = Places(plan.router.data_dir)
     if file.stat().st_size > MOST_BYTES:
         raise click.ClickException(f"{file} is no escrow copy of keys")

@@ -18,7 +18,7 @@ from router.cli.common import (
     format_option,
     interrupt,
 )
-from router.cli.plan import plan_or_exit
+from router.cli.plan import plan_in_use
 from router.errors import RouterError
 from router.flow.retrieving import counts, verdict
 from router.model.query import MoveProgress, Retrieval
@@ -47,7 +47,7 @@ def retrieve(
     for uid in (study, *([series] if series else [])):
         if not _UID.match(uid) or len(uid) > 64:
             raise click.UsageError(f"{uid!r} is no UID")
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     known = station_or_exit(plan, station)
     may_be_asked_or_exit(known)
     peer = peer_of(plan, known)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -10,16 +9,13 @@ from typing import Literal
 import click
 
 from router.cli.common import EXIT_FAILED, EXIT_PENDING, config_folder, config_option, fail_text
-from router.cli.plan import load_folder, read_ledger
+from router.cli.plan import last_plan, load_folder, read_ledger
 from router.config import last_good
 from router.config.load import Loaded
 from router.model.plan import Plan
-from router.plugs import all_plugs
 from router.serve.generations import Followed
 from router.serve.run import run as run_router
 from router.telemetry.log import Log, open_log
-
-_DATA_DIR = re.compile(r"\bdata_dir:\s*(\"[^\"]+\"|'[^']+'|[^\s,}#]+)")
 
 
 @click.command()
@@ -70,21 +66,12 @@ def _remember(loaded: Loaded, plan: Plan, log: Log) -> None:
 
 
 def _last_good(folder: Path, loaded: Loaded, log: Log) -> Plan | None:
-    """The last plan that ran with the data directory these broken texts still name."""
-    for data_dir in _data_dirs(folder, loaded):
-        found = last_good.load_last_good(data_dir, all_plugs())
-        if found is not None and found.plan is not None:
-            log.error(
-                "the configuration is broken; the last plan that ran is started instead",
-                folder=str(folder),
-                errors=len(loaded.errors),
-                plan=found.plan.digest[:12],
-            )
-            return found.plan
-    return None
-
-
-def _data_dirs(folder: Path, loaded: Loaded) -> tuple[Path, ...]:
-    texts = (source.text for source in loaded.sources)
-    named = (match for text in texts for match in _DATA_DIR.finditer(text))
-    return tuple(folder / match.group(1).strip("'\"") for match in named)
+    plan = last_plan(folder, loaded)
+    if plan is not None:
+        log.error(
+            "the configuration is broken; the last plan that ran is started instead",
+            folder=str(folder),
+            errors=len(loaded.errors),
+            plan=plan.digest[:12],
+        )
+    return plan

@@ -17,7 +17,7 @@ from router.cli.common import (
     table,
 )
 from router.cli.exchange import disable, enable, export_stations, import_stations
-from router.cli.plan import plan_or_exit, read_ledger
+from router.cli.plan import plan_in_use, read_ledger
 from router.flow.told import described_stations
 from router.model.plan import Plan
 from router.serve.places import Places
@@ -42,7 +42,7 @@ for _verb in (export_stations, import_stations, enable, disable):
 @format_option
 def list_stations(config: Path | None, form: str) -> int:
     """Every station: how it is, since when, what it answered last, what waits for it."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     found = described_stations(plan, _ledger(plan))
     if form == "json":
         emit_json({"stations": found})
@@ -75,7 +75,7 @@ def list_stations(config: Path | None, form: str) -> int:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="Most changes shown.")
 def show_station(config: Path | None, form: str, name: str, limit: int) -> int:
     """One station: what is configured, how it is, and when that changed."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     station_or_exit(plan, name)
     ledger = _ledger(plan)
     known = next(each for each in described_stations(plan, ledger) if each["name"] == name)
@@ -102,7 +102,7 @@ def show_station(config: Path | None, form: str, name: str, limit: int) -> int:
 @click.argument("name")
 def test_station(config: Path | None, form: str, name: str) -> int:
     """Ask a station for a sign of life, now: latency and its exact answer, as `echo` does."""
-    return probe_now(plan_or_exit(config_folder(config)), name, form)
+    return probe_now(plan_in_use(config_folder(config)), name, form)
 
 
 def _ledger(plan: Plan) -> Ledger | None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import click
 
 from router.cli.common import config_folder, config_option, format_option, interrupt
-from router.cli.plan import plan_or_exit
+from router.cli.plan import plan_in_use
 from router.clock import Clock, iso_time
 from router.serve.places import Places, is_running
 from router.store.keys import KeyRing
@@ -76,7 +76,7 @@ def tap(
     No patient is named without --phi, which asks for the right to read the key ring, and which the
     router's log tells of. With --format json each line is one object.
     """
-    places = Places(plan_or_exit(config_folder(config)).router.data_dir)
+    places = Places(plan_in_use(config_folder(config)).router.data_dir)
     if not is_running(places):
         raise click.ClickException(f"no router runs with {places.data_dir}")
     if phi:

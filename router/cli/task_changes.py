@@ -18,10 +18,10 @@ from router.cli.common import (
     format_option,
     interrupt,
 )
-from router.cli.plan import plan_or_exit, read_ledger, write_ledger
-from router.flow.told import task_json
+from router.cli.plan import plan_in_use, read_ledger, write_ledger
+from router.flow.told import task_json, unchangeable
 from router.model.delivery import Priority
-from router.model.task import Task
+from router.model.task import Direction, Task
 from router.store.ledger import Ledger
 
 LOOK_SECONDS: Final = 0.5
@@ -29,23 +29,31 @@ EXIT_INTERRUPTED: Final = 130
 Change = Callable[[Ledger, str], int]
 
 
-def refuse_receives(ledger: Ledger, task_ids: Sequence[int]) -> None:
-    """Say that a task which receives cannot be changed. Raises ClickException."""
-    for task_id in task_ids:
-        task = ledger.task(task_id)
-        if task is not None and task.direction == "receive":
-            message = (
-                f"task {task_id} receives from {task.station}: only what is sent can be changed"
-            )
-            raise click.ClickException(message)
+def changed_things(ledger: Ledger, task_ids: Sequence[int], *directions: Direction) -> str:
+    """What these tasks are made of, in a word. Raises ClickException where one cannot be changed.
+
+    Tasks that send can, and those of these directions.
+    """
+    found = [task for one in task_ids if (task := ledger.task(one)) is not None]
+    for task in found:
+        if task.direction not in ("send", *directions):
+            raise click.ClickException(unchangeable(task))
+    commits = {task.direction == "commit" for task in found}
+    both = "deliveries and commitments"
+    return both if len(commits) == 2 else "commitments" if commits == {True} else "deliveries"
 
 
 def _changed(
-    config: Path | None, form: str, task_ids: Sequence[int], change: Change, done: str
+    config: Path | None,
+    form: str,
+    task_ids: Sequence[int],
+    change: Change,
+    done: str,
+    *directions: Direction,
 ) -> int:
-    ledger = write_ledger(plan_or_exit(config_folder(config)))
+    ledger = write_ledger(plan_in_use(config_folder(config)))
     try:
-        refuse_receives(ledger, task_ids)
+        done = done.format(changed_things(ledger, task_ids, *directions))
         count = change(ledger, getpass.getuser())
     finally:
         ledger.close()
@@ -64,13 +72,14 @@ _task_ids = click.argument("task_ids", type=int, nargs=-1, required=True, metava
 @format_option
 @_task_ids
 def cancel(config: Path | None, form: str, task_ids: tuple[int, ...]) -> int:
-    """Send nothing more of these tasks; what is being sent now still leaves."""
+    """Send nothing more of these tasks, tell nothing of a commitment; what is under way leaves."""
     return _changed(
         config,
         form,
         task_ids,
         lambda ledger, by: ledger.cancel(task_ids, by),
-        "deliveries cancelled",
+        "{} cancelled",
+        "commit",
     )
 
 
@@ -122,7 +131,7 @@ def priority(config: Path | None, form: str, word: str, task_ids: tuple[int, ...
 @click.argument("task_id", type=int)
 def follow(config: Path | None, form: str, task_id: int) -> int:
     """Watch a task until it is over: 0 when all of it was delivered."""
-    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    ledger = read_ledger(plan_in_use(config_folder(config)))
     before: tuple[object, ...] = ()
     with interrupt() as interrupted:
         while True:

@@ -17,12 +17,10 @@ from router.cli.common import (
     count_for_verbs,
     emit_json,
     format_option,
-    iso_time,
-    table,
 )
-from router.cli.plan import plan_or_exit, read_ledger, write_ledger
-from router.cli.task_changes import cancel, follow, hold, priority, refuse_receives, resume
-from router.cli.tasks_shown import as_csv, as_json, as_table, patients_of
+from router.cli.plan import plan_in_use, read_ledger, write_ledger
+from router.cli.task_changes import cancel, changed_things, follow, hold, priority, resume
+from router.cli.tasks_shown import as_csv, as_json, as_table, objects_table, patients_of
 from router.config.units import seconds
 from router.flow.told import task_detail_json, task_json
 from router.model.delivery import Priority
@@ -71,7 +69,7 @@ for _verb in (cancel, follow, hold, priority, resume):
 @click.option("--study", default=None, help="Only tasks of this study: its UID.")
 @click.option("--requester", default=None, help="Only what this rule, person or station asked for.")
 @click.option("--priority", "word", type=click.Choice(("high", "medium", "low")), default=None)
-@click.option("--direction", type=click.Choice(("send", "receive")), default=None)
+@click.option("--direction", type=click.Choice(("send", "receive", "commit")), default=None)
 @click.option("--since", default=None, metavar="DURATION", help="Only those created since, as 2h.")
 @click.option("--sort", type=click.Choice(sorted(SORTS)), default=None, help="By this column.")
 @click.option("--reverse", is_flag=True, help="The other way round.")
@@ -102,7 +100,7 @@ def list_tasks(
         raise click.UsageError(f"--since: {error}") from error
     priority = Priority.of(word) if word else None
     wanted = TaskFilter(status, station, study, requester, priority, created_since, direction)
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     ledger = read_ledger(plan)
     found = list(ledger.tasks(wanted=wanted, limit=limit))
     if sort is not None:
@@ -125,29 +123,22 @@ def list_tasks(
 @click.argument("task_id", type=int)
 def show_task(config: Path | None, form: str, task_id: int) -> int:
     """One task: its deliveries, and what every attempt was answered."""
-    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    ledger = read_ledger(plan_in_use(config_folder(config)))
     task = ledger.task(task_id)
     if task is None:
         raise click.ClickException(f"there is no task {task_id}")
-    deliveries = ledger.deliveries_of(task_id)
-    events = ledger.events_of(task_id)
+    told = task_detail_json(ledger, task)
     if form == "json":
-        emit_json(task_detail_json(task, deliveries, events))
+        emit_json(told)
         return 0
     for name, value in task_json(task).items():
         click.echo(f"{name:24} {value if value is not None else '-'}")
     if task.direction == "receive":
         return 0
-    rows = [["SOP INSTANCE UID", "STATE", "ATTEMPTS", "STATUS", "LAST ANSWER"]]
-    for one in deliveries:
-        answered = "" if one.last_status is None else f"0x{one.last_status:04X}"
-        rows.append(
-            [one.sop_instance_uid, one.state.value, str(one.attempts), answered, one.last_error]
-        )
-    click.echo("\n" + table(rows))
+    click.echo("\n" + objects_table(told))
     click.echo("")
-    for event in events:
-        click.echo(f"{iso_time(event.at)}  {event.kind:10}  {event.message}")
+    for event in told["events"]:
+        click.echo(f"{event['at']}  {event['kind']:10}  {event['message']}")
     return 0
 
 
@@ -160,17 +151,18 @@ def show_task(config: Path | None, form: str, task_id: int) -> int:
 def retry_tasks(
     config: Path | None, form: str, task_ids: tuple[int, ...], station: str | None, *, every: bool
 ) -> int:
-    """Queue what is dead or quarantined again."""
+    """Queue what is dead or quarantined again; verify and report a commitment again."""
     if bool(task_ids) == every:
         raise click.UsageError("give task ids, or --all")
-    ledger = write_ledger(plan_or_exit(config_folder(config)))
+    ledger = write_ledger(plan_in_use(config_folder(config)))
     try:
-        refuse_receives(ledger, task_ids)
+        things = changed_things(ledger, task_ids, "commit")
         count = ledger.retry(task_ids or None, station, by=getpass.getuser())
     finally:
         ledger.close()
     if form == "json":
         emit_json({"queued": count})
     else:
-        click.echo(f"{count} deliveries queued again")
+        done = "verified and reported" if things == "commitments" else "queued"
+        click.echo(f"{count} {things} {done} again")
     return 0 if count else EXIT_FAILED

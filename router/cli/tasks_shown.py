@@ -88,6 +88,24 @@ def as_csv(tasks: Iterable[Task], patients: Patients | None) -> str:
     return buffer.getvalue()
 
 
+def objects_table(told: Mapping[str, Any]) -> str:
+    """The deliveries of one task, or the instances of a commitment, one a line."""
+    if told["task"]["kind"] == "commit":
+        words = {True: "committed", False: "not committed", None: "not decided"}
+        named = [
+            [one["sop_instance_uid"], words[one["committed"]], one["reason"]]
+            for one in told["references"]
+        ]
+        return table([["SOP INSTANCE UID", "STATE", "REASON"], *named])
+    rows = [["SOP INSTANCE UID", "STATE", "ATTEMPTS", "STATUS", "LAST ANSWER"]]
+    for one in told["deliveries"]:
+        status = one["last_status"]
+        answered = "" if status is None else f"0x{status:04X}"
+        facts = [one["sop_instance_uid"], one["state"], str(one["attempts"]), answered]
+        rows.append([*facts, one["last_error"]])
+    return table(rows)
+
+
 def _patient(task: Task, patients: Patients | None, names: Sequence[str]) -> list[str]:
     if patients is None:
         return []

@@ -18,7 +18,7 @@ from router.cli.common import (
     iso_time,
     table,
 )
-from router.cli.plan import plan_or_exit
+from router.cli.plan import plan_in_use
 from router.clock import Clock
 from router.config.units import seconds
 from router.model.plan import Plan
@@ -69,7 +69,7 @@ def new(
     except ValueError as error:
         raise click.UsageError(f"--expires: {error}") from error
     wanted = set(SCOPES) if "all" in scopes else {"read", *scopes}
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     book = _book(plan)
     made, text = book.issue(name.strip(), wanted, lifetime, once=once)
     book.close()
@@ -100,7 +100,7 @@ def _pages(plan: Plan) -> list[str]:
 @format_option
 def list_tokens(config: Path | None, form: str) -> int:
     """Every token: its scopes, its end, when it was used last; never its secret."""
-    book = _book(plan_or_exit(config_folder(config)))
+    book = _book(plan_in_use(config_folder(config)))
     found = book.tokens()
     book.close()
     if form == "json":
@@ -129,7 +129,7 @@ def list_tokens(config: Path | None, form: str) -> int:
 @click.argument("token_ids", type=int, nargs=-1, required=True, metavar="ID...")
 def revoke(config: Path | None, form: str, token_ids: tuple[int, ...]) -> int:
     """End tokens by their numbers, and the sessions that were begun with them, at once."""
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     book = _book(plan)
     ended = [token_id for token_id in token_ids if book.revoke(token_id)]
     book.close()

@@ -17,7 +17,7 @@ from typing import Any, Final
 import click
 
 from router.cli.common import config_folder, config_option, emit_json, format_option, interrupt
-from router.cli.plan import plan_or_exit, read_ledger
+from router.cli.plan import plan_in_use, read_ledger
 from router.cli.top_shown import picture_lines
 from router.clock import Clock, iso_time
 from router.flow.told import account_json, station_states
@@ -71,7 +71,7 @@ def top(config: Path | None, form: str, seconds: float, failures: int, *, once: 
 
     With --format json, with --once or without a terminal it prints one picture and ends.
     """
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     ledger, clock = read_ledger(plan), Clock()
     before = _look(plan, clock)
     with interrupt() as wish:

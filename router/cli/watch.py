@@ -19,7 +19,7 @@ from router.cli.common import (
     table,
 )
 from router.cli.deploy import status_lines
-from router.cli.plan import plan_or_exit, read_ledger
+from router.cli.plan import plan_in_use, read_ledger
 from router.config.releases import Releases
 from router.flow.told import account_json, station_states
 from router.serve.deployment import deployment
@@ -38,7 +38,7 @@ def account(config: Path | None, form: str) -> int:
     Exit 0 when the balance holds and nothing needs a person, 2 when something is dead, quarantined
     or unmatched, 1 when the balance does not hold.
     """
-    ledger = read_ledger(plan_or_exit(config_folder(config)))
+    ledger = read_ledger(plan_in_use(config_folder(config)))
     balance = ledger.account()
     data = account_json(balance)
     if form == "json":
@@ -78,7 +78,7 @@ def _account_text(balance: Account) -> str:
 def status(config: Path | None, form: str) -> int:
     """Whether the router runs, how its stations are, what waits for them."""
     folder = config_folder(config)
-    plan = plan_or_exit(folder)
+    plan = plan_in_use(folder)
     places = Places(plan.router.data_dir)
     ledger = read_ledger(plan)
     running = is_running(places)

@@ -13,8 +13,6 @@ from router.model.listener import AssociationLimits, Listener
 from router.model.plan import RouterSettings
 from router.model.station import TlsProfile
 
-# Services the language knows and this version does not offer yet, by kind of listener.
-
 
 def listeners(
     document: Mapping, context: Context, router: RouterSettings | None, tls: dict[str, TlsProfile]
@@ -81,6 +79,7 @@ def _listener(
         serve=tuple(data.get("serve", ())),
         origins=tuple(data.get("origins", ())),
         limits=_association_limits(data.get("limits", {})),
+        place=node.place,
     )
 
 

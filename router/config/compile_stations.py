@@ -20,6 +20,7 @@ from router.model.ids import normalise_ae_title
 from router.model.station import (
     USUAL_DUPLICATES,
     Auth,
+    Commit,
     Duplicates,
     Heartbeat,
     Hooks,
@@ -30,9 +31,7 @@ from router.model.station import (
     TlsProfile,
 )
 
-_FLAGS: Final = (
-    *("send", "query_retrieve", "archive_server", "iocm", "commit", "original_patient_id"),
-)
+_FLAGS: Final = ("send", "query_retrieve", "archive_server", "iocm", "original_patient_id")
 _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patient_id")
 
 
@@ -139,6 +138,7 @@ def _station(
         **{key: data[key] for key in _TEXTS if key in data},
         **{key: data[key] for key in _FLAGS if key in data},
         move_destinations=tuple(destinations),
+        commit=_commit(kind, data.get("commit", False)),
         port=data.get("port"),
         tls=data.get("tls"),
         profile=data.get("profile", "generic"),
@@ -156,6 +156,13 @@ def _station(
         hooks=acts,
         place=entry.key.place,
     )
+
+
+def _commit(kind: str, written: Any) -> Commit:
+    """`true` is the kind's own way: DICOMweb has no Storage Commitment that servers offer."""
+    if not written:
+        return ""
+    return "query" if kind == "dicomweb" or written == "query" else "request"
 
 
 def _limits(data: AnyMapping[str, Any]) -> Limits:

@@ -9,8 +9,9 @@ else unknown is refused with a hint, and all that is wrong is told at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from router.config.suggest import did_you_mean
@@ -18,8 +19,10 @@ from router.errors import ConfigError
 from router.model.station import Station
 
 SCHEMA: Final = "dicom-router/stations/v1"
-MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_STATIONS: Final = 10_000
 _MAX_PROBLEMS: Final = 50
+_MAX_SHOWN: Final = 80
 _ALIASES: Final = {"isFileServer": "isArchiveServer"}
 _TEXTS: Final = {
     "description": "description",
@@ -43,6 +46,7 @@ _KINDS: Final[dict[str, str]] = {
     "enableTls": "true or false",
     "tlsProfile": "a text or null",
     **dict.fromkeys(_SWITCHES, "true or false"),
+    "commit": 'true, false or "query"',
     "enableHeartbeat": "true or false",
     "heartbeatIntervalSeconds": "a number of seconds",
 }
@@ -78,6 +82,7 @@ def station_json(station: Station) -> dict[str, Any]:
         "sendToStation": station.send,
         "queryRetrieve": station.query_retrieve,
         "sendOriginalPatientIdAndIssuer": station.original_patient_id,
+        "commit": "query" if station.commit == "query" else bool(station.commit),
         "issuerOfPatientId": station.issuer_of_patient_id or None,
         "characterSet": station.character_set or None,
     }
@@ -108,21 +113,25 @@ def read_document(data: bytes) -> tuple[Wanted, ...]:
         raise ConfigError(["the file is nested too deeply"]) from error
     except ValueError as error:
         raise ConfigError([f"no JSON: {error}"]) from error
-    problems = list(_problems(root))
-    if problems:
-        more = len(problems) - _MAX_PROBLEMS
-        shown = [*problems[:_MAX_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-        raise ConfigError(shown)
+    problems = iter(_problems(root))
+    shown = list(islice(problems, _MAX_PROBLEMS))
+    if shown:
+        more = sum(1 for _ in problems)
+        raise ConfigError([*shown, *([f"and {more} more"] if more else [])])
     return tuple(Wanted(each["name"], _settings(_named(each))) for each in root["stations"])
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} is there twice in one object")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the key {_short(name)} is there twice in one object")
+        found[name] = value
     return found
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}…")
 
 
 def _problems(root: Any) -> Iterable[str]:
@@ -130,13 +139,18 @@ def _problems(root: Any) -> Iterable[str]:
     if not isinstance(root, dict):
         yield f'the file must be an object with "schema": "{SCHEMA}" and "stations"'
         return
+    # What is not shown needs no hint: each looks through all keys.
+    hints = iter(range(_MAX_PROBLEMS))
     for key in root.keys() - {"schema", "stations"}:
-        yield f"unknown key {key!r}; {did_you_mean(key, ('schema', 'stations'))}"
+        yield _unknown(key, ("schema", "stations"), hints)
     if root.get("schema") != SCHEMA:
         yield f'"schema" must be "{SCHEMA}"'
     stations = root.get("stations")
     if not isinstance(stations, list):
         yield '"stations" must be a list'
+        return
+    if len(stations) > MAX_STATIONS:
+        yield f"{len(stations)} stations are more than the {MAX_STATIONS} one file may bring"
         return
     seen: set[str] = set()
     for number, each in enumerate(stations):
@@ -148,27 +162,31 @@ def _problems(root: Any) -> Iterable[str]:
         if not isinstance(name, str) or not name:
             yield f"{where} needs a name"
         else:
-            where = f"{where} ({name!r})"
+            where = f"{where} ({_short(name)})"
             if name in seen:
                 yield f"{where}: this name is there twice"
             seen.add(name)
-        yield from (f"{where}: {problem}" for problem in _problems_of(each))
+        yield from (f"{where}: {problem}" for problem in _problems_of(each, hints))
 
 
-def _problems_of(each: Mapping[str, Any]) -> Iterable[str]:
+def _problems_of(each: Mapping[str, Any], hints: Iterator[int]) -> Iterable[str]:
     for key, value in each.items():
         known = _ALIASES.get(key, key)
         if known.startswith("status"):
             continue
         if known not in _KINDS:
-            hint = did_you_mean(key, (*_KINDS, *_ALIASES))
-            yield f"unknown key {key!r}" + (f"; {hint}" if hint else "")
+            yield _unknown(key, (*_KINDS, *_ALIASES), hints)
         elif key in _ALIASES and known in each and each[known] != value:
             yield f"{key!r} and {known!r} say different things"
         elif not _is_kind(known, value):
             yield f"{key} must be {_KINDS[known]}"
     if each.get("enableTls") is True and "tlsProfile" in each and not each["tlsProfile"]:
         yield "enableTls is true, but tlsProfile names none"
+
+
+def _unknown(key: str, known: tuple[str, ...], hints: Iterator[int]) -> str:
+    hint = did_you_mean(key, known) if next(hints, None) is not None else ""
+    return f"unknown key {_short(key)}" + (f"; {hint}" if hint else "")
 
 
 def _is_kind(key: str, value: Any) -> bool:
@@ -180,6 +198,8 @@ def _is_kind(key: str, value: Any) -> bool:
         return value is None or (type(value) is int and 1 <= value <= 65535)
     if key == "heartbeatIntervalSeconds":
         return type(value) in (int, float) and 0.001 <= value < 1e9
+    if key == "commit" and value == "query":
+        return True
     return isinstance(value, bool)
 
 
@@ -201,6 +221,8 @@ def _settings(each: Mapping[str, Any]) -> Settings:
     elif each.get("tlsProfile"):
         found["tls",] = each["tlsProfile"]
     found.update({(_SWITCHES[key],): each[key] for key in _SWITCHES if key in each})
+    if "commit" in each:
+        found["commit",] = each["commit"]
     if "enableHeartbeat" in each:
         found["heartbeat", "enabled"] = each["enableHeartbeat"]
     if "heartbeatIntervalSeconds" in each:

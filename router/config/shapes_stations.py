@@ -213,9 +213,12 @@ def _dicom() -> dict[str, Fragment]:
         ),
         "cancel_unsent": _CANCEL_UNSENT,
         "duplicates": _DUPLICATES,
-        "commit": shapes.switch(
-            "Delivered is what it committed to keep: it is asked by Storage Commitment."
-        ),
+        "commit": {
+            "enum": [False, True, "query"],
+            "description": "Delivered is what it committed to keep: it is asked by Storage Commitment, "
+            "or, with query, searched for it (C-FIND).",
+            "default": False,
+        },
         "original_patient_id": shapes.switch(
             "Gets Patient ID and Issuer of Patient ID as originally received."
         ),
@@ -255,6 +258,7 @@ def _dicomweb() -> dict[str, Fragment]:
             "it names is deleted there, for good. For servers that do nothing about notes; with iocm."
         ),
         "duplicates": _DUPLICATES,
+        "commit": shapes.switch("Delivered is what is found there by a search (QIDO-RS)."),
         "original_patient_id": shapes.switch(
             "Gets Patient ID and Issuer of Patient ID as originally received."
         ),

@@ -62,7 +62,9 @@ def wrong_type(schema: AnyMapping[str, Any], node: Node | None, name: str, value
 
 def wrong_choice(options: list[Any], value: Any) -> Words:
     """The value is none of a few words."""
-    listed = [str(option).lower() if option is True else str(option) for option in options]
+    listed = [
+        str(option).lower() if isinstance(option, bool) else str(option) for option in options
+    ]
     best = did_you_mean(value, listed) if isinstance(value, str) and meant(value, listed) else ""
     one_of = f"one of: {', '.join(listed)}" if len(listed) > 1 else f"write {listed[0]}"
     hint = f"{best} {one_of}" if best else one_of

@@ -12,7 +12,7 @@ from typing import Final
 
 from router.model.problem import Place, Problem
 
-MAX_WORK: Final = 1_500_000
+MAX_WORK: Final = 1_000_000
 NODE: Final = 5
 STEP: Final = 15
 TABLE_ENTRY: Final = 5

@@ -52,6 +52,11 @@ class OutgoingDataSet:
     length: int | None
     chunks: Chunks = field(compare=False)
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """SOP class, instance and study UID."""
+        return self.sop_class_uid, self.sop_instance_uid, self.study_instance_uid
+
 
 def can_convert(source_uid: str, target_uid: str) -> bool:
     """Whether a data set of one transfer syntax can be sent in another."""

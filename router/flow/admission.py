@@ -11,13 +11,15 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from router.dimse.server import Calling, Rejection
+from router.dimse.handlers import (
+    CALLED_AE_TITLE_NOT_RECOGNISED,
+    CALLING_AE_TITLE_NOT_RECOGNISED,
+    Calling,
+    Rejection,
+)
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.station import Station
-
-CALLING_NOT_RECOGNISED = Rejection(result=1, source=1, reason=3)
-CALLED_NOT_RECOGNISED = Rejection(result=1, source=1, reason=7)
 
 
 def admit(plan: Plan, calling: Calling) -> Source | Rejection:
@@ -25,13 +27,28 @@ def admit(plan: Plan, calling: Calling) -> Source | Rejection:
     listener = plan.listeners[calling.listener]
     called = calling.called_ae_title
     if called not in listener.ae_titles and called not in plan.passed_on_by_ae_title:
-        return CALLED_NOT_RECOGNISED
+        return CALLED_AE_TITLE_NOT_RECOGNISED
     for station in plan.stations_by_ae_title.get(calling.calling_ae_title, ()):
         if station.active and _calls_from_its_host(station, calling.address):
             return _source(calling, station.name)
     if listener.accept == "any":
         return _source(calling, None)
-    return CALLING_NOT_RECOGNISED
+    return CALLING_AE_TITLE_NOT_RECOGNISED
+
+
+def why_refused(plan: Plan, calling: Calling, rejection: Rejection) -> str:
+    """The reason in words, for whoever can mend it; the caller hears the rejection alone."""
+    if rejection == CALLED_AE_TITLE_NOT_RECOGNISED:
+        ours = ", ".join(sorted(plan.listeners[calling.listener].ae_titles))
+        return f"listener {calling.listener} is {ours}, not {calling.called_ae_title!r}"
+    known = plan.stations_by_ae_title.get(calling.calling_ae_title, ())
+    if not known:
+        return f"no station has the AE title {calling.calling_ae_title!r}: add it, if it may send"
+    active = [station for station in known if station.active]
+    if not active:
+        return f"station {known[0].name} is not active"
+    hosts = ", ".join(f"{station.name} at {station.host}" for station in active)
+    return f"it calls from {calling.address}, but its AE title is that of {hosts}"
 
 
 def _source(calling: Calling, station: str | None) -> Source:

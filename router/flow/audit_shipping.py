@@ -1,7 +1,8 @@
 """Shipping the audit trail to a syslog receiver, in order, from where it was last received.
 
 The trail itself is the queue: what the receiver has not shown to have read is sent again, however
-long it was away. One thread; at least once, never zero.
+long it was away. One thread; at least once, never zero. A message that was damaged on disk does not
+hold up those behind it: it is missing from the sequence, and told in the log and the metrics.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Final
 from router.clock import Clock
 from router.errors import StoreDown, StoreFull
 from router.store.audit import AuditTrail
-from router.store.records import RecordDamaged
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics
 from router.telemetry.syslog import SyslogRecord
@@ -58,26 +58,35 @@ class AuditShipping:
         """Ship one batch; how many seconds to wait before the next."""
         try:
             number = self.ship_batch()
-        except (OSError, ValueError, RecordDamaged, StoreDown, StoreFull) as error:
+        except (OSError, ValueError, StoreDown, StoreFull) as error:
             self._failures += 1
-            self._metrics.audit_shipped.add("failed", amount=0 if self._failures > 1 else 1)
+            self._metrics.audit_shipped.add("failed")
             if self._failures == 1:
                 self._log.error("the audit trail cannot be shipped", reason=_reason(error))
             wait = FIRST_WAIT_SECONDS * 2.0 ** min(self._failures - 1, 20)
             return self._clock.jitter(0.5, 1.0) * min(wait, MOST_WAIT_SECONDS)
-        if self._failures and number:
+        if self._failures:
             self._log.info("the audit trail is shipped again", messages=number)
             self._failures = 0
         return 0.0 if number == BATCH else LOOK_SECONDS
 
     def ship_batch(self) -> int:
-        """Ship what is next; how many messages the receiver has read. Raises as `ship`."""
+        """Ship what is next; how many rows that passed. Raises as `ship`."""
         rows = self._trail.after(self._trail.head().shipped_id, BATCH)
         if not rows:
             return 0
-        self._ship([SyslogRecord(row.at, row.audit_id, text) for row, text in rows])
+        whole = [(row, text) for row, text in rows if text is not None]
+        if whole:
+            self._ship([SyslogRecord(row.at, row.audit_id, text) for row, text in whole])
         self._trail.shipped(rows[-1][0].audit_id)
-        self._metrics.audit_shipped.add("read", amount=len(rows))
+        self._metrics.audit_shipped.add("read", amount=len(whole))
+        if damaged := [row.audit_id for row, text in rows if text is None]:
+            self._metrics.audit_shipped.add("damaged", amount=len(damaged))
+            self._log.error(
+                "audit messages were changed on disk and cannot be shipped; run: audit verify",
+                messages=len(damaged),
+                first=damaged[0],
+            )
         return len(rows)
 
 

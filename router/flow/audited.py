@@ -5,10 +5,9 @@ What C-MOVE sends is told by the tasks it makes. An event is durable before the 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
-from router.dicom.identifier import decode_identifier
 from router.dimse.command import C_FIND_RQ, C_GET_RQ
 from router.dimse.handlers import (
     Calling,
@@ -18,7 +17,7 @@ from router.dimse.handlers import (
     OperationRequest,
     SubOperations,
 )
-from router.errors import BadDataset, Refused
+from router.errors import Refused
 from router.flow.auditing import AuditLog, ourselves
 from router.model.audit import (
     MINOR_FAILURE,
@@ -32,19 +31,27 @@ from router.model.audit import (
 )
 from router.model.instance import Source
 from router.model.plan import Plan
-from router.model.query import STUDY_INSTANCE_UID
 from router.model.status import CANCELLED, PENDING, PENDING_WITH_UNSUPPORTED_KEYS
 from router.model.status import SUCCESS as DONE
 
 _GOES_ON = frozenset({PENDING, PENDING_WITH_UNSUPPORTED_KEYS})
+_WELL = frozenset({DONE, CANCELLED, *_GOES_ON})
 _MOST_STUDIES = 50
 
 
 class Audited:
     """Puts an audit trail around the query and retrieve services. Shared by threads."""
 
-    def __init__(self, operate: Operate, audit: AuditLog, plan: Plan) -> None:
+    def __init__(
+        self,
+        operate: Operate,
+        studies: Callable[[OperationRequest], Sequence[str]],
+        audit: AuditLog,
+        plan: Plan,
+    ) -> None:
+        """`studies` tells which studies a C-GET asks for."""
         self._operate = operate
+        self._studies = studies
         self._audit = audit
         self._plan = plan
 
@@ -77,7 +84,7 @@ class Audited:
             self._got(request, last)
 
     def _queried(self, request: OperationRequest, last: OperationAnswer | None) -> None:
-        is_well = last is not None and last.status in {DONE, CANCELLED, *_GOES_ON}
+        is_well = last is not None and last.status in _WELL
         query = AuditQuery(request.identifier, request.sop_class_uid, request.transfer_syntax_uid)
         self._audit.note(
             AuditEvent(
@@ -97,16 +104,19 @@ class Audited:
 
     def _got(self, request: OperationRequest, last: OperationAnswer | None) -> None:
         counts = last.counts if last is not None and last.counts else SubOperations(None, 0, 0)
-        for uid in self._studies(request):
+        is_well = last is not None and last.status in _WELL and not counts.failed
+        words = f"{counts.completed} instances sent, {counts.failed} failed"
+        # What was sent is told though nobody knows whose it was.
+        studies = self._studies(request)[:_MOST_STUDIES] or [""] * bool(counts.completed)
+        for uid in studies:
             whose = self._audit.whose(uid)
-            words = f"{counts.completed} instances sent, {counts.failed} failed"
             self._audit.note(
                 AuditEvent(
                     "sent",
                     self._audit.now(),
                     _name(request.source),
                     uid,
-                    MINOR_FAILURE if counts.failed or last is None else SUCCESS,
+                    SUCCESS if is_well else MINOR_FAILURE,
                     words,
                     (
                         ourselves(self._plan, role="source"),
@@ -116,15 +126,6 @@ class Audited:
                     whose.patient,
                 )
             )
-
-    def _studies(self, request: OperationRequest) -> tuple[str, ...]:
-        try:
-            identifier = decode_identifier(request.identifier, request.transfer_syntax_uid, "")
-        except BadDataset:
-            return ()
-        element = identifier.get(STUDY_INSTANCE_UID)
-        values = element.values if element is not None else ()
-        return tuple(str(value) for value in values)[:_MOST_STUDIES]
 
     def _refused(self, request: OperationRequest, reason: str) -> None:
         source = request.source
@@ -142,13 +143,13 @@ class Audited:
             )
 
 
-def refused_association(audit: AuditLog, plan: Plan, calling: Calling, reason: int) -> None:
+def refused_association(audit: AuditLog, plan: Plan, calling: Calling, reason: str) -> None:
     """Tell that somebody was refused: once in a while for each address, by whatever name."""
     if not audit.is_news("association_refused", calling.address):
         return
     other = f"AETITLES={calling.calling_ae_title}"
     subject = f", certificate {calling.tls_subject}" if calling.tls_subject else ""
-    words = f"called {calling.called_ae_title!r} on {calling.listener}, reason {reason}{subject}"
+    words = f"called {calling.called_ae_title!r} on {calling.listener}: {reason}{subject}"
     who = calling.calling_ae_title or calling.address
     _not_authenticated(audit, plan, who, calling.address, words, other)
 

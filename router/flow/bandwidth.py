@@ -1,4 +1,4 @@
-"""Bandwidth: what leaves for one station is spread over time, chunk by chunk, over all its lanes.
+"""Bandwidth: what leaves for one station is spread over time, piece by piece, over all its lanes.
 
 A bucket that fills with the rate and holds a quarter of a second of it: a short pause costs
 nothing, a long one earns no burst. Safe for threads.
@@ -15,6 +15,7 @@ from router.clock import Clock
 from router.dicom.outgoing import OutgoingDataSet
 
 BURST_SECONDS: Final = 0.25
+LEAST_PIECE: Final = 4096
 
 
 class Bandwidth:
@@ -22,6 +23,8 @@ class Bandwidth:
 
     def __init__(self, bytes_per_second: int, clock: Clock, stop: threading.Event) -> None:
         self._rate = float(bytes_per_second)
+        # A whole chunk at a slow rate would be a silence in which a peer gives up.
+        self._piece = max(LEAST_PIECE, int(bytes_per_second * BURST_SECONDS))
         self._clock = clock
         self._stop = stop
         self._lock = threading.Lock()
@@ -32,8 +35,11 @@ class Bandwidth:
 
         def chunks() -> Iterator[bytes | memoryview]:
             for chunk in outgoing.chunks():
-                self.spend(len(chunk))
-                yield chunk
+                view = memoryview(chunk)
+                for start in range(0, len(view), self._piece):
+                    piece = view[start : start + self._piece]
+                    self.spend(len(piece))
+                    yield piece
 
         return replace(outgoing, chunks=chunks)
 

@@ -7,6 +7,7 @@ ledger has it. Nothing is confirmed here: `flow.committing` verifies and reports
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from router.clock import Clock
 from router.dimse.commitment import (
@@ -36,7 +37,7 @@ from router.store.commitments import CommitmentBook, Taken
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics
 
-_ANSWERS = {
+ANSWERS: Final = {
     Taken.NEW: StoreAnswer(SUCCESS),
     Taken.AGAIN: StoreAnswer(SUCCESS),
     Taken.IN_USE: StoreAnswer(DUPLICATE_TRANSACTION, "the Transaction UID is in use"),
@@ -45,7 +46,7 @@ _ANSWERS = {
 
 
 class Reports:
-    """Settles what a station reports of a request of ours, however it comes. Shared by threads."""
+    """Settles what is reported of a request of ours, however it comes. Shared by threads."""
 
     def __init__(
         self, requests: CommitmentRequests, clock: Clock, log: Log, metrics: Metrics
@@ -55,8 +56,10 @@ class Reports:
         self._log = log
         self._metrics = metrics
 
-    def take(self, station: Station, report: CommitmentReport) -> int:
-        """The status the station hears, once the ledger has it."""
+    def take(
+        self, station: Station, report: CommitmentReport, event: str = "commitment reported to us"
+    ) -> int:
+        """The status the station hears, once the ledger has it; `event` is the line of the log."""
         again_at = self._clock.now() + station.retry.first_seconds
         taken = self._requests.take_report(station.name, report, again_at)
         if taken is None:
@@ -66,7 +69,7 @@ class Reports:
             if number:
                 self._metrics.commitments_received.add(station.name, result, amount=number)
         tell = self._log.warning if report.failed else self._log.info
-        tell("commitment reported to us", station=station.name, **results)
+        tell(event, station=station.name, **results)
         return SUCCESS
 
 
@@ -129,4 +132,4 @@ class CommitmentProvider:
             result=taken.value,
         )
         self._ring()
-        return _ANSWERS[taken]
+        return ANSWERS[taken]

@@ -1,27 +1,33 @@
-"""Committing: verifies what stations ask of us and reports to them, and asks those with `commit: true`.
+"""Committing: verifies what stations ask of us and reports to them, and asks those with `commit`.
 
 One thread keeps the time and verifies; each station is spoken to in a thread of its own, a bounded
-number at once, so that one that hangs holds up none. All that is under way is in the ledger, so a restart
-goes on where it was. A station that is away is tried again, later and later.
+number at once of those that are asked and of those that are reported to, so that one that hangs
+holds up none. All that is under way is in the ledger, so a restart goes on where it was. A station that
+is away is tried again, later and later.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from router.clock import Clock
 from router.dicom.uids import new_uid
-from router.errors import Busy, RouterError, StoreDown, StoreFull, Unreachable
+from router.errors import Busy, Rejected, RouterError, StoreDown, StoreFull, Unreachable
 from router.flow.commitment import Reports
+from router.flow.looking import look_for
 from router.flow.statuses import Statuses
 from router.flow.verdict import verdict
+from router.model.commitment import COMMITTED, CommitmentReport
 from router.model.plan import Plan
-from router.model.station import Station
+from router.model.station import Retry, Station
+from router.model.status import NO_SUCH_INSTANCE
 from router.peers.dicom_commitment import Committing
 from router.peers.peer import Peer
+from router.peers.search import Searchable
 from router.store.commitment_requests import Asking, CommitmentRequests
 from router.store.commitments import CommitmentBook, Transaction
 from router.telemetry.log import Log
@@ -30,16 +36,23 @@ from router.threads import Threads
 
 TICK_SECONDS: Final = 1.0
 MAX_STATIONS_AT_ONCE: Final = 8
+"""So many are asked at once, and as many reported to."""
+VERIFY_SECONDS_A_TURN: Final = 1.0
+"""So long a turn verifies; what is left is due in the next, the longest waiting first."""
 REPORT_SECONDS: Final = 3600.0
 """How long a station may take to report before it is asked again."""
 SPEAK_SECONDS: Final = 600.0
 """How long speaking with a station may take at most; until then nobody else does."""
+MAX_LOOKS: Final = 6
+"""So often an object is looked for, within a quarter of an hour usually, until it is sent again."""
 FIRST_REPORT_SECONDS: Final = 5.0
 MOST_REPORT_SECONDS: Final = 600.0
 VERIFY_AND_TRY_SECONDS: Final = 14 * 86400.0
 """Seven days to verify at most (`flow.verdict`), and at least seven to report."""
 KEEP_SECONDS: Final = 30 * 86400.0
 PRUNE_SECONDS: Final = 3600.0
+
+_Talk = Literal["ask", "report"]
 
 
 class Committer:
@@ -69,8 +82,9 @@ class Committer:
         self._log = log
         self._metrics = metrics
         self._asks = {one.name for one in plan.stations.values() if one.commit and one.send}
+        self._folders = {one.name for one in plan.stations.values() if one.kind == "folder"}
         self._lock = threading.Lock()
-        self._speaking: set[str] = set()
+        self._speaking: set[tuple[_Talk, str]] = set()
         self._refused: dict[str, int] = {}
         self._wake = threading.Event()
         self._retiring = threading.Event()
@@ -102,18 +116,27 @@ class Committer:
 
     def turn(self) -> None:
         """One round: verify what is due, ask whom it is time to ask, report what is decided."""
-        while (transaction := self._book.to_verify()) is not None:
+        until = self._clock.monotonic() + VERIFY_SECONDS_A_TURN
+        while self._clock.monotonic() < until and not self._retiring.is_set():
+            transaction = self._book.to_verify()
+            if transaction is None:
+                break
             self._verify(transaction)
-        for name, waiting in self._requests.sent_stations().items():
+        for name, unasked in self._requests.sent_stations().items():
+            if self._retiring.is_set():
+                return
             if name not in self._asks:
                 self._requests.settle_unasked(name)
-            elif waiting and self._is_there(name):
-                self._speak(name, partial(self._ask, self._plan.stations[name]))
-        while len(busy := self._busy()) < MAX_STATIONS_AT_ONCE:
+            elif unasked and self._is_there(name):
+                self._speak("ask", name, partial(self._ask, self._plan.stations[name]))
+        while not self._retiring.is_set():
+            busy = self._busy("report")
+            if len(busy) >= MAX_STATIONS_AT_ONCE:
+                break
             due = self._book.to_report(SPEAK_SECONDS, busy)
             if due is None:
                 break
-            self._speak(due.station, partial(self._report, due))
+            self._speak("report", due.station, partial(self._report, due))
         if self._clock.monotonic() >= self._prune_at:
             self._prune_at = self._clock.monotonic() + PRUNE_SECONDS
             before = self._clock.now() - KEEP_SECONDS
@@ -127,7 +150,7 @@ class Committer:
         reasons = {
             position: reason
             for position, (reference, held) in undecided.items()
-            if (reason := verdict(reference, held, self._asks, waited)) is not None
+            if (reason := verdict(reference, held, self._asks, waited, self._folders)) is not None
         }
         # The older a question, the less often it is looked at: what it waits for takes that long.
         due_at = now + min(60.0, max(TICK_SECONDS, waited / 8))
@@ -137,16 +160,20 @@ class Committer:
         station = self._plan.stations[name]
         return station.active and self._statuses.state(name) != "offline"
 
-    def _busy(self) -> frozenset[str]:
+    def _busy(self, talk: _Talk) -> frozenset[str]:
         with self._lock:
-            return frozenset(self._speaking)
+            return frozenset(name for kind, name in self._speaking if kind == talk)
 
-    def _speak(self, name: str, what: Callable[[], None]) -> None:
-        """Do it in a thread of the station, unless one is at it or too many are."""
+    def _speak(self, talk: _Talk, name: str, what: Callable[[], None]) -> None:
+        """Do it in a thread of the station, unless one is at it or too many are.
+
+        Only the thread that keeps the time comes here, so that nobody else adds meanwhile.
+        """
+        busy = self._busy(talk)
+        if name in busy or len(busy) >= MAX_STATIONS_AT_ONCE:
+            return
         with self._lock:
-            if name in self._speaking or len(self._speaking) >= MAX_STATIONS_AT_ONCE:
-                return
-            self._speaking.add(name)
+            self._speaking.add((talk, name))
 
         def speak() -> None:
             try:
@@ -155,10 +182,10 @@ class Committer:
                 self._log.error("storage commitment waits", station=name, reason=str(error))
             finally:
                 with self._lock:
-                    self._speaking.discard(name)
+                    self._speaking.discard((talk, name))
                 self._wake.set()
 
-        self._threads.start(f"commit-{name}", speak)
+        self._threads.start(f"commit-{talk}-{name}", speak)
 
     def _ask(self, station: Station) -> None:
         now = self._clock.now()
@@ -166,18 +193,48 @@ class Committer:
         asking = self._requests.ask(station.name, new_uid(), now + SPEAK_SECONDS, give_up)
         if asking is None:
             return
+        ask = self._look if station.commit == "query" else self._request
         try:
-            peer = self._peer(station)
-            try:
-                peer.ask_commitment(
-                    asking.request,
-                    lambda: self._asked(station, asking),
-                    partial(self._reports.take, station),
-                )
-            finally:
-                peer.close()
+            ask(station, asking)
+        except (StoreDown, StoreFull):
+            raise
         except RouterError as error:
             self._not_asked(station, asking, error)
+
+    def _request(self, station: Station, asking: Asking) -> None:
+        with closing(self._make_peer(station)) as peer:
+            _speaking(peer).ask_commitment(
+                asking.request,
+                lambda: self._asked(station, asking),
+                partial(self._reports.take, station),
+            )
+
+    def _look(self, station: Station, asking: Asking) -> None:
+        """Search it. What is not there yet is looked for later and later, and then sent again."""
+        stop = self._threads.stop.is_set
+        with closing(self._make_peer(station)) as peer:
+            if not isinstance(peer, Searchable):
+                raise Rejected("a station of this kind cannot be searched")
+            found = look_for(peer, asking.studies, SPEAK_SECONDS / 2, self._clock, stop)
+        found |= dict.fromkeys(asking.notes, COMMITTED)
+        self._refused.pop(station.name, None)
+        self._metrics.commitments_requested.add(station.name, "asked")
+        missing = {
+            one
+            for one, reason in found.items()
+            if reason == NO_SUCH_INSTANCE and asking.asked[one] + 1 < MAX_LOOKS
+        }
+        kept = tuple(one for one, reason in found.items() if reason == COMMITTED)
+        failed = {one: why for one, why in found.items() if why != COMMITTED and one not in missing}
+        if kept or failed:
+            report = CommitmentReport(asking.request.transaction_uid, kept, failed)
+            self._reports.take(station, report, "looked for what was sent")
+        if missing:
+            words = f"{len(missing)} of {len(found)} not found there yet"
+            delay = _delay(station.retry, min(asking.asked[one] for one in missing) + 1)
+            due_at = self._clock.now() + delay
+            self._requests.not_asked(asking.request_id, due_at, words, counts=True)
+            self._log.info("not found yet, looked for again", station=station.name, reason=words)
 
     def _asked(self, station: Station, asking: Asking) -> None:
         self._requests.asked(asking.request_id, self._clock.now() + REPORT_SECONDS)
@@ -188,8 +245,7 @@ class Committer:
 
     def _not_asked(self, station: Station, asking: Asking, error: RouterError) -> None:
         again = self._refused[station.name] = self._refused.get(station.name, 0) + 1
-        retry = station.retry
-        delay = min(retry.max_seconds, retry.first_seconds * retry.factor ** min(again - 1, 60))
+        delay = _delay(station.retry, again)
         due_at = self._clock.now() + self._clock.jitter(delay * 0.5, delay)
         counts = not isinstance(error, Unreachable | Busy)
         self._requests.not_asked(asking.request_id, due_at, str(error), counts=counts)
@@ -203,12 +259,11 @@ class Committer:
             self._not_reported(transaction, reason)
             return
         told = self._book.report_of(transaction)
+        if told is None:
+            return
         try:
-            peer = self._peer(station)
-            try:
-                peer.report_commitment(told)
-            finally:
-                peer.close()
+            with closing(self._make_peer(station)) as peer:
+                _speaking(peer).report_commitment(told)
         except RouterError as error:
             self._not_reported(transaction, str(error))
             return
@@ -235,7 +290,13 @@ class Committer:
         self._book.not_reported(transaction.commitment_id, due_at, reason)
         log.warning("commitment not reported, tried again")
 
-    def _peer(self, station: Station) -> Committing:
-        peer = self._make_peer(station)
-        assert isinstance(peer, Committing), "only stations of kind dicom have a key for it"
-        return peer
+
+def _speaking(peer: Peer) -> Committing:
+    if not isinstance(peer, Committing):
+        # It was a DICOM station when it asked, or was sent to.
+        raise Rejected("only a station of kind dicom speaks Storage Commitment")
+    return peer
+
+
+def _delay(retry: Retry, failures: int) -> float:
+    return min(retry.max_seconds, retry.first_seconds * retry.factor ** min(failures - 1, 60))

@@ -369,6 +369,9 @@ class Dispatcher:
 
     def _probe(self, entry: _Desked) -> None:
         probe = probed(entry.station, self._make_peer, self._clock, self._log)
+        if probe.ok:
+            # Else the answer of the heartbeat that failed would stand beside "online".
+            self._statuses.probed(entry.station.name, probe)
         self._take_report(Probed(entry.station.name, probe.ok, probe.message))
 
     def _probe_came_back(self, report: Probed) -> None:

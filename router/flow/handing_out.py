@@ -171,26 +171,30 @@ class HandingOut:
         """What a query names of what is held; `as_it_came` as for Finder.find."""
         return Supply(at_once(self._versions(query, as_it_came=as_it_came)))
 
-    def _versions(self, query: Query, *, as_it_came: bool) -> tuple[HeldVersion, ...]:
+    def studies(self, query: Query, *, as_it_came: bool = False) -> tuple[str, ...]:
+        """The studies a query is about: those it names, or all that is held of its patient."""
+        if query.level != "PATIENT":
+            return _texts(query.keys.get(STUDY_INSTANCE_UID))
         self._catalogue.follow()
+        patient = query.keys[PATIENT_ID].text
+        asked: Identifier = {PATIENT_ID: query.keys[PATIENT_ID]}
+        asked = original_keys(asked) if as_it_came else asked
+        return tuple(
+            study
+            for study, found, _ in self._catalogue.studies(asked)
+            if (as_they_came(found) if as_it_came else found).get(PATIENT_ID, "") == patient
+        )
+
+    def _versions(self, query: Query, *, as_it_came: bool) -> tuple[HeldVersion, ...]:
         keys = query.keys
-        studies: Sequence[str] = _texts(keys.get(STUDY_INSTANCE_UID))
-        series: Sequence[str | None] = (None,)
-        if query.level == "PATIENT":
-            patient = keys[PATIENT_ID].text
-            asked: Identifier = {PATIENT_ID: keys[PATIENT_ID]}
-            asked = original_keys(asked) if as_it_came else asked
-            studies = [
-                study
-                for study, found, _ in self._catalogue.studies(asked)
-                if (as_they_came(found) if as_it_came else found).get(PATIENT_ID, "") == patient
-            ]
-        elif query.level != "STUDY":
-            series = _texts(keys.get(SERIES_INSTANCE_UID))
+        is_below = query.level not in {"PATIENT", "STUDY"}
+        series: Sequence[str | None] = (
+            _texts(keys.get(SERIES_INSTANCE_UID)) if is_below else (None,)
+        )
         named = frozenset(_texts(keys.get(SOP_INSTANCE_UID))) if query.level == "IMAGE" else None
         return tuple(
             version
-            for study in studies
+            for study in self.studies(query, as_it_came=as_it_came)
             for one in series
             for version in self._ledger.held_versions(study, one)
             if named is None or version.sop_instance_uid in named

@@ -35,7 +35,8 @@ class LetGo:
     """What goes or went, and what something needs.
 
     `freed_bytes` were given back to the disk at once; of the rest when its segments go. `shredded`
-    are records that nothing opens any more.
+    are records that nothing opens any more; `log_emptied` is false where the ledger's log may hold
+    sealed rows of them for a while.
     """
 
     instances: int
@@ -44,6 +45,7 @@ class LetGo:
     needed: int
     freed_bytes: int = 0
     shredded: int = 0
+    log_emptied: bool = True
 
 
 class LettingGo:
@@ -86,9 +88,17 @@ class LettingGo:
     def shredded(self, study: str, by: str) -> LetGo:
         """Shred a study; what was. Raises Refused while something of it is still to be sent."""
         told = self.shred_foretold(study)
-        number = self._book.shred(self._journal, self._ledger, study, by)
+        number, is_emptied = self._book.shred(self._journal, self._ledger, study, by)
         freed = compact(self._journal, self._ledger, self._book.live_records)
-        return LetGo(told.instances, told.record_bytes, told.studies, 0, freed.freed_bytes, number)
+        return LetGo(
+            told.instances,
+            told.record_bytes,
+            told.studies,
+            0,
+            freed.freed_bytes,
+            number,
+            is_emptied,
+        )
 
 
 def _told(gone: Amount, needed: Amount, freed_bytes: int = 0) -> LetGo:

@@ -16,7 +16,7 @@ from router.dicom.identifier import decode_identifier, encode_identifier
 from router.dicom.values import ValueProblem
 from router.dimse.command import C_FIND_RQ, C_MOVE_RQ
 from router.dimse.handlers import Exchange, OperationAnswer, OperationRequest
-from router.errors import Refused
+from router.errors import BadDataset, Refused, StoreDown
 from router.flow.asking import find_query, retrieve_query
 from router.flow.finding import Finder
 from router.flow.handing_out import HandingOut
@@ -85,6 +85,18 @@ class Operations:
             yield from self._answers(request, station, identifier, exchange)
         finally:
             slots.release()
+
+    def studies(self, request: OperationRequest) -> tuple[str, ...]:
+        """The studies a C-MOVE or C-GET asks for, as far as they are named or held here."""
+        try:
+            station = self._asking_station(request)
+            identifier = decode_identifier(
+                request.identifier, request.transfer_syntax_uid, station.character_set
+            )
+            query = retrieve_query(identifier, request.sop_class_uid)
+            return self._handing_out.studies(query, as_it_came=station.original_patient_id)
+        except (BadDataset, Refused, StoreDown):
+            return ()
 
     def _asking_station(self, request: OperationRequest) -> Station:
         station = self._plan().stations.get(request.source.station or "")

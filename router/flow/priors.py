@@ -45,6 +45,8 @@ AGAIN_FIRST_SECONDS: Final = 5.0
 AGAIN_MAX_SECONDS: Final = 3600.0
 CLOSED_SECONDS: Final = 60.0
 GIVE_UP_SECONDS: Final = 3 * 86400.0
+# Not by age alone: a wall clock that was set forward must not end what was hardly tried.
+LEAST_TRIES: Final = 3
 FIND_SECONDS: Final = 60.0
 RETRIEVE_SECONDS: Final = 3600.0
 MAX_ANSWERS: Final = 500
@@ -126,7 +128,9 @@ class Priors:
                     self._wanted, self._names, self._plan.digest, self._clock.now()
                 )
                 if not self._wanted:
-                    return
+                    # Said again: a process of the configuration before may have looked since.
+                    wait_seconds = TROUBLE_SECONDS
+                    continue
                 for prior in self._ledger.due_priors(self._clock.now()):
                     self._look(prior)
                 wait_seconds = LOOK_SECONDS
@@ -141,7 +145,9 @@ class Priors:
             return
         if not is_within(wanted.hours, self._clock.minute_of_day()):
             due_at = now + CLOSED_SECONDS
-            self._ledger.settle_prior(prior.prior_id, "waiting", "outside its hours", now, due_at)
+            self._ledger.settle_prior(
+                prior.prior_id, "waiting", "outside its hours", now, due_at, tried=False
+            )
             return
         try:
             message, trouble = self._fetched(prior, wanted)
@@ -152,7 +158,7 @@ class Priors:
             return
         if not trouble:
             self._settle(prior, "fetched", message)
-        elif now - prior.created_at > GIVE_UP_SECONDS:
+        elif now - prior.created_at > GIVE_UP_SECONDS and prior.tries >= LEAST_TRIES:
             self._settle(prior, "failed", f"{message}; {trouble}, given up")
         else:
             self._settle(prior, "waiting", f"{message}; {trouble}")

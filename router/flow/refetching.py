@@ -115,9 +115,8 @@ class Refetching:
         # What is durable is in the ledger a moment later.
         until = self._clock.monotonic() + INDEX_SECONDS
         while not self._book.heal(held.instance_id, held.instance.content_digest):
-            versions = self._ledger.find_instances(held.instance.sop_instance_uid)
-            newest = versions[-1]
-            if newest.instance_id > held.instance_id and newest.record is not None:
+            newest = self._ledger.find_instances(held.instance.sop_instance_uid)[-1]
+            if newest.instance.content_digest != held.instance.content_digest:
                 self._log.error("the station has another version now", instance=held.instance_id)
                 return False
             if self._clock.wait(self._never, _SLICE_SECONDS) or self._clock.monotonic() > until:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from router.clock import iso_time
 from router.flow.explain import Explanation, OwedTold
+from router.model.commitment import COMMITTED, Referenced, reason_words
 from router.model.plan import Plan
 from router.model.rejection import TITLES, Rejection
 from router.model.rule import Decision
 from router.model.station import Station
 from router.model.task import Task
 from router.morph.apply import Change
-from router.store.ledger import Account, Delivery, Event, Ledger
+from router.store.ledger import Account, Ledger
 
 
 def station_states(ledger: Ledger | None, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -95,17 +96,37 @@ def task_json(task: Task) -> dict[str, Any]:
     return data
 
 
-def task_detail_json(
-    task: Task, deliveries: Sequence[Delivery], events: Sequence[Event]
-) -> dict[str, Any]:
-    """A task with its deliveries and its log."""
+def unchangeable(task: Task) -> str:
+    """Why somebody cannot change the task so."""
+    if task.direction == "receive":
+        return f"task {task.task_id} receives from {task.station}: only what is sent can be changed"
+    return (
+        f"task {task.task_id} is a commitment that {task.station} asks for: "
+        "it can be retried or cancelled, no more"
+    )
+
+
+def task_detail_json(ledger: Ledger, task: Task) -> dict[str, Any]:
+    """A task with its deliveries, or the instances that are to be committed, and its log."""
+    deliveries, events = ledger.deliveries_of(task.task_id), ledger.events_of(task.task_id)
+    references = ledger.references_of(task.task_id) if task.kind == "commit" else ()
     return {
         "task": task_json(task),
+        "references": [_reference(one) for one in references],
         "deliveries": [
             {**asdict(one), "priority": one.priority.word, "state": one.state.value}
             for one in deliveries
         ],
         "events": [{**asdict(event), "at": iso_time(event.at)} for event in events],
+    }
+
+
+def _reference(one: Referenced) -> dict[str, Any]:
+    is_decided = one.failure_reason is not None
+    return {
+        "sop_instance_uid": one.sop_instance_uid,
+        "committed": one.failure_reason == COMMITTED if is_decided else None,
+        "reason": reason_words(one.failure_reason) if one.failure_reason else "",
     }
 
 

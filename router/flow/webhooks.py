@@ -113,7 +113,7 @@ class WebhookSender:
         if not event.attempts:
             self._log.warning("a webhook does not answer", webhook=name, reason=reason)
         wait = min(FIRST_WAIT_SECONDS * 2.0 ** min(event.attempts, 20), MOST_WAIT_SECONDS)
-        self._book.failed(name, now + self._clock.jitter(wait * 0.5, wait))
+        self._book.failed(name, event.event_id, now + self._clock.jitter(wait * 0.5, wait))
         return False
 
     def _tried(self, event: HookEvent) -> str:

@@ -57,6 +57,14 @@ class CommitmentReport:
     failed: Mapping[Reference, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Referenced:
+    """An instance somebody wants committed: its Failure Reason, 0 once it is, None until decided."""
+
+    sop_instance_uid: str
+    failure_reason: int | None
+
+
 def reason_words(reason: int) -> str:
     """A Failure Reason for people: `0x0112 no such object instance`."""
     return f"0x{reason:04X} {FAILURE_REASONS.get(reason, 'unknown')}"

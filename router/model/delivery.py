@@ -109,7 +109,7 @@ class Result(StrEnum):
 class Outcome:
     """The end of one try. `status` is the peer's own DIMSE or HTTP number; `message` its words.
 
-    `sent_as` are the SOP class and instance UID under which a DICOM station took the object.
+    `sent_as` are SOP class, instance and study UID under which a station that commits took the object.
     """
 
     delivery_id: int
@@ -117,4 +117,4 @@ class Outcome:
     message: str = ""
     status: int | None = None
     retry_after_seconds: float | None = None
-    sent_as: tuple[str, str] = ("", "")
+    sent_as: tuple[str, str, str] = ("", "", "")

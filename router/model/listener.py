@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from router.model.problem import Place
 
 ListenerKind = Literal["dimse", "http", "https"]
 
@@ -42,3 +44,4 @@ class Listener:
     serve: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     limits: AssociationLimits = AssociationLimits()
+    place: Place | None = field(default=None, compare=False)

@@ -14,6 +14,8 @@ from router.model.problem import Place
 from router.model.recipe import NOTHING, Recipe
 
 StationKind = Literal["dicom", "dicomweb", "folder"]
+Commit = Literal["", "request", "query"]
+"""How it is asked whether it keeps what it was sent: by Storage Commitment, by a search, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class Station:
 
     `external`: outside of the organization, so what it gets should not say who the patient is.
     `delete_rejected`: what a rejection note names for safety is deleted there, the note is stored.
-    `commit`: what it was sent counts as delivered once it committed to keep it.
+    `commit`: what it was sent counts as delivered once it committed to keep it, or was found there.
     `move_destinations` are the stations it may move to by C-MOVE, besides itself.
     """
 
@@ -186,7 +188,7 @@ class Station:
     iocm: bool = False
     cancel_unsent: Literal["safety", "all"] = "safety"
     delete_rejected: bool = False
-    commit: bool = False
+    commit: Commit = ""
     original_patient_id: bool = False
     character_set: str = ""
     issuer_of_patient_id: str = ""

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from router.model.delivery import Priority
 
-TaskKind = Literal["route", "send", "receive"]
-Direction = Literal["send", "receive"]
+TaskKind = Literal["route", "send", "receive", "commit"]
+Direction = Literal["send", "receive", "commit"]
 TaskStatus = Literal["Ready", "In Progress", "On Hold", "Completed", "Failed", "Cancelled"]
 
 
@@ -32,7 +32,10 @@ SENDS: Final = TaskFilter(direction="send")
 class Task:
     """One study on its way to a station, for a rule (`route`) or a person (`send`), or from one.
 
-    Counts are deliveries; `objects` leaves out those that `moved` on to another station. Of what is received (`receive`) objects, as delivered at its end. Times
+    Or what a station asks us to commit (`commit`), of which `study_instance_uid` is the first.
+    Counts are deliveries; `objects` leaves out those that `moved` on to another station. Of what is
+    received (`receive`) they are objects, as delivered at its end; of a commitment the instances it
+    names, as delivered what is committed, as dead what is not. Times
     are seconds since the epoch, None while they have not happened.
     `series_instance_uid` is empty but where a series is waited for and sent by itself.
     `revision` is the commit of the configuration that its first object came under.
@@ -63,5 +66,5 @@ class Task:
 
     @property
     def direction(self) -> Direction:
-        """Whether it brings something in or sends something out."""
-        return "receive" if self.kind == "receive" else "send"
+        """Whether it brings something in, sends something out, or answers for what was sent."""
+        return self.kind if self.kind in ("receive", "commit") else "send"

@@ -228,7 +228,7 @@ class DicomPeer:
         outcome = dimse_answer(leased.delivery_id, response.status, comment, self._profile)
         if not self._station.commit:
             return outcome
-        return replace(outcome, sent_as=(outgoing.sop_class_uid, outgoing.sop_instance_uid))
+        return replace(outcome, sent_as=outgoing.identity)
 
     def _connected(
         self,

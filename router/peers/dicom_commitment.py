@@ -17,7 +17,7 @@ from router.dimse.client import ClientAssociation, StoreResponse
 from router.dimse.command import Command
 from router.dimse.commitment import STORAGE_COMMITMENT, WELL_KNOWN_INSTANCE
 from router.dimse.handlers import StoreAnswer
-from router.errors import BadDataset, Busy, Rejected, RouterError
+from router.errors import BadDataset, Busy, Rejected, RouterError, StoreDown, StoreFull
 from router.model.commitment import CommitmentReport, CommitmentRequest
 from router.model.status import RESOURCE_LIMITATION, SUCCESS, UNRECOGNISED_OPERATION, describe
 
@@ -107,6 +107,8 @@ def _answer(take: TakeReport, command: Command, syntax: str, stream: pdv.PduStre
             status = take(commitment.decode_report(data, syntax))
     except BadDataset as error:
         status = error.status
+    except (StoreDown, StoreFull):
+        status = RESOURCE_LIMITATION  # it may report again
     return commitment.response(command, StoreAnswer(status))
 
 

@@ -44,7 +44,11 @@ SCHEMA: Final[Mapping[str, Any]] = {
         },
         "archive_server": _flag("It is searched when priors are fetched."),
         "iocm": _flag("It wants to be told of rejections (IOCM)."),
-        "commit": _flag("Delivered is what it committed to keep (Storage Commitment)."),
+        "commit": {
+            "enum": [False, True, "query"],
+            "description": "Delivered is what it committed to keep (Storage Commitment), or what is "
+            "found there (query).",
+        },
         "original_patient_id": _flag(
             "It gets Patient ID and Issuer of Patient ID as they were received."
         ),

@@ -56,8 +56,13 @@ class _Packed:
     """A parcel and its part of the request."""
 
     parcel: Parcel
-    sop_instance_uid: str
+    identity: tuple[str, str, str]
     part: Part
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Its name in the answer."""
+        return self.identity[1]
 
 
 class DicomwebPeer:
@@ -173,7 +178,7 @@ class DicomwebPeer:
         def chunks() -> Iterator[Chunk]:
             return chain((header,), outgoing.chunks())
 
-        return _Packed(parcel, outgoing.sop_instance_uid, Part(len(header) + length, chunks))
+        return _Packed(parcel, outgoing.identity, Part(len(header) + length, chunks))
 
     def _delivered(
         self, stow: StowClient, batch: tuple[_Packed, ...]
@@ -204,8 +209,7 @@ class DicomwebPeer:
                 if verdict.again == "alone":
                     work.append((packed,))
                 else:
-                    delivery_id = packed.parcel.leased.delivery_id
-                    yield _outcome(delivery_id, verdict), verdict.about_station
+                    yield _outcome(packed, verdict), verdict.about_station
 
     def _stow(self) -> StowClient:
         """The connections all peers of this station share; made when first used."""
@@ -232,9 +236,14 @@ class DicomwebPeer:
         return StowClient(session, station.url, self._profile, credentials)
 
 
-def _outcome(delivery_id: int, verdict: Verdict) -> Outcome:
+def _outcome(packed: _Packed, verdict: Verdict) -> Outcome:
     return Outcome(
-        delivery_id, verdict.result, verdict.message, verdict.status, verdict.retry_after_seconds
+        packed.parcel.leased.delivery_id,
+        verdict.result,
+        verdict.message,
+        verdict.status,
+        verdict.retry_after_seconds,
+        packed.identity,
     )
 
 

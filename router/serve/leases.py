@@ -28,13 +28,16 @@ class Leases:
 
     def hold(self) -> None:
         """Take the lock; harmless when it is held. Raises StoreFull, StoreDown."""
-        if self._descriptor >= 0:
-            return
-        try:
-            self._descriptor = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise store_error(error, "marking what is leased") from error
-        lock_file(self._descriptor)
+        while self._descriptor < 0:
+            try:
+                descriptor = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise store_error(error, "marking what is leased") from error
+            # Whoever looked between the two took it for that of a dead process, and away.
+            if lock_file(descriptor) and _is_at(self._own, descriptor):
+                self._descriptor = descriptor
+            else:
+                os.close(descriptor)
 
     def living(self) -> frozenset[str]:
         """The ids of the other processes that are alive; files of dead ones are taken away."""
@@ -42,10 +45,8 @@ class Leases:
         for path in self._folder.glob(f"{_PREFIX}*"):
             if path == self._own:
                 continue
-            if _is_held(path):
+            if not _taken_away(path):
                 found.add(path.name.removeprefix(_PREFIX))
-            else:
-                path.unlink(missing_ok=True)
         self._seen = frozenset(found)
         return self._seen
 
@@ -63,11 +64,21 @@ class Leases:
             self._own.unlink(missing_ok=True)
 
 
-def _is_held(path: Path) -> bool:
+def _taken_away(path: Path) -> bool:
+    """Take the file of a dead process away, under its lock; false where a living one has it."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            return not lock_file(descriptor)
+            if not lock_file(descriptor):
+                return False
+            path.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
-    return False
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

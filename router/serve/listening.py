@@ -12,6 +12,7 @@ from router.model.listener import Listener
 from router.model.plan import Plan
 
 BACKLOG = 512
+_FIRST_FREE_PORT = 1024
 SERVED_KINDS = frozenset({"dimse", "http", "https"})
 Sockets = dict[str, socket.socket]
 
@@ -56,7 +57,13 @@ def _try_certificates(plan: Plan, listener: Listener) -> None:
     try:
         server_context(plan.tls[listener.tls])
     except ValueError as error:
-        raise CannotListen(f"listener {listener.name}: {error}") from error
+        raise CannotListen(f"{_named(listener)}: {error}") from error
+
+
+def _named(listener: Listener) -> str:
+    place = listener.place
+    where = f"{place.file}:{place.line}: " if place is not None else ""
+    return f"{where}listener {listener.name}"
 
 
 def _listen(listener: Listener, same_port: Collection[socket.socket]) -> socket.socket:
@@ -70,9 +77,15 @@ def _listen(listener: Listener, same_port: Collection[socket.socket]) -> socket.
             listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
+        is_privileged = isinstance(error, PermissionError) and listener.port < _FIRST_FREE_PORT
+        hint = (
+            "ports below 1024 need CAP_NET_BIND_SERVICE"
+            if is_privileged
+            else "stop what listens there, or write another bind"
+        )
         raise CannotListen(
-            f"listener {listener.name}: cannot listen on {listener.host}:{listener.port}: "
-            f"{error.strerror}"
+            f"{_named(listener)}: cannot listen on {listener.host}:{listener.port}: "
+            f"{error.strerror}; {hint}"
         ) from error
     return listening
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from router.dimse.handlers import Operate
 from router.flow.fetching import Fetcher
 from router.flow.handing_out import HandingOut
 from router.flow.operating import Operations
@@ -24,8 +23,8 @@ from router.serve.process import Role
 
 def query_services(
     role: Role, receiving: Receiving, holdings: Holdings, ring: Callable[[], None]
-) -> Operate:
-    """What answers in this process."""
+) -> Operations:
+    """What answers in this process, by `operate`."""
     clock, key = role.clock, receiving.mapping_key
     handing_out = HandingOut(
         lambda: role.plan, holdings.ledger, holdings.catalogue, holdings.giving, ring, clock
@@ -46,9 +45,7 @@ def query_services(
     )
     if any(station.query_retrieve for station in role.plan.stations.values()):
         holdings.load()
-    return Operations(
-        lambda: role.plan, holdings.finder, passing_on, read_through, handing_out
-    ).operate
+    return Operations(lambda: role.plan, holdings.finder, passing_on, read_through, handing_out)
 
 
 def _archives(role: Role) -> Callable[[Station], Archive]:

@@ -14,7 +14,7 @@ from router.dimse.handlers import Calling, Handlers, Rejection, StoreAnswer, Sto
 from router.dimse.server import Server
 from router.dimse.tls import server_context
 from router.errors import StoreDown
-from router.flow.admission import admit
+from router.flow.admission import admit, why_refused
 from router.flow.audited import Audited, refused_association, refused_tls
 from router.flow.auditing import AuditLog
 from router.flow.intake import Arrival, Intake
@@ -57,8 +57,8 @@ def receive(role: Role, sockets: Mapping[str, socket.socket], bell: int) -> None
     catalogue = Catalogue(ledger, journal.keys)
     holdings = Holdings(role, receiving, ledger, catalogue)
     audit = open_audit_log(role)
-    operate = query_services(role, receiving, holdings, ring)
-    audited = Audited(operate, audit, role.plan)
+    services = query_services(role, receiving, holdings, ring)
+    audited = Audited(services.operate, services.studies, audit, role.plan)
     commitments = Commitments(role)
     handlers = Handlers(
         partial(_authorise, role, audit),
@@ -122,15 +122,16 @@ def _authorise(role: Role, audit: AuditLog, calling: Calling) -> Source | Reject
     refused = isinstance(source, Rejection)
     role.metrics.associations.add(calling.listener, "refused" if refused else "accepted")
     if isinstance(source, Rejection):
+        reason = why_refused(role.plan, calling, source)
         role.log.warning(
             "association refused",
             listener=calling.listener,
             calling_ae_title=calling.calling_ae_title,
             called_ae_title=calling.called_ae_title,
             address=calling.address,
-            reason=source.reason,
+            reason=reason,
         )
-        refused_association(audit, role.plan, calling, source.reason)
+        refused_association(audit, role.plan, calling, reason)
     return source
 
 

@@ -16,7 +16,7 @@ MAX_BYTES = 64 * 1024
 
 
 def read_secret(secret: Secret, folder: Path) -> str:
-    """The secret without its trailing newline. Raises Rejected when it is not there."""
+    """The secret without its trailing newline. Raises Rejected when it cannot be read."""
     if secret.kind == "env":
         value = os.environ.get(secret.name)
         if value is None:
@@ -24,6 +24,10 @@ def read_secret(secret: Secret, folder: Path) -> str:
         return value
     for base in (os.environ.get("CREDENTIALS_DIRECTORY"), str(folder)):
         path = Path(base or "/nonexistent") / secret.name
-        if path.is_file() and path.stat().st_size <= MAX_BYTES:
-            return path.read_text(encoding="utf-8").rstrip("\r\n")
+        try:
+            if path.is_file() and path.stat().st_size <= MAX_BYTES:
+                return path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise Rejected(f"the secret file {secret.name} cannot be read: {reason}") from None
     raise Rejected(f"the secret file {secret.name} is not beside the configuration")

@@ -17,7 +17,10 @@ from router.store.room import Room
 from router.telemetry.metrics import merged, published_ages
 from router.web.app import Readings, Site, make_app
 from router.web.dicomweb.routes import Routes
-from router.web.server import DRAIN_SECONDS, HttpServer
+from router.web.server import LAST_WORDS_SECONDS, HttpServer
+
+# What is being answered when the router stops may go on so long.
+STOP_SECONDS = 15.0
 
 
 def web(
@@ -52,10 +55,21 @@ def web(
     threads = [role.threads.start("http", server.run) for server in servers]
     role.wait()
     for server in servers:
+        server.retire()
+    site.events.end()
+    # An upload that was begun is read to its end, however long; a stop gives it less.
+    role.finish(
+        lambda: (
+            not any(one.is_alive() for one in threads) and not site.services.retrievals.is_busy()
+        )
+    )
+    until = role.clock.monotonic() + STOP_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - role.clock.monotonic()))
+    for server in servers:
         server.stop()
     for thread in threads:
-        thread.join(DRAIN_SECONDS + 1.0)
-    role.finish(lambda: not site.services.retrievals.is_busy())
+        thread.join(LAST_WORDS_SECONDS + 1.0)
     if dicomweb is not None:
         dicomweb.close()
     site.close()

@@ -11,7 +11,7 @@ from router.clock import Clock
 from router.dicomweb.client import HttpSession
 from router.dimse.certificates import read_certificate
 from router.dimse.tls import client_context
-from router.errors import StoreDown, StoreFull
+from router.errors import Rejected, StoreDown, StoreFull
 from router.flow.webhooks import JsonBody, WebhookSender
 from router.model.notices import Webhook
 from router.model.plan import Plan
@@ -37,16 +37,13 @@ def start_webhooks(role: Role) -> Callable[[], None]:
     """
     book = HookBook.open(role.places.ledger)
     hooks = role.plan.webhooks.values()
-    sessions = {hook.name: _session(role, hook) for hook in hooks}
     role.when_there_is_room(lambda: book.register(role.plan.webhooks))
     keeper = role.threads.start("webhooks", _Keeper(role, book).run)
-    threads = [keeper, *(_start(role, book, hook, sessions[hook.name]) for hook in hooks)]
+    threads = [keeper, *(_start(role, book, hook) for hook in hooks)]
 
     def end() -> None:
         for thread in threads:
             thread.join(END_SECONDS)
-        for session in sessions.values():
-            session.close()
         book.close()
 
     return end
@@ -64,18 +61,25 @@ def note_event(plan: Plan, event: str, data: Mapping[str, Any], log: Log) -> Non
         log.warning("an event for webhooks is lost", message=event, reason=str(error))
 
 
-def _session(role: Role, hook: Webhook) -> HttpSession:
+def session_of(role: Role, hook: Webhook) -> HttpSession:
+    """A session for one message. Raises Rejected when its TLS files cannot be used."""
     profile = role.plan.tls[hook.tls] if hook.tls else TlsProfile(hook.name, None, None, None)
     is_plain = hook.url.startswith("http://")  # the compiler lets only loopback be so
-    return HttpSession(client_context(profile), role.clock, allow_http=is_plain, max_connections=1)
+    try:
+        context = client_context(profile)
+    except ValueError as error:
+        raise Rejected(str(error)) from None
+    return HttpSession(context, role.clock, allow_http=is_plain, max_connections=1)
 
 
-def _start(role: Role, book: HookBook, hook: Webhook, session: HttpSession) -> threading.Thread:
+def _start(role: Role, book: HookBook, hook: Webhook) -> threading.Thread:
     def post(headers: Mapping[str, str], body: bytes) -> int:
-        answer = session.exchange(
-            "POST", hook.url, headers, JsonBody(body),
-            seconds=hook.timeout_seconds, max_bytes=_MOST_ANSWER_BYTES,
-        )  # fmt: skip
+        # Made anew for each message: a renewed certificate is taken without a restart.
+        with closing(session_of(role, hook)) as session:
+            answer = session.exchange(
+                "POST", hook.url, headers, JsonBody(body),
+                seconds=hook.timeout_seconds, max_bytes=_MOST_ANSWER_BYTES,
+            )  # fmt: skip
         return answer.status
 
     sender = WebhookSender(
@@ -116,7 +120,8 @@ class _Keeper:
         role, now = self._role, self._role.clock.now()
         for profile in role.plan.tls.values():
             note_certificate(self._book, profile, now, role.log)
-        for name, number in self._book.prune(now).items():
+        wanted = {hook.name: hook.events for hook in role.plan.webhooks.values()}
+        for name, number in self._book.prune(now, wanted).items():
             role.metrics.webhook_messages.add(name, "dropped", amount=number)
             role.log.error("webhook messages are dropped", webhook=name, messages=number)
 

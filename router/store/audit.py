@@ -1,8 +1,9 @@
 """The audit trail in the ledger's file: rows whose messages are sealed and whose digests are a chain.
 
 A row's digest is SHA-256 of the digest before it and of everything the row holds, as it is stored:
-a changed byte, a missing row and a cut end are found without a key. Messages open with the key ring
-alone, each in its own place: each has a data key of its own, whose wrapping is outside of the chain
+a changed byte and a missing row are found without a key. Both ends are sealed under the key ring: a
+chain that somebody without it wrote anew or cut is not taken for whole. Messages open with the key
+ring alone, each in its own place: each has a data key of its own, whose wrapping is outside of the chain
 so that it can be wrapped anew. Rows go when they are old and were shipped; the chain then begins behind them.
 Raises StoreDown and StoreFull.
 """
@@ -25,6 +26,7 @@ from router.store.keys import KEY_BYTES, KeyRing, opened_alone, sealed_alone
 from router.store.records import RecordDamaged
 
 NO_DIGEST: Final = bytes(32)
+_Ends = tuple[int, bytes, int, bytes]
 _BATCH: Final = 1000
 _HEAD: Final = """
 SELECT first_id, before_first, last_id, last_digest, shipped_id, instance_id FROM audit_head
@@ -121,11 +123,17 @@ class AuditTrail:
             ).fetchone()
         return None if row is None else _message(self.keys, audit_id, *row)
 
-    def after(self, audit_id: int, limit: int) -> list[tuple[AuditRow, bytes]]:
-        """The next rows with their messages, in order. Raises RecordDamaged."""
+    def after(self, audit_id: int, limit: int) -> list[tuple[AuditRow, bytes | None]]:
+        """The next rows with their messages, in order; None where a message was damaged."""
         with self.database.read() as connection:
             rows = connection.execute(_AFTER, (audit_id, limit)).fetchall()
-        return [(_row(row), _message(self.keys, row[0], row[6], row[8])) for row in rows]
+        return [(_row(row), self._opened(row)) for row in rows]
+
+    def _opened(self, row: tuple[Any, ...]) -> bytes | None:
+        try:
+            return _message(self.keys, row[0], row[6], row[8])
+        except RecordDamaged:
+            return None
 
     def shipped(self, audit_id: int) -> None:
         """Up to here the receiver has them."""
@@ -152,9 +160,7 @@ class AuditTrail:
             if row is None:
                 return 0
             gone = connection.execute("DELETE FROM audit WHERE audit_id <= ?", (last,)).rowcount
-            connection.execute(
-                "UPDATE audit_head SET first_id = ?, before_first = ?", (last + 1, row[0])
-            )
+            _move(connection, self.keys, (last + 1, row[0], now.last_id, now.last_digest))
         return gone
 
     def verify(self, most_faults: int = 20) -> Verdict:
@@ -172,6 +178,8 @@ class AuditTrail:
             else:
                 if (number, digest) != (ends.last_id, ends.last_digest):
                     faults.append(f"the chain ends at {number}, it was written to {ends.last_id}")
+            if not _are_sealed(connection, self.keys, ends):
+                faults.append("where the chain begins or ends was changed without the key ring")
         return Verdict(rows, number, digest, tuple(faults))
 
     def digest_of(self, audit_id: int) -> bytes | None:
@@ -183,8 +191,9 @@ class AuditTrail:
         return None if row is None else bytes(row[0])
 
     def close(self) -> None:
-        """Close it; harmless when closed."""
+        """Close it, and hold no key; harmless when closed."""
         self.database.close()
+        self.keys.release()
 
 
 def head(connection: sqlite3.Connection) -> Head:
@@ -211,8 +220,43 @@ def append(connection: sqlite3.Connection, keys: KeyRing, entries: Sequence[Audi
         shown = (number, one.at, one.event, one.outcome, one.who, one.what, sealed)
         digest = _digest(digest, shown)
         connection.execute(_INSERT, (*shown, digest, wrapped))
-    connection.execute("UPDATE audit_head SET last_id = ?, last_digest = ?", (number, digest))
+    _move(connection, keys, (ends.first_id, ends.before_first, number, digest))
     return number
+
+
+def _move(connection: sqlite3.Connection, keys: KeyRing, ends: _Ends) -> None:
+    """The chain begins and ends elsewhere now. Ends that somebody else changed stay unsealed."""
+    now = head(connection)
+    sealed = _sealed(connection)
+    if sealed is None or _are_sealed(connection, keys, now):
+        sealed = keys.primary.seal(b"", bound_to_ends(*ends))
+    connection.execute(
+        "UPDATE audit_head SET first_id = ?, before_first = ?, last_id = ?, last_digest = ?,"
+        " sealed = ?",
+        (*ends, sealed),
+    )
+
+
+def _are_sealed(connection: sqlite3.Connection, keys: KeyRing, ends: Head) -> bool:
+    sealed = _sealed(connection)
+    if sealed is None:
+        return not ends.last_id
+    bound_to = bound_to_ends(ends.first_id, ends.before_first, ends.last_id, ends.last_digest)
+    try:
+        keys.unseal(sealed, bound_to)
+    except (RecordDamaged, StoreDown):
+        return False
+    return True
+
+
+def _sealed(connection: sqlite3.Connection) -> bytes | None:
+    found: bytes | None = connection.execute("SELECT sealed FROM audit_head").fetchone()[0]
+    return found
+
+
+def bound_to_ends(first: int, before: bytes, last: int, digest: bytes) -> bytes:
+    """What the seal of the chain's ends is bound to."""
+    return struct.pack(">12sqq", b"audit ends", first, last) + before + digest
 
 
 def _row(row: tuple[Any, ...]) -> AuditRow:

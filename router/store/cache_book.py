@@ -80,10 +80,13 @@ class CacheBook:
                 choosing.tasks_in_the_way(connection, study_instance_uid),
             )
 
-    def shred(self, journal: Journal, ledger: Ledger, study_instance_uid: str, by: str) -> int:
+    def shred(
+        self, journal: Journal, ledger: Ledger, study_instance_uid: str, by: str
+    ) -> tuple[int, bool]:
         """Make everything of a study unreadable for good; how many records.
 
-        Raises Refused, and nothing is done, while something of it is still to be sent.
+        Also whether nothing of their rows is left in the write-ahead log; it is not while somebody
+        reads in it all the time. Raises Refused, and nothing is done, while something of it is still to be sent.
         """
         with locked_folder(journal.folder):
             delete_dropped(journal, ledger)
@@ -98,15 +101,14 @@ class CacheBook:
             with self.database.write() as connection:
                 choosing.forget(connection, ids)
                 tasks.give_up(connection, ids, by, self._clock.now())
-        self._truncate()
-        return done
+        return done, self._is_log_emptied()
 
-    def _truncate(self) -> None:
-        """Let nothing of what was overwritten stay in the write-ahead log."""
+    def _is_log_emptied(self) -> bool:
         for _ in range(_TRUNCATE_TRIES):
             if self.database.truncate_log():
-                return
+                return True
             time.sleep(_TRUNCATE_SECONDS)
+        return False
 
     def heal(self, instance_id: int, content_digest: bytes) -> bool:
         """Give an instance whose record is damaged the bytes of the one that came for it since.

@@ -82,10 +82,8 @@ class Move:
     recipe_digest: str
 
 
-def choice_of(connection: sqlite3.Connection, owed: Owed) -> int | None:
-    """The number of the stations that may take it; None where there is but one."""
-    if not owed.others:
-        return None
+def choice_of(connection: sqlite3.Connection, owed: Owed) -> int:
+    """The number of the stations that may take it."""
     options = json.dumps([(one.station, one.recipe.digest) for one in owed.alternatives])
     connection.execute("INSERT OR IGNORE INTO choice (options) VALUES (?)", (options,))
     found = connection.execute("SELECT choice_id FROM choice WHERE options = ?", (options,))

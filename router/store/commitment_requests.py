@@ -1,14 +1,15 @@
 """Storage commitment that we ask of stations with `commit: true`, in the ledger's file.
 
-A delivery to such a station is `sent` until a report of that station says `delivered`, sends it again,
-or makes it dead. A request under way is known by `wait_until`: when that has passed without a report
-it is made again, under another UID, so a crash in between needs no repair. Every writing method is one
-durable transaction. Raises StoreDown and StoreFull.
+A delivery to such a station is `sent` until a report of that station, or a search of it, says
+`delivered`, sends it again, or makes it dead. A request under way is known by `wait_until`: when that
+has passed without a report it is made again, under another UID, so a crash in between needs no
+repair. Every writing method is one durable transaction. Raises StoreDown and StoreFull.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,9 @@ from typing import Any, Final
 from router.clock import Clock
 from router.model.commitment import CommitmentReport, CommitmentRequest, Reference, reason_words
 from router.model.delivery import State
+from router.model.rejection import NOTE
 from router.model.status import CLASS_INSTANCE_CONFLICT, SOP_CLASS_NOT_SUPPORTED
+from router.store import rejecting
 from router.store.counting import Counts
 from router.store.database import Database
 from router.store.task_log import END_TASK, EVENT
@@ -27,14 +30,26 @@ GATHER_SECONDS: Final = 1.0
 GATHER_MOST_SECONDS: Final = 10.0
 MAX_NOT_COMMITTED: Final = 3
 MAX_ASKED: Final = 3
+SETTLE_SECONDS: Final = 60.0
 _FOR_GOOD: Final = frozenset({CLASS_INSTANCE_CONFLICT, SOP_CLASS_NOT_SUPPORTED})
 _UNASKED: Final = """
 SELECT d.delivery_id, d.task_id, d.sent_sop_class_uid, d.sent_sop_instance_uid, d.asked,
-  d.created_at, d.changed_at, coalesce(r.answer, '')
-FROM delivery d LEFT JOIN commitment_request r USING (request_id)
+  d.created_at, d.changed_at, coalesce(r.answer, ''),
+  coalesce(nullif(d.sent_study_instance_uid, ''), i.study_instance_uid), i.withheld IS ?4
+FROM delivery d JOIN instance i USING (instance_id)
+LEFT JOIN commitment_request r USING (request_id)
 WHERE d.state = 'sent' AND d.station = ?1
   AND (d.request_id IS NULL OR r.wait_until <= ?2 OR r.asked_at > ?2)
 ORDER BY d.delivery_id LIMIT ?3
+"""
+_SENT_STATIONS: Final = """
+SELECT d.station, max(d.request_id IS NULL OR r.wait_until <= ?1 OR r.asked_at > ?1)
+FROM delivery d LEFT JOIN commitment_request r USING (request_id)
+WHERE d.state = 'sent' GROUP BY d.station
+"""
+_LONG_SENT: Final = """
+SELECT delivery_id, task_id FROM delivery
+WHERE state = 'sent' AND station = ?1 AND (changed_at <= ?2 OR changed_at > ?3)
 """
 _REQUESTED: Final = """
 SELECT d.delivery_id, d.task_id, d.sent_sop_instance_uid, d.not_committed, d.request_id
@@ -45,10 +60,17 @@ WHERE r.request_id = ? AND d.state = 'sent'
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A request to be made of a station."""
+    """A request to be made of a station, with the study each object was sent in.
+
+    `asked` is how often it was asked for before, in vain. `notes` are rejection notes, which an archive
+    acts upon and need not list (IHE IOCM).
+    """
 
     request_id: int
     request: CommitmentRequest
+    studies: Mapping[Reference, str]
+    asked: Mapping[Reference, int]
+    notes: frozenset[Reference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +104,7 @@ class CommitmentRequests:
         """The next request to be made of a station, booked; None where there is none yet."""
         now = self._clock.now()
         with self._database.write() as connection:
-            rows = connection.execute(_UNASKED, (station, now, REQUEST_INSTANCES)).fetchall()
+            rows = connection.execute(_UNASKED, (station, now, REQUEST_INSTANCES, NOTE)).fetchall()
             rows = _without_expired(connection, station, rows, now, give_up_seconds)
             if not rows or not _gathered(rows, now):
                 return None
@@ -95,8 +117,11 @@ class CommitmentRequests:
             ids = [(request_id, row[0]) for row in rows]
             connection.executemany("INSERT INTO commitment_requested VALUES (?, ?)", ids)
             connection.executemany("UPDATE delivery SET request_id = ? WHERE delivery_id = ?", ids)
-        references = tuple(dict.fromkeys(Reference(row[2], row[3]) for row in rows))
-        return Asking(request_id, CommitmentRequest(transaction_uid, references))
+        studies = {Reference(row[2], row[3]): row[8] for row in rows}
+        often = {Reference(row[2], row[3]): row[4] for row in rows}
+        notes = frozenset(Reference(row[2], row[3]) for row in rows if row[9])
+        request = CommitmentRequest(transaction_uid, tuple(studies))
+        return Asking(request_id, request, studies, often, notes)
 
     def asked(self, request_id: int, wait_until: float) -> None:
         """The station took the request: its report is waited for until then."""
@@ -120,7 +145,7 @@ class CommitmentRequests:
     def take_report(
         self, station: str, report: CommitmentReport, again_at: float
     ) -> ReportTaken | None:
-        """Settle what a station reports; None where we asked it nothing under that UID."""
+        """Settle what is reported of a station; None where we asked it nothing under that UID."""
         now = self._clock.now()
         with self._database.write() as connection:
             row = connection.execute(
@@ -138,23 +163,20 @@ class CommitmentRequests:
             )
         return taken
 
-    def sent_stations(self) -> dict[str, int]:
-        """Station → deliveries that are sent and not yet committed."""
+    def sent_stations(self) -> dict[str, bool]:
+        """Stations with deliveries that are sent → whether there are such without a request."""
         with self._database.read() as connection:
-            return dict(
-                connection.execute(
-                    "SELECT station, count(*) FROM delivery WHERE state = 'sent' GROUP BY station"
-                )
-            )
+            rows = connection.execute(_SENT_STATIONS, (self._clock.now(),))
+            return {station: bool(unasked) for station, unasked in rows}
 
     def settle_unasked(self, station: str) -> int:
-        """Take what the station was sent as delivered: it is no longer asked to commit."""
+        """Take what the station was sent as delivered: it is no longer asked to commit.
+
+        Not what it was sent just now: a configuration that asks it may be beginning beside ours.
+        """
         now = self._clock.now()
         with self._database.write() as connection:
-            rows = connection.execute(
-                "SELECT delivery_id, task_id FROM delivery WHERE state = 'sent' AND station = ?",
-                (station,),
-            ).fetchall()
+            rows = connection.execute(_LONG_SENT, (station, now - SETTLE_SECONDS, now)).fetchall()
             counts = Counts()
             for delivery_id, task_id in rows:
                 words = "taken by the station, which is no longer asked to commit"
@@ -190,7 +212,7 @@ def _without_expired(
     counts = Counts()
     left = []
     for row in rows:
-        delivery_id, task_id, _, _, asked, created_at, _, answer = row
+        delivery_id, task_id, _, _, asked, created_at, _, answer = row[:8]
         if asked < MAX_ASKED or now - created_at <= give_up_seconds:
             left.append(row)
             continue
@@ -226,12 +248,13 @@ def _settle_report(
     failed = {one.sop_instance_uid: reason for one, reason in report.failed.items()}
     counts = Counts()
     delivered = again = dead = 0
+    requeued = []
     for row in connection.execute(_REQUESTED, (request_id,)).fetchall():
         delivery_id, task_id, uid, not_committed, latest = row
         ids = (delivery_id, task_id)
         if uid in kept and uid not in failed:
             delivered += 1
-            words = "the station committed to keep it"
+            words = "the station keeps it"
             _move(connection, counts, station, ids, State.DELIVERED, words, now)
         elif uid in failed and latest == request_id:
             words = f"not committed: {reason_words(failed[uid])}"
@@ -240,10 +263,12 @@ def _settle_report(
             dead, again = dead + is_last, again + (not is_last)
             _move(connection, counts, station, ids, after, words, now)
             connection.execute(
-                "UPDATE delivery SET not_committed = ?, failures = failures + 1, due_at = ? "
-                "WHERE delivery_id = ?",
-                (0 if is_last else not_committed + 1, again_at, delivery_id),
+                "UPDATE delivery SET not_committed = ?, failures = failures + 1, due_at = ?, "
+                "failure_reason = ? WHERE delivery_id = ?",
+                (0 if is_last else not_committed + 1, again_at, failed[uid], delivery_id),
             )
+            requeued += [] if is_last else [delivery_id]
+    rejecting.call_back(connection, counts, requeued, now)
     counts.write(connection)
     return ReportTaken(delivered, again, dead)
 

@@ -24,17 +24,32 @@ from router.model.commitment import (
     Reference,
 )
 from router.model.delivery import Disposition, State
+from router.store import commitment_tasks
 from router.store.database import Database
 from router.store.turning import MAX_MESSAGE
 
 MAX_OPEN: Final = 200
+MAX_OPEN_INSTANCES: Final = 100_000
 MOST_AHEAD_SECONDS: Final = 3600.0
 _HELD: Final = """
 SELECT sop_class_uid, disposition, coalesce(duplicate_of, instance_id)
 FROM instance WHERE sop_instance_uid = ? ORDER BY instance_id DESC LIMIT 1
 """
+_OPEN: Final = """
+SELECT count(DISTINCT commitment_id), count(*) FROM commitment c
+JOIN commitment_reference r USING (commitment_id)
+WHERE c.station = ? AND c.state IN ('verifying', 'reporting')
+"""
+_TO_TELL: Final = """
+SELECT r.sop_class_uid, r.sop_instance_uid, r.failure_reason
+FROM commitment c JOIN commitment_reference r USING (commitment_id)
+WHERE c.commitment_id = ? AND c.state = 'reporting' ORDER BY r.position
+"""
+_KEPT: Final = """
+SELECT sum(failure_reason = 0), count(*) FROM commitment_reference WHERE commitment_id = ?
+"""
 _OWED: Final = """
-SELECT d.station, d.state, r.steps FROM instance i JOIN delivery d USING (instance_id)
+SELECT d.station, d.state, r.steps, d.failure_reason FROM instance i JOIN delivery d USING (instance_id)
 JOIN recipe r ON r.digest = d.recipe_digest
 WHERE (i.instance_id = ?1 OR i.duplicate_of = ?1) AND i.sop_instance_uid = ?2 AND d.station IN (
   SELECT own.station FROM instance twin JOIN delivery own USING (instance_id)
@@ -66,11 +81,15 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Owing:
-    """One delivery of an instance, and the steps of its recipe as JSON."""
+    """One delivery of an instance, and the steps of its recipe as JSON.
+
+    `failure_reason` is why the station did not commit to keep it, when it last said so.
+    """
 
     station: str
     state: State
     steps: str
+    failure_reason: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +131,10 @@ class CommitmentBook:
         self._database.close()
 
     def take(self, station: str, request: CommitmentRequest) -> Taken:
-        """Keep what a station asks. The same request once more is verified or reported once more."""
+        """Keep what a station asks. The same once more, when it had ended, is answered once more.
+
+        What was committed stays so; what was not is verified anew, as if it was asked just now.
+        """
         now = self._clock.now()
         digest = _digest(request)
         with self._database.write() as connection:
@@ -123,12 +145,9 @@ class CommitmentBook:
             ).fetchone()
             if known is not None:
                 return _once_more(connection, known, digest, now)
-            open_ones = connection.execute(
-                "SELECT count(*) FROM commitment WHERE station = ? "
-                "AND state IN ('verifying', 'reporting')",
-                (station,),
-            ).fetchone()[0]
-            if open_ones >= MAX_OPEN:
+            open_ones, instances = connection.execute(_OPEN, (station,)).fetchone()
+            more = instances + len(request.references)
+            if open_ones >= MAX_OPEN or (open_ones and more > MAX_OPEN_INSTANCES):
                 return Taken.TOO_MANY
             commitment_id = connection.execute(
                 "INSERT INTO commitment (station, transaction_uid, digest, state, asked_at, due_at) "
@@ -143,6 +162,8 @@ class CommitmentBook:
                     for position, one in enumerate(request.references)
                 ],
             )
+            assert commitment_id is not None
+            commitment_tasks.opened(connection, commitment_id, station, now)
         return Taken.NEW
 
     def to_verify(self) -> Transaction | None:
@@ -182,51 +203,74 @@ class CommitmentBook:
                     (due_at, commitment_id),
                 )
                 return False
-            connection.execute(
+            decided = connection.execute(
                 "UPDATE commitment SET state = 'reporting', decided_at = ?1, due_at = ?1 "
                 "WHERE commitment_id = ?2 AND state = 'verifying'",
                 (now, commitment_id),
-            )
+            ).rowcount
+            if decided:
+                kept, number = connection.execute(_KEPT, (commitment_id,)).fetchone()
+                event = ("verified", f"{kept} of {number} committed")
+                commitment_tasks.noted(connection, commitment_id, event, now)
         return True
 
     def to_report(self, hold_seconds: float, busy: Collection[str]) -> Transaction | None:
         """The next report that is due to a station that is not busy; it is ours for so long."""
         return self._due("reporting", hold_seconds, busy)
 
-    def report_of(self, transaction: Transaction) -> CommitmentReport:
-        """What is to be reported."""
+    def report_of(self, transaction: Transaction) -> CommitmentReport | None:
+        """What is to be reported; None where somebody has cancelled it since."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT sop_class_uid, sop_instance_uid, failure_reason FROM commitment_reference "
-                "WHERE commitment_id = ? ORDER BY position",
-                (transaction.commitment_id,),
-            ).fetchall()
+            rows = connection.execute(_TO_TELL, (transaction.commitment_id,)).fetchall()
+        if not rows:
+            return None
         kept = tuple(Reference(*row[:2]) for row in rows if row[2] == COMMITTED)
         failed = {Reference(*row[:2]): row[2] for row in rows if row[2] != COMMITTED}
         return CommitmentReport(transaction.transaction_uid, kept, failed)
 
     def reported(self, commitment_id: int) -> None:
-        """The station took the report."""
-        self._end(commitment_id, "reported", "")
+        """The station took the report, also where somebody cancelled it meanwhile."""
+        now = self._clock.now()
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE commitment SET state = 'reported', cancelled = 0, ended_at = ?, "
+                "last_error = '' WHERE commitment_id = ?",
+                (now, commitment_id),
+            )
+            event = ("reported", "")
+            commitment_tasks.noted(connection, commitment_id, event, now, ended=True)
 
     def given_up(self, commitment_id: int, error: str) -> None:
         """The station never took it."""
-        self._end(commitment_id, "given_up", error)
+        now, words = self._clock.now(), error[:MAX_MESSAGE]
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE commitment SET state = 'given_up', ended_at = ?, last_error = ? "
+                "WHERE commitment_id = ? AND state = 'reporting'",
+                (now, words, commitment_id),
+            ).rowcount
+            if changed:
+                event = ("given_up", words)
+                commitment_tasks.noted(connection, commitment_id, event, now, ended=True)
 
     def not_reported(self, commitment_id: int, due_at: float, error: str) -> None:
         """The station did not take the report; when it is tried again."""
+        now, words = self._clock.now(), error[:MAX_MESSAGE]
         with self._database.write() as connection:
-            connection.execute(
+            changed = connection.execute(
                 "UPDATE commitment SET attempts = attempts + 1, due_at = ?, last_error = ? "
-                "WHERE commitment_id = ?",
-                (due_at, error[:MAX_MESSAGE], commitment_id),
-            )
+                "WHERE commitment_id = ? AND state = 'reporting'",
+                (due_at, words, commitment_id),
+            ).rowcount
+            if changed:
+                commitment_tasks.noted(connection, commitment_id, ("not_reported", words), now)
 
     def asked_of(self, sop_instance_uid: str) -> tuple[AskedOf, ...]:
         """What stations asked about an instance, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT c.station, c.transaction_uid, c.state, c.asked_at, c.attempts, "
+                "SELECT c.station, c.transaction_uid, iif(c.cancelled, 'cancelled', c.state), "
+                "c.asked_at, c.attempts, "
                 "c.last_error, r.failure_reason FROM commitment_reference r "
                 "JOIN commitment c USING (commitment_id) WHERE r.sop_instance_uid = ? "
                 "ORDER BY commitment_id LIMIT 100",
@@ -237,8 +281,7 @@ class CommitmentBook:
     def prune(self, before: float) -> int:
         """Forget what ended before then; how many transactions."""
         with self._database.write() as connection:
-            statement = "DELETE FROM commitment WHERE ended_at < ?"
-            return connection.execute(statement, (before,)).rowcount
+            return commitment_tasks.forget(connection, before)
 
     def _due(
         self, state: str, hold_seconds: float = 0.0, busy: Collection[str] = ()
@@ -264,14 +307,6 @@ class CommitmentBook:
                 )
         return Transaction(*row) if row else None
 
-    def _end(self, commitment_id: int, state: str, error: str) -> None:
-        with self._database.write() as connection:
-            connection.execute(
-                "UPDATE commitment SET state = ?, ended_at = ?, last_error = ? "
-                "WHERE commitment_id = ?",
-                (state, self._clock.now(), error[:MAX_MESSAGE], commitment_id),
-            )
-
 
 def _digest(request: CommitmentRequest) -> bytes:
     named = sorted((one.sop_instance_uid, one.sop_class_uid) for one in request.references)
@@ -285,11 +320,7 @@ def _once_more(
     if before != digest:
         return Taken.IN_USE
     if state in ("reported", "given_up"):
-        connection.execute(
-            "UPDATE commitment SET state = 'reporting', due_at = ?, attempts = 0, ended_at = NULL "
-            "WHERE commitment_id = ?",
-            (now, commitment_id),
-        )
+        commitment_tasks.begun_again(connection, commitment_id, ("asked_again", ""), now)
     return Taken.AGAIN
 
 
@@ -303,5 +334,5 @@ def _held(connection: sqlite3.Connection, sop_instance_uid: str) -> Held | None:
             "SELECT disposition FROM instance WHERE instance_id = ?", (first,)
         ).fetchone()[0]
     owed = connection.execute(_OWED, (first, sop_instance_uid))
-    found = tuple(Owing(station, State(state), steps) for station, state, steps in owed)
+    found = tuple(Owing(row[0], State(row[1]), *row[2:]) for row in owed)
     return Held(sop_class_uid, Disposition(disposition), found)

@@ -36,9 +36,7 @@ class Envelope:
 def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
     """The envelope of these, as UTF-8 JSON without blanks."""
     source = instance.source
-    recipes = {
-        one.recipe.digest: one.recipe.steps for owed in decision.owed for one in owed.alternatives
-    }
+    recipes = {owed.recipe.digest: owed.recipe.steps for owed in decision.owed}
     value = {
         "v": VERSION,
         "plan": plan_digest,
@@ -74,11 +72,11 @@ def encode(instance: Instance, decision: Decision, plan_digest: str) -> bytes:
             for owed in decision.owed
         ],
     }
-    others = [
-        (place, one.station, one.recipe.digest)
-        for place, owed in enumerate(decision.owed)
-        for one in owed.others
-    ]
+    others = []
+    for place, owed in enumerate(decision.owed):
+        for one in owed.others:
+            recipes[one.recipe.digest] = one.recipe.steps
+            others.append((place, one.station, one.recipe.digest))
     if others:
         value["others"] = others
     receive = decision.receive

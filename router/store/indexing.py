@@ -330,10 +330,9 @@ class _Booking:
         return (int(found[0]), False) if found[1] else (None, True)
 
     def _owe(self, instance_id: int, instance: Instance, owed: Owed) -> None:
-        for one in owed.alternatives:
-            if one.recipe.digest not in self._known_recipes:
-                remember(self._connection, one.recipe)
-                self._known_recipes.add(one.recipe.digest)
+        digest = owed.recipe.digest
+        if owed.others or digest not in self._known_recipes:
+            self._know(owed)
         task = self._joined(instance, owed)
         if task is None:
             study, series = instance.study_instance_uid, _series(instance, owed)
@@ -343,10 +342,17 @@ class _Booking:
             self._wait(task[0], instance, owed.silence)
         now = self._now
         priority = int(owed.priority) if task[1] is None else task[1]
-        digest, choice = owed.recipe.digest, choices.choice_of(self._connection, owed)
+        choice = choices.choice_of(self._connection, owed) if owed.others else None
         row = (instance_id, task[0], owed.station, digest, priority, now, now, choice)
         self._deliveries.append(row)
         self._counts.created(owed.station)
+
+    def _know(self, owed: Owed) -> None:
+        """Keep the recipes that have not been seen."""
+        for one in owed.alternatives:
+            if one.recipe.digest not in self._known_recipes:
+                remember(self._connection, one.recipe)
+                self._known_recipes.add(one.recipe.digest)
 
     def _joined(self, instance: Instance, owed: Owed) -> tuple[int, int | None] | None:
         """The open task this delivery joins, and the priority somebody gave it; None: there is none."""

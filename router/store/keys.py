@@ -132,7 +132,7 @@ class KeyRing:
         cipher = self._ciphers.get(key_id) or self._reread(key_id)
         try:
             return cipher.decrypt(nonce, wrapped, bound_to)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # or cut so short that there is no nonce
             raise RecordDamaged("what the key ring sealed does not open") from None
 
     def unseal(self, sealed: bytes, bound_to: bytes) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from router.model.commitment import Referenced
 from router.model.delivery import Disposition, Leased, Outcome, Priority, State
 from router.model.instance import Instance, RecordRef
 from router.model.recipe import Recipe
@@ -343,6 +344,9 @@ class Ledger(Protocol):
     def deliveries_of(self, task_id: int, limit: int = 1000) -> tuple[Delivery, ...]:
         """The deliveries of a task, in order of arrival."""
 
+    def references_of(self, task_id: int, limit: int = 1000) -> tuple[Referenced, ...]:
+        """What a task of kind `commit` names, what is not committed first."""
+
     def events_of(self, task_id: int, limit: int = 1000) -> tuple[Event, ...]:
         """The log of a task, oldest first."""
 
@@ -361,7 +365,7 @@ class Ledger(Protocol):
     def retry(
         self, task_ids: Sequence[int] | None = None, station: str | None = None, by: str = ""
     ) -> int:
-        """Queue dead and quarantined deliveries again: of these tasks, or all (of a station)."""
+        """Begin again what is dead, quarantined or not committed of these tasks; without: all dead."""
 
     def note_plan(self, digest: str, revision: str) -> None:
         """Remember the commit a plan was deployed from; the first one that made it counts."""
@@ -376,7 +380,7 @@ class Ledger(Protocol):
         """Another priority for what waits of these tasks; how many tasks had another before."""
 
     def cancel(self, task_ids: Sequence[int], by: str = "") -> int:
-        """Cancel what is still queued of these tasks; how many deliveries."""
+        """Cancel what is still queued of these tasks; how many deliveries, or commitments."""
 
     def instance(self, instance_id: int) -> Stored | None:
         """One instance."""
@@ -433,9 +437,16 @@ class Ledger(Protocol):
         """What was noticed, the latest first."""
 
     def settle_prior(
-        self, prior_id: int, state: str, message: str, at: float, due_at: float = 0.0
+        self,
+        prior_id: int,
+        state: str,
+        message: str,
+        at: float,
+        due_at: float = 0.0,
+        *,
+        tried: bool = True,
     ) -> None:
-        """Note what a try came to: waiting until `due_at`, fetched or failed."""
+        """Note what a try came to: waiting until `due_at`, fetched or failed; or that there was none."""
 
     def changes(self, after: int, limit: int) -> tuple[Change, ...]:
         """What was booked behind that sequence and may be given, in order."""

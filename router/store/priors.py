@@ -22,11 +22,12 @@ _NEWEST: Final = """
 SELECT max(instance_id) FROM (
   SELECT instance_id FROM instance WHERE instance_id > ? ORDER BY instance_id LIMIT ?)
 """
+# By the ids of the window, not by an index that leads through all that was ever received.
 _NOTICE: Final = """
 INSERT OR IGNORE INTO prior
   (study_instance_uid, rule, instance_id, state, due_at, created_at, changed_at)
 SELECT i.study_instance_uid, r.value, min(i.instance_id), 'waiting', 0, ?5, ?5
-FROM instance i, json_each(i.rules) r
+FROM instance i NOT INDEXED, json_each(i.rules) r
 WHERE i.instance_id > ?1 AND i.instance_id <= ?2 AND i.study_instance_uid <> ''
   AND i.disposition IN ('routed', 'unmatched') AND i.segment IS NOT NULL
   AND r.value IN (SELECT value FROM json_each(?3))
@@ -35,14 +36,15 @@ GROUP BY i.study_instance_uid, r.value
 """
 _DUE: Final = """
 SELECT prior_id, study_instance_uid, rule, instance_id, state, tries, due_at, message, created_at
-FROM prior WHERE state = 'waiting' AND due_at <= ? ORDER BY due_at, prior_id LIMIT ?
+FROM prior WHERE state = 'waiting' AND (due_at <= ?1 OR changed_at > ?1)
+ORDER BY due_at, prior_id LIMIT ?2
 """
 _LISTED: Final = """
 SELECT prior_id, study_instance_uid, rule, instance_id, state, tries, due_at, message, created_at
 FROM prior ORDER BY prior_id DESC LIMIT ?
 """
 _SETTLE: Final = """
-UPDATE prior SET state = ?, tries = tries + 1, due_at = ?, message = ?, changed_at = ?
+UPDATE prior SET state = ?, tries = tries + ?, due_at = ?, message = ?, changed_at = ?
 WHERE prior_id = ?
 """
 
@@ -78,7 +80,10 @@ def notice(
 
 
 def due(connection: sqlite3.Connection, now: float, limit: int) -> tuple[Prior, ...]:
-    """What is to be fetched now, the longest waiting first."""
+    """What is to be fetched now, the longest waiting first.
+
+    Also what was changed ahead of now: then the clock was set back, and its time means nothing.
+    """
     return tuple(Prior(*row) for row in connection.execute(_DUE, (now, limit)))
 
 
@@ -94,6 +99,8 @@ def settle(
     due_at: float,
     message: str,
     at: float,
+    *,
+    tried: bool,
 ) -> None:
-    """Note what a try came to."""
-    connection.execute(_SETTLE, (state, due_at, message, at, prior_id))
+    """Note what a try came to, or why there was none."""
+    connection.execute(_SETTLE, (state, int(tried), due_at, message, at, prior_id))

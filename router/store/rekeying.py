@@ -1,8 +1,8 @@
 """Rekeying: what old keys of the ring wrapped is wrapped anew, and then they are dropped.
 
 Of a record only a slot in its head is written: the one that is not needed, then a sync, so that a
-kill at any moment leaves a record that opens (`layout`). Data sets are not read. In a segment that
-is being written, what is indexed is wrapped anew; the rest when its turn comes. An old key is
+kill at any moment leaves a record that opens (`layout`). Data sets are not read. What is indexed is
+wrapped anew; what is not may still be cut off, and is left to the next run. An old key is
 dropped when nobody holds it any more, and no head and no row opens with it alone: looked at again,
 with everybody who moves records kept out. It can be stopped, killed and run beside a router, or
 twice at once. Raises StoreDown and StoreFull.
@@ -23,9 +23,10 @@ from router.store.heads import heads, opened_segment
 from router.store.journal import Journal
 from router.store.keys import NONCE_BYTES, KeyRing, PrimaryKey, RingKey
 from router.store.records import RecordDamaged
-from router.store.segment import lock_file, segment_numbers
+from router.store.segment import segment_numbers
 
 _MARKS: Final = "SELECT number, indexed_to FROM segment WHERE dropped = 0"
+_DROPPED: Final = "SELECT number FROM segment WHERE dropped = 1"
 _SLOTS: Final = (layout.FIXED_BYTES, layout.FIXED_BYTES + layout.SLOT_BYTES)
 
 
@@ -99,12 +100,17 @@ class Rekeying:
         with self._database.read() as connection:
             return dict(connection.execute(_MARKS))
 
+    def _known_segments(self) -> list[int]:
+        """Those that are not forgotten: of the others nobody needs anything any more."""
+        with self._database.read() as connection:
+            dropped = {number for (number,) in connection.execute(_DROPPED)}
+        return [one for one in segment_numbers(self._journal.folder) if one not in dropped]
+
     def _segment(self, number: int, key: PrimaryKey, done: Rekeyed) -> None:
         with opened_segment(self._journal.folder, number) as descriptor:
             if descriptor is None:
                 return
-            is_ours = lock_file(descriptor)
-            end = os.fstat(descriptor).st_size if is_ours else self._marks().get(number, 0)
+            end = self._marks().get(number, 0)
             changed = 0
             for offset, head in heads(descriptor, self._clean.get(number, 0), end):
                 try:
@@ -137,7 +143,7 @@ class Rekeying:
             if drop is None:
                 return "a process still writes what it wrapped with it"
             with locked_folder(self._journal.folder):
-                for number in segment_numbers(self._journal.folder):
+                for number in self._known_segments():
                     if self._needs(number, old.key_id, key.key_id):
                         return "records that came meanwhile"
                 with self._database.write() as connection:

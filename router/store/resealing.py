@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.store.audit import wrapping_of
+from router.store.audit import bound_to_ends, wrapping_of
 from router.store.catalogue import bound_to
 from router.store.keys import KeyRing, PrimaryKey
 from router.store.records import RecordDamaged
@@ -48,10 +48,12 @@ class _Sealed:
 
 
 _SERIES: Final = "study_instance_uid, series_instance_uid"
+_ENDS: Final = "first_id, before_first, last_id, last_digest"
 _TABLES: Final = (
     _Sealed("catalogue", "entry_id", _SERIES, "sealed", bound_to),
     _Sealed("audit_due", "due_id", _SERIES, "sealed", bound_to),
     _Sealed("audit", "audit_id", "audit_id", "wrapped", wrapping_of),
+    _Sealed("audit_head", "rowid", _ENDS, "sealed", bound_to_ends),
 )
 # A message that was sealed under the ring itself keeps its key until it is pruned.
 _MESSAGES: Final = """

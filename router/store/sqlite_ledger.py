@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from router.clock import Clock
+from router.model.commitment import Referenced
 from router.model.delivery import Leased, Priority
 from router.model.instance import RecordRef
 from router.model.recipe import Recipe
@@ -21,6 +22,7 @@ from router.store import (
     accounting,
     cataloguing,
     choices,
+    commitment_tasks,
     indexing,
     instances,
     keeping,
@@ -245,6 +247,11 @@ class SqliteLedger:
         with self._database.read() as connection:
             return tasks.deliveries_of(connection, task_id, limit)
 
+    def references_of(self, task_id: int, limit: int = 1000) -> tuple[Referenced, ...]:
+        """What a task of kind `commit` names, what is not committed first."""
+        with self._database.read() as connection:
+            return commitment_tasks.referenced(connection, task_id, limit)
+
     def events_of(self, task_id: int, limit: int = 1000) -> tuple[Event, ...]:
         """The log of a task, oldest first."""
         with self._database.read() as connection:
@@ -383,12 +390,19 @@ class SqliteLedger:
             return priors.listed(connection, limit)
 
     def settle_prior(
-        self, prior_id: int, state: str, message: str, at: float, due_at: float = 0.0
+        self,
+        prior_id: int,
+        state: str,
+        message: str,
+        at: float,
+        due_at: float = 0.0,
+        *,
+        tried: bool = True,
     ) -> None:
         """See `Ledger`."""
         with self._database.write() as connection:
             message = message[: turning.MAX_MESSAGE]
-            priors.settle(connection, prior_id, state, due_at, message, at)
+            priors.settle(connection, prior_id, state, due_at, message, at, tried=tried)
 
     def held_studies(self, study_instance_uids: Collection[str]) -> tuple[HeldStudy, ...]:
         """See `Ledger`."""

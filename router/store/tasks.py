@@ -3,6 +3,7 @@
 Progress and status are counted from the deliveries each time. On Hold says why: somebody holds the
 task, or the station is offline or inactive. Completed means every delivery has the peer's receipt. A receive task
 has no deliveries: it is In Progress, at nothing, until 30 s pass without another object, then Completed.
+Nor has one that a station asks a commitment by (`commitment_tasks`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,18 @@ from typing import Any, Final
 from router.model.delivery import Priority, State
 from router.model.rule import Owed
 from router.model.task import Task, TaskFilter
+from router.store import commitment_tasks
 from router.store.counting import Counts
 from router.store.indexing import RECEIVE_SECONDS, new_task, remember
 from router.store.ledger import Delivery, DeliveryCounts, Event
 from router.store.task_log import END_TASK, EVENT
+
+
+def _references(wanted: str) -> str:
+    """How many of the references of the transaction `m` meet a condition."""
+    counted = "SELECT count(*) FROM commitment_reference"
+    return f"({counted} WHERE commitment_id = m.commitment_id AND {wanted})"
+
 
 _COUNTED: Final = f"""
 SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_uid, t.created_at,
@@ -26,22 +35,29 @@ SELECT t.task_id, t.kind, t.priority, t.station, t.requester, t.study_instance_u
   iif(t.quiet_at > ?10 AND t.quiet_at <= ?10 + t.idle_seconds, t.quiet_at, NULL) AS waits_until,
   t.kind = 'receive' AND ?10 BETWEEN t.last_modified_at AND t.last_modified_at + {RECEIVE_SECONDS}
     AS arrives,
-  iif(t.kind = 'receive', t.received,
-      count(d.delivery_id) FILTER (WHERE d.state <> 'moved')) AS objects,
-  iif(t.kind = 'receive', t.received, count(*) FILTER (WHERE d.state = 'delivered')) AS delivered,
-  count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent')) AS waiting,
-  count(*) FILTER (WHERE d.state = 'dead') AS dead,
+  CASE t.kind WHEN 'receive' THEN t.received WHEN 'commit' THEN {_references("1")}
+    ELSE count(d.delivery_id) FILTER (WHERE d.state <> 'moved') END AS objects,
+  CASE t.kind WHEN 'receive' THEN t.received WHEN 'commit' THEN {_references("failure_reason = 0")}
+    ELSE count(*) FILTER (WHERE d.state = 'delivered') END AS delivered,
+  iif(t.kind = 'commit', {_references("failure_reason IS NULL")},
+    count(*) FILTER (WHERE d.state IN ('queued', 'sending', 'sent'))) AS waiting,
+  iif(t.kind = 'commit', {_references("failure_reason <> 0")},
+    count(*) FILTER (WHERE d.state = 'dead')) AS dead,
   count(*) FILTER (WHERE d.state = 'quarantined') AS quarantined,
   count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled,
   count(*) FILTER (WHERE d.state = 'moved') AS moved,
-  coalesce(sum(d.failures), 0) AS failures
+  coalesce(sum(d.failures), 0) + coalesce(m.attempts, 0) AS failures,
+  m.commitment_id, m.state AS commitment, m.attempts AS reports, m.last_error AS report_error,
+  m.cancelled AS was_cancelled
 FROM (
   SELECT * FROM task WHERE (?1 IS NULL OR task_id = ?1) AND (?2 IS NULL OR station = ?2)
     AND task_id < coalesce(?3, 9223372036854775807) AND (?6 IS NULL OR study_instance_uid = ?6)
     AND (?7 IS NULL OR requester = ?7) AND (?8 IS NULL OR priority = ?8)
-    AND (?9 IS NULL OR created_at >= ?9) AND (?11 IS NULL OR (kind = 'receive') = ?11)
+    AND (?9 IS NULL OR created_at >= ?9)
+    AND (?11 IS NULL OR ?11 = iif(kind IN ('receive', 'commit'), kind, 'send'))
   ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
 ) t LEFT JOIN delivery d ON d.task_id = t.task_id
+LEFT JOIN commitment m ON t.kind = 'commit' AND m.task_id = t.task_id
 GROUP BY t.task_id
 """  # noqa: S608 - a constant
 _CANCEL: Final = "UPDATE delivery SET state = 'cancelled', changed_at = ? WHERE delivery_id = ?"
@@ -63,8 +79,9 @@ CASE
   ELSE 'Completed' END
 """
 _LISTED: Final = f"""
-SELECT c.*, {STATUS} AS status,
+SELECT c.*, iif(c.kind = 'commit', {commitment_tasks.STATUS}, {STATUS}) AS status,
   CASE
+    WHEN c.kind = 'commit' THEN {commitment_tasks.REASON}
     WHEN c.arrives THEN 'complete when {RECEIVE_SECONDS:g} s pass without another object'
     WHEN c.waiting > 0 AND c.held_by IS NOT NULL THEN 'held by ' || c.held_by
     WHEN c.waiting > 0 AND s.state IN ('offline', 'inactive')
@@ -133,7 +150,7 @@ _COUNT: Final = """
 SELECT count(*) FILTER (WHERE d.state IN ('queued', 'sending')),
   count(*) FILTER (WHERE d.state IN ('sent', 'delivered') AND d.last_status >> 12 IS NOT 11),
   count(*) FILTER (WHERE d.state IN ('sent', 'delivered') AND d.last_status >> 12 = 11),
-  count(*) FILTER (WHERE d.state IN ('dead', 'quarantined', 'cancelled'))
+  count(*) FILTER (WHERE d.state IN ('dead', 'quarantined', 'cancelled', 'moved'))
 FROM json_each(?) wanted CROSS JOIN delivery d ON d.delivery_id = wanted.value
 """
 _NOT_DELIVERED: Final = """
@@ -197,14 +214,13 @@ def list_tasks(
 ) -> tuple[Task, ...]:
     """Tasks, newest first."""
     priority = None if wanted.priority is None else int(wanted.priority)
-    receives = None if wanted.direction is None else wanted.direction == "receive"
     more = (
         wanted.study_instance_uid,
         wanted.requester,
         priority,
         wanted.created_since,
         now,
-        receives,
+        wanted.direction,
     )
     rows = connection.execute(_LISTED, (None, wanted.station, before, wanted.status, limit, *more))
     return tuple(map(_task, rows))
@@ -318,7 +334,8 @@ def retry(
     """Queue dead and quarantined deliveries again; how many."""
     wanted = None if task_ids is None else json.dumps(list(task_ids))
     rows = connection.execute(_FAILED, (station, wanted)).fetchall()
-    return _move(connection, rows, _REQUEUE, State.QUEUED, ("retried", by), at)
+    moved = _move(connection, rows, _REQUEUE, State.QUEUED, ("retried", by), at)
+    return moved + commitment_tasks.retry(connection, task_ids or (), by, at)
 
 
 def hold(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
@@ -366,7 +383,8 @@ def _marked(
 def cancel(connection: sqlite3.Connection, task_ids: Sequence[int], by: str, at: float) -> int:
     """Cancel what is queued; how many."""
     rows = connection.execute(_QUEUED, (json.dumps(list(task_ids)),)).fetchall()
-    return _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
+    moved = _move(connection, rows, _CANCEL, State.CANCELLED, ("cancelled", by), at)
+    return moved + commitment_tasks.cancel(connection, task_ids, by, at)
 
 
 def give_up(connection: sqlite3.Connection, instance_ids: Sequence[int], by: str, at: float) -> int:
@@ -407,7 +425,7 @@ def _task(row: tuple[Any, ...]) -> Task:
     task_id, kind, priority, station, requester, study, *times = row[:10]
     created_at, started_at, ended_at, last_modified_at = times
     arrives, objects, delivered, waiting, dead, quarantined, cancelled, moved, failures = row[14:23]
-    status, reason, revision = row[23:]
+    status, reason, revision = row[-3:]
     return Task(
         task_id=task_id,
         kind=kind,

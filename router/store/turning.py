@@ -38,7 +38,8 @@ UPDATE delivery SET state = ?, attempts = attempts + ?, failures = failures + ?,
 WHERE delivery_id = ?
 """
 _SENT_AS: Final = """
-UPDATE delivery SET sent_sop_class_uid = ?, sent_sop_instance_uid = ?, request_id = NULL
+UPDATE delivery SET sent_sop_class_uid = ?, sent_sop_instance_uid = ?, sent_study_instance_uid = ?,
+  request_id = NULL, asked = 0, failure_reason = NULL
 WHERE delivery_id = ?
 """
 _DUE: Final = """
@@ -137,7 +138,7 @@ def settle(
         late_receipt = before == State.QUEUED and is_taken
         if before != State.SENDING and not late_receipt:
             continue
-        if outcome.status in _THERE_ALREADY and one.state is State.DELIVERED:
+        if outcome.status in _THERE_ALREADY and is_taken:
             one = _honest(connection, one)
             outcome = one.outcome
         # A second settlement of the same delivery in this call must see the first.

@@ -33,7 +33,8 @@ SELECT c.station, {STATUS} AS status, count(*) FROM (
     count(*) FILTER (WHERE d.state = 'cancelled') AS cancelled, 0 AS objects, 0 AS moved
   FROM (
     SELECT task_id FROM task WHERE ended_at IS NULL
-    UNION SELECT task_id FROM delivery WHERE state IN ('dead', 'quarantined')
+    UNION SELECT task_id FROM delivery INDEXED BY delivery_failed
+    WHERE state IN ('dead', 'quarantined')
   ) JOIN task t USING (task_id) JOIN delivery d INDEXED BY delivery_task USING (task_id)
   GROUP BY t.task_id
 ) c LEFT JOIN station_status s ON s.station = c.station

@@ -35,7 +35,12 @@ FROM webhook_task w CROSS JOIN task t USING (task_id) JOIN delivery d USING (tas
 WHERE t.ended_at <= ?1 OR t.ended_at > ?2 GROUP BY t.task_id LIMIT ?3
 """
 _NOTE: Final = "INSERT INTO webhook_event (at, event, data) VALUES (?, ?, ?)"
-_OLD: Final = "at < ? OR event_id <= (SELECT max(event_id) FROM webhook_event) - ?"
+_OLD: Final = "(at < ? OR event_id <= (SELECT max(event_id) FROM webhook_event) - ?)"
+_MISSED: Final = f"""
+SELECT count(*) FROM webhook_event
+WHERE {_OLD} AND event_id > (SELECT event_id FROM webhook_mark WHERE webhook = ?3)
+  AND (?4 = '[]' OR event IN (SELECT value FROM json_each(?4)))
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +114,34 @@ class HookBook:
         """The hook has this one, or it was given up."""
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE webhook_mark SET event_id = ?, attempts = 0, due_at = 0 WHERE webhook = ?",
+                "UPDATE webhook_mark SET event_id = ?1, attempts = 0, due_at = 0"
+                " WHERE webhook = ?2 AND event_id < ?1",
                 (event_id, webhook),
             )
 
-    def failed(self, webhook: str, due_at: float) -> None:
-        """It is to be tried again, not before then."""
+    def failed(self, webhook: str, event_id: int, due_at: float) -> None:
+        """It is to be tried again, not before then; unless a successor has told it meanwhile."""
         with self._database.write() as connection:
             connection.execute(
-                "UPDATE webhook_mark SET attempts = attempts + 1, due_at = ? WHERE webhook = ?",
-                (due_at, webhook),
+                "UPDATE webhook_mark SET attempts = attempts + 1, due_at = ?"
+                " WHERE webhook = ? AND event_id < ?",
+                (due_at, webhook, event_id),
             )
 
-    def prune(self, now: float) -> dict[str, int]:
-        """Forget what is too old or too many; by hook, how many of these it never got."""
+    def prune(self, now: float, wanted: Mapping[str, Collection[str]]) -> dict[str, int]:
+        """Forget what is too old or too many; by hook, how many of those it wants it never got.
+
+        `wanted` holds the events of each hook; all of them where it is empty.
+        """
         bounds = (now - MOST_AGE_SECONDS, MOST_EVENTS)
         with self._database.write() as connection:
-            rows = connection.execute(
-                f"SELECT m.webhook, count(*) FROM webhook_mark m JOIN webhook_event e "  # noqa: S608 - a constant
-                f"ON e.event_id > m.event_id WHERE {_OLD.replace('event_id <=', 'e.event_id <=')} "
-                "GROUP BY 1",
-                bounds,
-            ).fetchall()
+            missed = {
+                hook: connection.execute(_MISSED, (*bounds, hook, json.dumps(list(events))))
+                .fetchone()[0]
+                for hook, events in wanted.items()
+            }  # fmt: skip
             connection.execute(f"DELETE FROM webhook_event WHERE {_OLD}", bounds)  # noqa: S608 - a constant
-        return dict(rows)
+        return {hook: number for hook, number in missed.items() if number}
 
     def close(self) -> None:
         """Close it; harmless when closed."""

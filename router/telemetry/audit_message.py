@@ -53,7 +53,7 @@ _ROLES: Final[Mapping[str, Code]] = {
 _STUDY: Final[Code] = ("110180", "Study Instance UID")
 _SOP_CLASS: Final[Code] = ("110181", "SOP Class UID")
 _NODE: Final[Code] = ("110182", "Node ID")
-_MEDIA_TYPE: Final[Code] = ("110037", "Disk")
+_MEDIA_TYPE: Final[Code] = ("110037", "URI")
 _URI: Final[Code] = ("12", "URI")
 # RFC 3881 5.5.4: these two codes are not of DICOM's own dictionary.
 _PATIENT_NUMBER: Final[Code] = ("2", "Patient Number")
@@ -148,10 +148,13 @@ def _object(root: Element, identity: str, kind: str, role: str, code: Code, **mo
 def _study(root: Element, study: AuditedStudy) -> None:
     found = _object(root, study.study_instance_uid, "2", "3", _STUDY)
     SubElement(found, "ParticipantObjectName").text = "study"
+    if not study.accession_number and not study.sop_classes:
+        return
+    described = SubElement(found, "ParticipantObjectDescription")
     if study.accession_number:
-        SubElement(found, "Accession", Number=_clean(study.accession_number))
+        SubElement(described, "Accession", Number=_clean(study.accession_number))
     for uid, number in study.sop_classes.items():
-        SubElement(found, "SOPClass", UID=_clean(uid), NumberOfInstances=str(number))
+        SubElement(described, "SOPClass", UID=_clean(uid), NumberOfInstances=str(number))
 
 
 def _patient(root: Element, patient: Patient) -> None:

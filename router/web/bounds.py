@@ -90,7 +90,14 @@ class _Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        dressed = self._dressed(send)
+        is_begun = False
+
+        async def begun(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        dressed = self._dressed(begun)
         if not self._is_tls and not _names_loopback(headers.get("host", "")):
             refused = PlainTextResponse("this address answers to loopback names only\n", 421)
             await refused(scope, receive, dressed)
@@ -107,6 +114,12 @@ class _Guard:
             return
         try:
             await self._app(scope, _paced(receive, most), dressed)
+        except asyncio.CancelledError:  # the server stops and cannot wait any longer
+            if not is_begun:
+                words = "the router is stopping: send it again\n"
+                refused = PlainTextResponse(words, 503, headers={"retry-after": "10"})
+                await refused(scope, receive, dressed)
+            raise
         except Exception as error:
             self._on_bug(error)
             raise

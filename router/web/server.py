@@ -11,6 +11,9 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import h11
@@ -24,8 +27,8 @@ MAX_CONNECTIONS = 64
 IDLE_SECONDS = 30
 HEADER_SECONDS = 5.0
 HANDSHAKE_SECONDS = 5.0
-# What is being answered when the server ends may go on so long.
-DRAIN_SECONDS = 5
+# So long those who are cut off may read what they are told.
+LAST_WORDS_SECONDS = 2.0
 # Whoever reads less than some 48 KB in so long is hung up on.
 READER_SECONDS = 30.0
 
@@ -46,7 +49,6 @@ class HttpServer:
             lifespan="off",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
             h11_max_incomplete_event_size=HEADER_BYTES,
             server_header=False,
             proxy_headers=False,
@@ -61,23 +63,37 @@ class HttpServer:
         """Serve until `stop`; the body of a thread, so that uvicorn leaves signals to the process."""
         asyncio.run(self._server.serve(sockets=[self._listening]))
 
-    def stop(self) -> None:
-        """Ask the server to end; `run` returns soon after."""
+    def retire(self) -> None:
+        """Accept nothing more; `run` returns when what was begun has been answered."""
         self._server.should_exit = True
+
+    def stop(self) -> None:
+        """Ask the server to end; what is not answered yet is told 503, and `run` returns soon after."""
+        self._server.should_exit = True
+        self._server.cut()
 
 
 class _Server(uvicorn.Server):
-    """As uvicorn's own, with a bound on the handshake: its own has the sixty seconds of asyncio."""
+    """As uvicorn's own, with a bound on the handshake: its own has the sixty seconds of asyncio.
+
+    It ends in its own time, which can be cut short while it does.
+    """
 
     def __init__(self, config: uvicorn.Config, context: ssl.SSLContext | None) -> None:
         super().__init__(config)
         self._context = context
+        self._is_cut = False
+        self._hurry: Callable[[], object] = lambda: None
         if context is not None:
             context.set_alpn_protocols(["http/1.1"])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
+        self._cut = asyncio.Event()
+        self._hurry = partial(loop.call_soon_threadsafe, self._cut.set)
+        if self._is_cut:
+            self._cut.set()
 
         def protocol() -> asyncio.Protocol:
             return _Bounded(self.config, self.server_state, self.lifespan.state, loop)
@@ -90,6 +106,24 @@ class _Server(uvicorn.Server):
             for one in sockets or ()
         ]
         self.started = True
+
+    def cut(self) -> None:
+        """End what is being answered now; from any thread, at any time."""
+        self._is_cut = True
+        with suppress(RuntimeError):  # its loop has ended
+            self._hurry()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ending = asyncio.create_task(super().shutdown(sockets))
+        cut = asyncio.create_task(self._cut.wait())
+        await asyncio.wait({ending, cut}, return_when=asyncio.FIRST_COMPLETED)
+        cut.cancel()
+        if not ending.done():
+            tasks = set(self.server_state.tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait({ending, *tasks}, timeout=LAST_WORDS_SECONDS)
+            ending.cancel()
 
 
 class _Bounded(H11Protocol):

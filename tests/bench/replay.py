@@ -1,6 +1,6 @@
-"""How fast `plan` replays: python -m tests.bench.replay [COUNT]
+"""How fast `plan` replays: python -m tests.bench.replay [COUNT [ROWS]]
 
-Keeps COUNT (default 5,000) small CT objects, ten to a study, in a store of its own; then forecasts
+Keeps COUNT (default 5,000) small CT objects of ROWS × ROWS pixels (default 128), ten to a study, in a store of its own; then forecasts
 a configuration that changes a value and a destination. Prints instances a second, processor time an
 instance, and how much the peak of memory grew.
 """
@@ -36,11 +36,11 @@ rules:
 """
 
 
-def main(count: int) -> None:
+def main(count: int, rows: int) -> None:
     """Fill, replay, print."""
     with tempfile.TemporaryDirectory() as folder:
         edge = Edge(Path(folder), ALL)
-        _fill(edge, count)
+        _fill(edge, count, rows)
         replay_as(edge, Path(folder) / "warm", RULES, edge.clock.now() - 1e-9)
         for name, site in (("values", RULES), ("routes", SAME)):
             replay_as(edge, Path(folder) / name, site, 0.0, name)
@@ -63,9 +63,9 @@ def replay_as(edge: Edge, folder: Path, rules: str, since: float, name: str = ""
         )
 
 
-def _fill(edge: Edge, count: int) -> None:
+def _fill(edge: Edge, count: int, rows: int) -> None:
     """One object's bytes over and over: only their places in the ledger differ."""
-    image = instance(1, rows=128, columns=128)
+    image = instance(1, rows=rows, columns=rows)
     edge.keep(image)
     facts = edge.ledger.received_since(0.0, ("", 0), 1)[0].instance
     decision = routed_as(edge.plan, subject(image), ReceiveHooks({})).decision
@@ -90,4 +90,4 @@ def _peak() -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5000)
+    main(*map(int, (sys.argv[1:] + ["5000", "128"][len(sys.argv) - 1 :])))

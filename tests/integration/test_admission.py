@@ -178,6 +178,7 @@ def test_p14_refusals_are_counted_and_logged(edge: Router) -> None:
     told = [line for line in lines if line["event"] == "association refused"]
     assert [line["calling_ae_title"] for line in told[-3:]] == ["EVE reason=none"] * 3
     assert {line["listener"] for line in told[-3:]} == {"lan"}
+    assert "no station has the AE title 'EVE reason=none'" in told[-1]["reason"]
     assert {line["address"] for line in told} == {"127.0.0.1"}
     count = sum(line["listener"] == "lan" for line in told)
     wait_until(lambda: refused_count(edge) == count, 5, what=f"{count} refusals are counted")

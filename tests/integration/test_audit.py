@@ -184,7 +184,7 @@ def test_messages_are_of_the_schema_and_name_the_patient(site: Audited) -> None:
     root = ET.fromstring(by_id[sent["id"]])
     objects = root.findall("ParticipantObjectIdentification")
     assert objects[0].attrib["ParticipantObjectID"] == sent["what"]
-    assert objects[0].find("SOPClass").attrib["NumberOfInstances"] == "4"  # type: ignore[union-attr]
+    assert objects[0].find("*/SOPClass").attrib["NumberOfInstances"] == "4"  # type: ignore[union-attr]
     assert objects[1].attrib["ParticipantObjectID"] == ID
     assert objects[1].findtext("ParticipantObjectName") == NAME
     shown = site.router.command("audit", "show", str(sent["id"]))[1]
@@ -261,3 +261,8 @@ def test_a_flipped_byte_and_a_missing_row_are_found(site: Audited) -> None:
     assert code == 1
     assert [fault for fault in found["faults"] if "row 3 " in fault]  # type: ignore[attr-defined]
     assert "row 5 is missing" in found["faults"]  # type: ignore[operator]
+    copy = site.router.work / "after.jsonl"
+    code, output, errors = site.router.command("audit", "export", str(copy), "--format", "json")
+    assert code == 1 and json.loads(output)["damaged"] == [3] and "the first is 3" in errors
+    lines = [json.loads(line) for line in copy.read_text().splitlines()]
+    assert len(lines) > 10 and [one["id"] for one in lines if one["message"] is None] == [3]

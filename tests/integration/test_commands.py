@@ -111,10 +111,10 @@ def test_before_the_first_start_there_is_nothing_to_tell(tmp_path: Path) -> None
     assert not edge.data_dir.exists(), "looking makes nothing"
 
 
-def test_check_tells_the_plan_or_every_problem(site: Site) -> None:
+def test_f8_check_tells_the_plan_or_every_problem(site: Site) -> None:
     code, output, _ = site.say("check")
     assert code == 0
-    assert "1 listeners, 4 stations, 2 rules, plan " in output
+    assert "1 listener, 4 stations, 2 rules, plan " in output
     assert output.splitlines()[-1].startswith("0 errors")
     code, answer = site.ask("check")
     assert (code, answer["errors"], len(answer["digest"])) == (0, 0, 64)
@@ -127,9 +127,7 @@ def test_check_tells_the_plan_or_every_problem(site: Site) -> None:
         assert (code, answer["errors"], answer["digest"]) == (1, 1, None)
         (problem,) = [one for one in answer["problems"] if one["severity"] == "error"]
         assert (problem["code"], problem["line"]) == ("DR210", 2)
-        for verb in ("status", "account", "echo", "run"):
-            words = [verb, "pacs"] if verb == "echo" else [verb]
-            words += ["--strict"] if verb == "run" else []
+        for words in (["run", "--strict"], ["test"], ["apply"]):
             code, output, errors = site.say(*words)
             assert (code, output) == (1, "")
             assert "DR210" in errors
@@ -237,6 +235,27 @@ def test_f66_status_account_and_tasks_tell_the_same_story(
     assert len(output.splitlines()) == 3
 
 
+def test_what_runs_is_told_though_the_folder_is_broken(site: Site) -> None:
+    """The router goes on with the plan that ran last: so do the verbs that look at it."""
+    path = site.router.folder / "spoiled.yaml"
+    path.write_text(SPOILED)
+    try:
+        wait_until(
+            lambda: site.ask("status")[1]["reload"]["state"] == "refused", 30, what="the refusal"
+        )
+        code, output, errors = site.say("status")
+        assert code == 0 and "did you mean 'Modality'" in output
+        assert "has errors, as `dicom-router check` tells" in errors
+        assert site.say("tasks", "list")[0] == 0 and site.say("top", "--once")[0] == 0
+        assert site.say("account")[0] in {0, 2}
+        code, output, errors = site.say("apply")
+        assert code == 1 and "did you mean 'Modality'" in errors
+        assert "the plan that runs goes on" in errors
+    finally:
+        path.unlink()
+    wait_until(lambda: site.ask("status")[1]["reload"]["state"] != "refused", 30, what="the cure")
+
+
 def test_f67_f69_what_came_in_is_a_task_too_and_cannot_be_changed(site: Site) -> None:
     code, answer = site.ask("tasks", "list", "--direction", "receive")
     assert code == 0
@@ -303,7 +322,7 @@ def test_f51_echo_says_online_or_why_not(site: Site) -> None:
     assert "pacs" in errors
 
 
-def test_send_queues_the_good_files_and_names_the_bad_ones(site: Site, tmp_path: Path) -> None:
+def test_f63_send_queues_the_good_files_and_names_the_bad_ones(site: Site, tmp_path: Path) -> None:
     folder = tmp_path / "cd"
     folder.mkdir()
     good = list(series(3, seed=40, rows=8, columns=8))
@@ -330,12 +349,25 @@ def test_send_queues_the_good_files_and_names_the_bad_ones(site: Site, tmp_path:
     assert code == 1
     assert "there is no station 'paks'" in errors
     assert "pacs" in errors
-    code, _, errors = site.say("send", "ct-1", str(folder))
-    assert code == 1
-    assert "send: false" in errors
     code, output, errors = site.say("send", "pacs", str(bad))
     assert (code, output) == (1, "0 instances queued for pacs, priority medium\n")
     assert "README.TXT: not queued" in errors
+
+
+def test_f32_a_station_without_send_is_no_target_of_a_rule_nor_of_a_person(
+    site: Site, tmp_path: Path
+) -> None:
+    instance(48, rows=8, columns=8).write(tmp_path)
+    code, output, errors = site.say("send", "ct-1", str(tmp_path))
+    assert (code, output) == (1, "")
+    assert "station ct-1 has send: false; nothing was queued" in errors
+    aimed = "rules:\n  - {name: back to the scanner, route: [ct-1]}\n"
+    path = site.router.write(aimed, "zz.yaml")
+    try:
+        code, output, _ = site.say("check")
+    finally:
+        path.unlink()
+    assert code == 1 and "DR207: the route leads to 'ct-1', which may not be sent to" in output
 
 
 def test_send_gives_a_deflated_file_the_byte_it_lacks(site: Site, tmp_path: Path) -> None:

@@ -5,18 +5,18 @@ Judges are pynetdicom (the scripted modality and archive) and Orthanc (its own p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
 
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from tests.conftest import OrthancFactory, RouterFactory, StoreScpFactory
-from tests.support.commitment import Archive, Modality, report, request
+from tests.support.commitment import Archive, Modality, report, request, sent, uids
 from tests.support.process import free_port, wait_until
 from tests.support.router_process import Router
-from tests.support.scanner import scan
-from tests.support.synthetic import Synthetic, series
+from tests.support.synthetic import series
 
 pytestmark = pytest.mark.peers
 
@@ -37,24 +37,6 @@ rules:
 """
 
 
-@pytest.fixture
-def archives() -> Iterator[list[Archive]]:
-    """What is put into it is closed at the end."""
-    made: list[Archive] = []
-    yield made
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def modalities() -> Iterator[list[Modality]]:
-    """What is put into it is down at the end."""
-    made: list[Modality] = []
-    yield made
-    for one in made:
-        one.down()
-
-
 def site(
     router: RouterFactory, modalities: list[Modality], destination: int, **names: object
 ) -> tuple[Router, Modality]:
@@ -63,19 +45,6 @@ def site(
     edge = router(SITE, destination=destination, modality=port, **known)
     modalities.append(Modality(edge.port, port))
     return edge, modalities[-1]
-
-
-def named(images: list[Synthetic]) -> list[tuple[str, str]]:
-    return [(one.sop_class_uid, one.sop_instance_uid) for one in images]
-
-
-def sent(edge: Router, images: list[Synthetic]) -> list[tuple[str, str]]:
-    assert set(scan(edge.port, images).values()) == {0}
-    return named(images)
-
-
-def uids(references: list[tuple[str, str]]) -> set[str]:
-    return {uid for _, uid in references}
 
 
 @pytest.mark.parametrize("same_association", [True, False], ids=["same", "own"])
@@ -194,6 +163,49 @@ def test_the_report_waits_for_the_modality_through_a_restart(
     modality.status = 0
     (told,) = modality.await_reports(1, 40)
     assert told.committed == uids(references)
+
+
+def test_the_task_log_has_what_a_modality_asks_and_a_person_ends_and_repeats_it(
+    router: RouterFactory, storescp: StoreScpFactory, modalities: list[Modality]
+) -> None:
+    archive = storescp(ae_title="PACS")
+    edge, modality = site(router, modalities, archive.port, commit="false")
+    references = sent(edge, list(series(2)))
+    assert modality.ask(request([*references, (references[0][0], "1.2.3")])) == 0
+
+    def task() -> dict[str, object]:
+        code, output, _ = edge.command("tasks", "list", "--direction", "commit", "--format", "json")
+        (found,) = json.loads(output)["tasks"]
+        assert code == 0 and isinstance(found, dict)
+        return found
+
+    wait_until(lambda: task()["status"] == "On Hold", 40, what="the modality is found away")
+    assert "did not take the report" in str(task()["status_reason"])
+    number = str(task()["task_id"])
+    assert (task()["objects"], task()["delivered"], task()["dead"]) == (3, 2, 1)
+    code, _, errors = edge.command("tasks", "hold", number)
+    assert code == 1 and "retried or cancelled" in errors
+    assert edge.command("tasks", "cancel", number)[:2] == (0, "1 commitments cancelled\n")
+    assert task()["status"] == "Cancelled"
+    modality.up()
+    asked = request([*references, (references[0][0], "1.2.4")])
+    assert modality.ask(asked) == 0
+    (told,) = modality.await_reports(1, 60)
+    assert told.data_set.TransactionUID == asked.TransactionUID, "of the other nothing is said"
+    code, output, _ = edge.command("tasks", "list", "--direction", "commit")
+    assert "1 of 3 not committed: 0x0112 no such object instance" in output, (code, output)
+    number = str(int(number) + 1)
+    words = "1 commitments verified and reported again\n"
+    assert edge.command("tasks", "retry", number)[:2] == (0, words)
+    assert modality.await_reports(2, 60)[1].committed == uids(references)
+    wait_until(
+        lambda: "reported" in edge.command("tasks", "show", number)[1].split()[-3:], 10, what="told"
+    )
+    code, output, _ = edge.command("tasks", "show", number)
+    assert re.search(r"^1\.2\.4 +not committed +0x0112 no such object", output, re.MULTILINE), (
+        output
+    )
+    edge.assert_balanced()
 
 
 def test_statuses_of_what_cannot_be_asked(

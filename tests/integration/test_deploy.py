@@ -24,7 +24,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made.close()
 
 
-def test_f97_f101_a_revision_runs_is_carried_and_can_be_taken_back(site: Site) -> None:
+def test_f7_f97_f101_a_revision_runs_is_carried_and_can_be_taken_back(site: Site) -> None:
     one = site.repository.commit("one")
     site.first(one)
     assert os.readlink(site.link) == f"config.releases/{one}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,3 +162,27 @@ def test_p2_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     assert {one.sop_instance_uid for one in site.pacs.stored} >= set(stored)
     edge.assert_balanced()
     site.close()
+
+
+def test_f82_an_upload_that_was_begun_before_a_reload_ends_after_it(site: DicomwebSite) -> None:
+    """It takes longer than anybody waits for: the connection keeps the configuration it began with."""
+    image = instance(7, study=71, rows=64, columns=64)
+    path = site.router.folder / "site.yaml"
+    good = path.read_text()
+    gone = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        data = image.part10()
+        yield b"--b\r\nContent-Type: application/dicom\r\n\r\n" + data[:1000]
+        path.write_text(good.replace("name: all", "name: everything"))
+        assert site.router.command("apply")[0] == 0
+        gone.wait(7.0)
+        yield data[1000:] + b"\r\n--b--\r\n"
+
+    try:
+        with site.client("operate") as client:
+            answer = client.post("/studies", content=body(), headers={"content-type": RELATED})
+    finally:
+        path.write_text(good)
+    assert answer.status_code == 200, answer.text
+    assert uids(answer.json(), "stored") == [image.sop_instance_uid]

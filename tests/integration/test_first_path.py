@@ -76,7 +76,7 @@ def _meta() -> bytes:
     return b"\2\0\x10\0UI" + len(uid).to_bytes(2, "little") + uid
 
 
-def test_f1_the_same_objects_arrive_at_an_archive_a_cloud_and_a_folder(
+def test_f1_f89_the_same_objects_arrive_at_an_archive_a_cloud_and_a_folder(
     router: RouterFactory, storescp: StoreScpFactory, orthanc: OrthancFactory, tmp_path: Path
 ) -> None:
     pacs, cloud, drop = storescp(), orthanc(), tmp_path / "drop"

@@ -155,7 +155,7 @@ def test_only_named_origins_may_read_answers_and_never_with_cookies(site: Site) 
     assert "access-control-allow-origin" not in other
 
 
-def test_plain_http_answers_to_names_of_the_loopback_only(site: Site) -> None:
+def test_f81_plain_http_answers_to_names_of_the_loopback_only(site: Site) -> None:
     def status(host: str) -> int:
         url = f"http://127.0.0.1:{site.http}/-/healthy"
         return httpx.get(url, headers={"host": host}, trust_env=False).status_code

@@ -143,7 +143,7 @@ def test_every_panel_shows_something_of_a_router_at_work(watched: Watched) -> No
 
 def test_every_alert_asks_for_metrics_that_are_told_by_labels_they_have(watched: Watched) -> None:
     rules = watched.ask("rules")["groups"][0]["rules"]
-    assert len(rules) == 20
+    assert len(rules) == 24
     assert [one["name"] for one in rules if one["health"] != "ok"] == []
     told = {
         name: set(re.findall(r"(\w+)=\"", labels))

@@ -225,7 +225,7 @@ def listening_on(edge: Router, port: int) -> set[str]:
 
 
 @pytest.mark.peers
-def test_addresses_that_stay_keep_their_socket_and_a_taken_port_is_refused(site) -> None:
+def test_f6_addresses_that_stay_keep_their_socket_and_a_taken_port_is_refused(site) -> None:
     here, _ = site()
     here.write("Second", http_port=(moved := free_port()))
     assert here.apply()[0] == 0

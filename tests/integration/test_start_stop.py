@@ -108,7 +108,7 @@ def test_a_port_in_use_is_named_and_nothing_is_left_running(router: RouterFactor
     with socket.create_server(("127.0.0.1", edge.port)):
         code, output, errors = edge.command("run")
     assert (code, "ready" in output) == (1, False)
-    assert f"listener lan: cannot listen on 127.0.0.1:{edge.port}" in errors
+    assert f"site.yaml:4: listener lan: cannot listen on 127.0.0.1:{edge.port}" in errors
     assert "in use" in errors
     assert edge.start() > 0, "the data directory is free again"
     assert edge.stop() == 0

@@ -113,6 +113,13 @@ def test_F34_a_body_is_not_read_before_it_is_known_who_sends_it(site: WebSite) -
     assert site.raw(f"{start}Content-Length: {1 << 40}\r\n\r\n").startswith("HTTP/1.1 413")
 
 
+def test_f83_the_cache_is_there_only_where_a_listener_serves_it(site: WebSite) -> None:
+    """`serve: [cache]` turns it on; `test_f80_curl_and_the_cache` asks one that is on."""
+    with site.client(site.token("phi")) as client:
+        assert client.get("/DICOMcache").status_code == 404
+        assert client.get("/dicomweb/v1/studies").status_code == 404
+
+
 def test_an_unknown_path_of_the_api_is_a_problem_document(site: WebSite) -> None:
     with site.client(site.token()) as client:
         answer = client.get(f"{API}/nowhere")

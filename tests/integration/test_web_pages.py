@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
+from tests.support.commitment import Modality, request
 from tests.support.key_objects import SAFETY, key_object
 from tests.support.process import wait_until
 from tests.support.web_site import CANARIES, ID, WebSite
@@ -162,7 +163,7 @@ def test_who_is_not_logged_in_comes_to_the_log_in_and_back(site: WebSite) -> Non
         assert answer.headers["location"] == "/"
 
 
-def test_a_one_time_token_opens_one_session_and_nothing_else(site: WebSite) -> None:
+def test_f4_a_one_time_token_opens_one_session_and_nothing_else(site: WebSite) -> None:
     browser = Browser(site, "all").log_in()
     assert browser.get("/").status_code == 200
     again = Browser(site)
@@ -275,7 +276,7 @@ def test_the_buttons_do_what_they_say(site: WebSite, ana: Browser) -> None:
     assert "away did not answer" in ana.act("/stations/away", do="test")
     failed = re.findall(r'name="task" value="(\d+)"', ana.get("/tasks?status=Failed").text)
     assert len(failed) == 1
-    assert "Queued again: 1 deliveries" in ana.act("/tasks", do="retry", task=failed[0])
+    assert "Begun again: 1 deliveries" in ana.act("/tasks", do="retry", task=failed[0])
     wait_until(
         lambda: f'value="{failed[0]}"' in ana.get("/tasks?status=Failed").text,
         what="it fails again",
@@ -289,6 +290,25 @@ def test_the_buttons_do_what_they_say(site: WebSite, ana: Browser) -> None:
     assert "Queued: 1 objects for pacs" in queued and follow is not None
     wait_until(lambda: "Completed" in ana.get(follow.group(1)).text, what="it is delivered")
     assert "there is no station" in ana.act(study.group(1), do="send", station="nowhere")
+
+
+def test_a_commitment_is_a_task_in_both_languages(site: WebSite, ana: Browser) -> None:
+    named = [(one.sop_class_uid, one.sop_instance_uid) for one in site.images]
+    assert Modality(site.router.port, 0, "AWAY").ask(request(named)) == 0
+    found = re.search(r'href="(/tasks/\d+)"', ana.get("/tasks?direction=commit").text)
+    assert found is not None
+    path = found.group(1)
+    shown = ana.get(path).text
+    Checker().feed(shown)
+    assert "a storage commitment that away asks for" in shown and "Not decided yet" in shown
+    assert all(uid in shown for _, uid in named)
+    assert 'value="retry"' in shown and 'value="hold"' not in shown
+    translated = ana.get(path, **{"accept-language": "pt-BR"}).text
+    assert "confirmação de armazenamento pedida por away" in translated
+    assert "Ainda sem decisão" in translated
+    assert "it can be retried or cancelled, no more" in ana.act(path, do="hold")
+    assert "Cancelled: 1" in ana.act(path, do="cancel")
+    assert "cancelled by tester" in ana.get(path).text
 
 
 def test_stations_are_imported_from_a_file(site: WebSite, ana: Browser) -> None:

@@ -57,7 +57,7 @@ def browser(
         yield client, csrf.group(1), image.study_instance_uid
 
 
-def test_f55_a_study_is_found_retrieved_and_followed(
+def test_f55_f56_a_study_is_found_retrieved_and_followed(
     browser: tuple[httpx.Client, str, str],
 ) -> None:
     client, csrf, study = browser

@@ -64,6 +64,7 @@ def made(generator: random.Random, number: int) -> dict[str, object]:
         "sendToStation": may and switch(),
         "queryRetrieve": may and switch(),
         "sendOriginalPatientIdAndIssuer": switch(),
+        "commit": generator.choice((False, True, "query")),
         "issuerOfPatientId": generator.choice((None, "HOSPA", "H: #1", "0012", "~")),
         "characterSet": generator.choice((None, "ISO_IR 100", "ISO_IR 192")),
     }

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel
+from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
+    StudyRootQueryRetrieveInformationModelFind,
+)
+
+from tests.support.router_process import Router
+from tests.support.scanner import scan
+from tests.support.synthetic import Synthetic
 
 WELL_KNOWN = "1.2.840.10008.1.20.1.1"
 Named = tuple[str, str]
@@ -21,6 +28,17 @@ def request(references: Sequence[Named], transaction_uid: str = "") -> Dataset:
     asked.TransactionUID = transaction_uid or generate_uid()
     asked.ReferencedSOPSequence = [_item(one) for one in references]
     return asked
+
+
+def sent(edge: Router, images: Sequence[Synthetic]) -> list[Named]:
+    """Have the scanner send them; their names for `request`."""
+    assert set(scan(edge.port, images).values()) == {0}
+    return [(one.sop_class_uid, one.sop_instance_uid) for one in images]
+
+
+def uids(references: Sequence[Named]) -> set[str]:
+    """The instances among them."""
+    return {uid for _, uid in references}
 
 
 def report(asked: Dataset, failed: dict[str, int]) -> tuple[int, Dataset]:
@@ -149,6 +167,7 @@ class Archive:
     """Stores and commits: `answer` makes (event type, data set) of a request, or None for silence.
 
     `same_association` reports before the request's association ends, else on one of its own.
+    A search finds what is stored, but for `hidden` SOP instance UIDs; `finds` counts searches for images.
     """
 
     def __init__(
@@ -164,6 +183,9 @@ class Archive:
         self.answer = answer
         self.action_status = action_status
         self.stored: list[str] = []
+        self.hidden: set[str] = set()
+        self.finds = 0
+        self._held: dict[str, Dataset] = {}
         self.requests: list[Dataset] = []
         self.statuses: list[int] = []
         self._caller = Modality(router_port, 0, title)
@@ -173,7 +195,12 @@ class Archive:
             ae.add_supported_context(context.abstract_syntax)
         ae.add_supported_context("1.2.840.10008.1.1")
         ae.add_supported_context(StorageCommitmentPushModel)
-        handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._asked)]
+        ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+        handlers = [
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_ACTION, self._asked),
+            (evt.EVT_C_FIND, self._find),
+        ]
         self._server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
 
     def close(self) -> None:
@@ -182,7 +209,26 @@ class Archive:
 
     def _store(self, event: evt.Event) -> int:
         self.stored.append(str(event.request.AffectedSOPInstanceUID))
+        self._held[self.stored[-1]] = event.dataset
         return 0x0000
+
+    def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset]]:
+        asked = event.identifier
+        level, given = asked.QueryRetrieveLevel, set()
+        self.finds += level == "IMAGE"
+        for uid, one in self._held.items():
+            if uid in self.hidden or one.StudyInstanceUID != asked.StudyInstanceUID:
+                continue
+            answer = Dataset()
+            answer.QueryRetrieveLevel = level
+            answer.SeriesInstanceUID = one.SeriesInstanceUID
+            if level == "IMAGE":
+                if asked.SeriesInstanceUID != one.SeriesInstanceUID:
+                    continue
+                answer.SOPInstanceUID, answer.SOPClassUID = uid, one.SOPClassUID
+            if str(answer) not in given:
+                given.add(str(answer))
+                yield 0xFF00, answer
 
     def _asked(self, event: evt.Event) -> tuple[int, None]:
         asked = event.action_information

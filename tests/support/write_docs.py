@@ -19,8 +19,14 @@ from router.dicom.transfer_syntax import (
     UNCOMPRESSED,
 )
 from router.dicom.uid_names import uid_name
+from router.dimse.commitment import MAX_BYTES, STORAGE_COMMITMENT
+from router.flow.commitment import ANSWERS
+from router.model import status
+from router.model.commitment import FAILURE_REASONS, MAX_REFERENCES
 from router.pixels.syntaxes import CODED
 from router.plugs import all_plugs
+from router.store.commitment_requests import REQUEST_INSTANCES
+from router.store.commitments import MAX_OPEN, MAX_OPEN_INSTANCES
 from tests.support.process import PROJECT, run
 from tests.support.sources import product
 
@@ -38,6 +44,26 @@ standard, and the modules that implement or obey it.
 
 | section | modules |
 |---|---|
+"""
+_COMMITMENT = """
+## Storage Commitment Push Model
+
+SOP class {sop_class}, as SCP and as SCU, each in its default role. A report of ours goes out on an association of
+our own that proposes the role of SCP; one of a station is taken on the association of the request or on one of
+its own, with or without role selection. A station has at most {open_ones} transactions or {open_instances}
+instances open; we ask for at most {request} instances at once. The modality hears the UIDs it sent, whatever the
+station that keeps the object knows it by.
+
+| N-ACTION is answered | when |
+|---|---|
+{answers}
+
+| Failure Reason (0008,1197) | meaning |
+|---|---|
+{reasons}
+
+Reported are 0x0112 for what never came here, 0x0119 for another SOP class, the reason of the station that did
+not commit, and 0x0110 for all else that is not kept where it is owed.
 """
 CONFIGURATION_HEAD = """\
 # Configuration: every key
@@ -104,7 +130,29 @@ def conformance() -> str:
         f"| PS3.{part} {section} | {', '.join(f'`{name}`' for name in sorted(found[part, section]))} |"
         for part, section in sorted(found)
     ]
-    return _HEAD + "\n".join(rows) + "\n" + transfer_syntaxes()
+    return _HEAD + "\n".join(rows) + "\n" + commitment() + transfer_syntaxes()
+
+
+def commitment() -> str:
+    """What is spoken of Storage Commitment, with the numbers that the source has."""
+    answers = [
+        *((answer.status, answer.comment) for answer in ANSWERS.values()),
+        (status.NO_SUCH_INSTANCE, "not the well-known instance"),
+        (status.NOT_AUTHORISED, "no station of ours, or one without host and port to report to"),
+        (status.NO_SUCH_ACTION, "not action type 1"),
+        (status.INVALID_ARGUMENT, "a UID is missing or none, or nothing is named"),
+        (status.RESOURCE_LIMITATION, f"more than {MAX_REFERENCES} instances or {MAX_BYTES} bytes"),
+    ]
+    told = [f"| 0x{code:04X} | {words or 'taken, durably'} |" for code, words in answers]
+    reasons = [f"| 0x{code:04X} | {words} |" for code, words in FAILURE_REASONS.items()]
+    return _COMMITMENT.format(
+        sop_class=STORAGE_COMMITMENT,
+        open_ones=MAX_OPEN,
+        open_instances=MAX_OPEN_INSTANCES,
+        request=REQUEST_INSTANCES,
+        answers="\n".join(dict.fromkeys(told)),
+        reasons="\n".join(reasons),
+    )
 
 
 def configuration() -> str:

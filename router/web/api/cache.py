@@ -177,6 +177,7 @@ _LET_GO: Final = record(
         "needed": whole("How many stay, because something needs them."),
         "freed_bytes": whole("Free on the disk at once."),
         "shredded": whole("How many open nowhere any more."),
+        "log_emptied": flag("Nothing of them is left in the ledger's log."),
         "dry_run": flag("Nothing was changed."),
     }
 )

@@ -38,6 +38,7 @@ class Events:
         self._lock = threading.Lock()
         self._listeners: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
         self._seen: dict[str, str] | None = None
+        self._ends = False
         self._version = -1
         self._arrives = False
         """Something is received: that ends by time alone, with no change of the ledger."""
@@ -77,6 +78,11 @@ class Events:
                 with suppress(RuntimeError):  # its loop has ended
                     loop.call_soon_threadsafe(_put, queue, text)
 
+    def end(self) -> None:
+        """Have every stream end: whoever listened asks again, of our successor."""
+        self._ends = True
+        self._tell([": the end\n\n"])
+
     async def stream(self, _request: Request) -> Response:
         """The endpoint: a stream of `task` and `station` events."""
         queue: asyncio.Queue[str] = asyncio.Queue(maxsize=_TASKS * 4)
@@ -91,7 +97,7 @@ class Events:
         try:
             yield "retry: 3000\n\n"
             # It ends by itself so that a revoked token is asked for again.
-            while asyncio.get_running_loop().time() < until:
+            while asyncio.get_running_loop().time() < until and not self._ends:
                 try:
                     async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
                         yield await queue.get()

@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 from router.clock import Clock
 from router.flow.hand_in import Errand
 from router.flow.send_held import send_held
-from router.flow.told import task_detail_json, task_json
+from router.flow.told import task_detail_json, task_json, unchangeable
 from router.model.delivery import Priority
 from router.model.task import Direction, Task, TaskFilter, TaskStatus
 from router.web.api.call import (
@@ -64,9 +64,7 @@ def _told(services: Services, call: Call, task: Task) -> dict[str, Any]:
 def show_task(services: Services, call: Call) -> dict[str, Any]:
     """A task with its deliveries and what each attempt was answered."""
     task = _task(services, call)
-    deliveries = services.ledger.deliveries_of(task.task_id)
-    events = services.ledger.events_of(task.task_id)
-    return {**task_detail_json(task, deliveries, events), "task": _told(services, call, task)}
+    return {**task_detail_json(services.ledger, task), "task": _told(services, call, task)}
 
 
 def _task(services: Services, call: Call) -> Task:
@@ -78,19 +76,17 @@ def _task(services: Services, call: Call) -> Task:
     return task
 
 
-def _sent(services: Services, call: Call) -> Task:
-    """A task that sends: only such can be changed."""
+def _sent(services: Services, call: Call, *directions: Direction) -> Task:
+    """A task that sends, or has one of these directions: others cannot be changed in this way."""
     task = _task(services, call)
-    if task.direction == "receive":
-        raise Wrong(
-            409, f"task {task.task_id} receives from {task.station}: nothing can be changed"
-        )
+    if task.direction not in ("send", *directions):
+        raise Wrong(409, f"{unchangeable(task)}; nothing was changed")
     return task
 
 
 def retry(services: Services, call: Call) -> dict[str, Any]:
-    """Queue what is dead or quarantined again."""
-    task = _sent(services, call)
+    """Queue what is dead or quarantined again, or verify and report a commitment again."""
+    task = _sent(services, call, "commit")
     count = services.ledger.retry([task.task_id], by=call.identity.name)
     if not count:
         raise Wrong(409, f"nothing of task {task.task_id} failed: it is {task.status}")
@@ -99,7 +95,7 @@ def retry(services: Services, call: Call) -> dict[str, Any]:
 
 def cancel(services: Services, call: Call) -> dict[str, Any]:
     """Cancel what still waits."""
-    task = _sent(services, call)
+    task = _sent(services, call, "commit")
     count = services.ledger.cancel([task.task_id], by=call.identity.name)
     if not count:
         raise Wrong(409, f"nothing of task {task.task_id} waits: it is {task.status}")
@@ -162,7 +158,9 @@ TASK: Final = record({"task_id": whole("Its number."), "status": text("How it is
 _DONE: Final = record({"task": whole("Its number."), "deliveries": whole("How many.")})
 _STATUS: Final = Parameter("status", {"type": "string", "enum": list(STATUSES)}, "Only these.")
 _DIRECTION: Final = Parameter(
-    "direction", {"type": "string", "enum": list(DIRECTIONS)}, "Only what comes in, or is sent."
+    "direction",
+    {"type": "string", "enum": list(DIRECTIONS)},
+    "Only what comes in, is sent, or is asked to be committed.",
 )
 _STATION: Final = Parameter("station", {"type": "string"}, "Only those of this station.")
 _SEND: Final = record(
@@ -189,6 +187,7 @@ ENDPOINTS: Final = (
     Endpoint(
         "GET", "/tasks/{id}", "read", "One task, its deliveries, its log.", show_task,
         record({"task": TASK, "deliveries": many(record({}, open_ended=True)),
+                "references": many(record({}, open_ended=True)),
                 "events": many(record({}, open_ended=True))}),
     ),
     Endpoint("POST", "/tasks/{id}/retry", "operate", "Queue what failed again.", retry, _DONE,

@@ -124,7 +124,7 @@ def test_association_limits_not_written_are_those_of_the_model(tmp_path):
         ("*:104", "*", 104),
     ],
 )
-def test_where_a_listener_binds(tmp_path, bind, host, port):
+def test_f12_f38_where_a_listener_binds(tmp_path, bind, host, port):
     seen = plan(tmp_path, f'listeners: {{a: {{type: dimse, bind: "{bind}"}}}}').listeners["a"]
     assert (seen.host, seen.port) == (host, port)
 

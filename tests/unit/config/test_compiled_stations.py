@@ -89,7 +89,8 @@ REMOTE = {
 }
 HOURS = {"limits: {hours: '19:00-07:00'}": {"limits": Limits(hours=(1140, 420))}}
 OF_DICOM = {
-    "commit: true": {"commit": True},
+    "commit: true": {"commit": "request"},
+    "commit: query": {"commit": "query"},
     "issuer_of_patient_id: HOSPA": {
         "issuer_of_patient_id": "HOSPA",
         "hooks": Hooks(receive=FILLED),
@@ -110,6 +111,7 @@ OF_DICOMWEB = {
     },
     **{f"profile: {name}": {"profile": name} for name in ("orthanc", "dcm4chee", "generic")},
     "profile: azure, external: false": {"profile": "azure"},
+    "commit: true": {"commit": "query"},
     "delete_rejected: true, iocm: true": {"delete_rejected": True, "iocm": True},
     "allow_insecure_http: true": {"allow_insecure_http": True},
     "limits: {requests: 1}": {"limits": Limits(requests=1)},
@@ -128,7 +130,7 @@ CASES = [
 @pytest.mark.parametrize(
     ("kind", "written", "changes"), CASES, ids=[f"{c[0]} {c[1]}" for c in CASES]
 )
-def test_what_is_written_is_what_the_station_has(tmp_path, kind, written, changes):
+def test_f25_what_is_written_is_what_the_station_has(tmp_path, kind, written, changes):
     start, expected = MINIMAL[kind]
     extra = "tls: {house: {}}" if "tls" in changes else ""
     seen = station(tmp_path, f"{start}, {written}", extra)
@@ -161,11 +163,11 @@ def test_every_field_of_the_model_can_be_written():
 @pytest.mark.parametrize(
     "title", ["A", "ab-1_2.3", "SIXTEEN_CHARS_XX", "with space", "'0815'", "'{~}'"]
 )
-def test_ae_titles(tmp_path, title):
+def test_f11_ae_titles(tmp_path, title):
     assert station(tmp_path, f"ae_title: {title}").ae_title == title.strip("'")
 
 
-def test_outer_spaces_of_an_ae_title_mean_nothing_and_case_does(tmp_path):
+def test_f11_outer_spaces_of_an_ae_title_mean_nothing_and_case_does(tmp_path):
     seen = loaded(tmp_path, "stations: {a: {ae_title: ' Ct 1  '}, b: {ae_title: 'CT 1'}}").plan
     assert sorted(seen.stations_by_ae_title) == ["CT 1", "Ct 1"]
 
@@ -189,7 +191,7 @@ def test_a_station_without_a_port_is_never_probed(tmp_path):
     assert station(tmp_path / "b", DICOM, defaults).heartbeat == Heartbeat(True, 300, 10)
 
 
-def test_defaults_reach_each_station_and_each_may_differ(tmp_path):
+def test_f15_defaults_reach_each_station_and_each_may_differ(tmp_path):
     defaults = (
         "defaults:\n  station: {heartbeat: {every: 5m, timeout: 3s}}\n"
         "  retry: {first: 5s, factor: 3, max: 1m, give_up: 1h}"
@@ -317,3 +319,8 @@ def test_f40_in_clear_to_this_machine_is_only_advice(tmp_path, host):
     result = loaded(tmp_path, f"stations: {{a: {{type: dicomweb, url: 'http://{host}:8042/x'}}}}")
     assert "DR313" in [problem.code for problem in result.problems]
     assert result.plan is not None
+
+
+def test_what_commit_may_be_is_told(tmp_path):
+    found = loaded(tmp_path, "stations:\n  a: {ae_title: A, commit: asked}\n")
+    assert "one of: false, true, query" in found.render()

@@ -42,7 +42,7 @@ def test_a_section_may_be_spread_over_files(tmp_path, section):
 
 
 @pytest.mark.parametrize("section", JOINED)
-def test_a_name_given_in_two_files_is_told_at_the_second_with_the_first(tmp_path, section):
+def test_f18_a_name_given_in_two_files_is_told_at_the_second_with_the_first(tmp_path, section):
     one, _ = JOINED[section]
     result = merged(tmp_path, a=f"\n{section}: {{{one}}}", b=f"{section}:\n  {one}\n")
     (problem,) = result.errors

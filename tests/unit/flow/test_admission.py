@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from router.dimse.handlers import Calling, Rejection
-from router.flow.admission import admit
+from router.flow.admission import admit, why_refused
 from tests.support.inside import plan_of
 
 SITE = """\
@@ -125,3 +125,22 @@ def test_p14_a_name_is_looked_up_each_time_and_one_that_is_gone_shuts_nobody_els
     assert admit(plan, calling("NAMED", "10.0.3.1")) == CALLING
     assert admit(plan, calling("CT1", "10.0.0.1")).station == "ct-1"
     assert asked == ["scanner.example"] * 4, "addresses are not looked up"
+
+
+@pytest.mark.parametrize(
+    ("title", "address", "called", "words"),
+    [
+        ("CT1", "10.0.0.1", "WRONG", "listener lan is EDGE, EDGE_B, not 'WRONG'"),
+        ("EVE", "10.0.0.1", "EDGE", "no station has the AE title 'EVE': add it, if it may send"),
+        ("OFF", "10.0.0.9", "EDGE", "station off is not active"),
+        ("CT1", "10.0.0.2", "EDGE",
+         "it calls from 10.0.0.2, but its AE title is that of ct-1 at 10.0.0.1"),
+        ("SHARED", "10.0.1.3", "EDGE",
+         "it calls from 10.0.1.3, but its AE title is that of shared-a at 10.0.1.1, shared-b at 10.0.1.2"),
+    ],
+)  # fmt: skip
+def test_who_is_refused_is_told_in_words_that_say_what_to_mend(plan, title, address, called, words):
+    caller = calling(title, address, called=called)
+    rejection = admit(plan, caller)
+    assert isinstance(rejection, Rejection)
+    assert why_refused(plan, caller, rejection) == words

@@ -39,7 +39,7 @@ class Site:
         self.plan = SimpleNamespace(
             router=SimpleNamespace(name="edge", organization="A", ae_title="EDGE_A")
         )
-        self.errors = []
+        self.errors, self.studies = [], ("1.2.3",)
         log = SimpleNamespace(error=lambda *told, **_: self.errors.append(told))
         self.audit = AuditLog(self.trail, self.plan, self.clock, log, self.metrics)
 
@@ -59,7 +59,8 @@ class Site:
         request = OperationRequest(
             source, field, "1.2.840.10008.5.1.4.1.2.2.1", 1, IDENTIFIER, SYNTAX
         )
-        given = Audited(operate, self.audit, self.plan).operate(request, None)
+        audited = Audited(operate, lambda _: self.studies, self.audit, self.plan)
+        given = audited.operate(request, None)
         seen = []
         for number, _ in enumerate(given, 1):
             seen.append(len(self.rows()))
@@ -116,18 +117,35 @@ def test_c_get_tells_whose_study_was_sent_and_c_move_is_left_to_its_tasks(site):
     assert patient.attrib["ParticipantObjectID"] == "PID-1"
 
 
+def test_c_get_tells_every_study_of_a_patient_and_what_nobody_knows_whose_it_is(site):
+    """A C-GET at the level of the patient names no study."""
+    site.studies = ("1.2.3", "1.9")
+    site.ask(C_GET_RQ, [OperationAnswer(0, counts=SubOperations(None, 5, 0))])
+    site.studies = ()
+    site.ask(C_GET_RQ, [OperationAnswer(0, counts=SubOperations(None, 5, 0))])
+    site.ask(C_GET_RQ, [OperationAnswer(0, counts=SubOperations(None, 0, 0))])
+    assert [row[1:] for row in site.rows()] == [
+        (0, "ws-1", "1.2.3"), (0, "ws-1", "1.9"), (0, "ws-1", ""),
+    ]  # fmt: skip
+
+
+def test_c_get_that_could_not_be_done_is_no_success(site):
+    site.ask(C_GET_RQ, [OperationAnswer(0xA701, "too many requests at once, try again later")])
+    assert site.rows() == [("sent", 4, "ws-1", "1.2.3")]
+
+
 def test_p14_who_may_not_is_told_and_a_flood_is_told_once_in_a_while(site):
     for _ in range(5):
         with pytest.raises(Refused):
             site.ask(C_FIND_RQ, [Refused("not permitted to query or retrieve here")])
     for number in range(5):
         calling = Calling("lan", f"X{number}", "EDGE_A", "10.9.9.9")
-        refused_association(site.audit, site.plan, calling, 3)
+        refused_association(site.audit, site.plan, calling, "no station")
     assert [row[:2] for row in site.rows()] == [
         ("operation_refused", 8), ("association_refused", 8),
     ]  # fmt: skip
     site.clock.time += REPEAT_SECONDS
-    refused_association(site.audit, site.plan, Calling("lan", "X", "E", "10.9.9.9"), 3)
+    refused_association(site.audit, site.plan, Calling("lan", "X", "E", "10.9.9.9"), "no station")
     assert len(site.rows()) == 3
 
 

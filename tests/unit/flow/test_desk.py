@@ -58,7 +58,7 @@ def test_p7_a_study_is_in_the_hands_of_one_lane_at_a_time():
     assert ids(made.take(2, PATIENCE)) == [3]
 
 
-def test_requests_to_a_web_service_run_in_parallel_within_a_study():
+def test_f92_requests_to_a_web_service_run_in_parallel_within_a_study():
     made = desk(ordered=False, batch_instances=2)
     made.put(work(*"aaaa"))
     assert ids(made.take(2, PATIENCE)) == [1, 2]

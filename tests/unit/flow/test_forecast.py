@@ -73,6 +73,21 @@ def test_destinations_counts_and_bytes_per_station(edge, tmp_path):
     }
 
 
+def test_another_station_in_the_place_of_the_first_is_a_change_with_its_values(edge, tmp_path):
+    edge.keep(instance(1, rows=8, columns=8))
+    rules = "rules: [{name: all, route: [{first_of: [pacs, cloud]}]}]\n"
+    found = told(edge, tmp_path, STATIONS + rules)
+    assert dict(found.studies[0].routes) == {("pacs", "pacs or cloud"): 1}
+    assert found.stations["pacs"].deliveries_after == 1
+    assert "cloud" not in found.stations, "whether it comes to that is not foretold"
+    hook = "cloud.example, morph: {send: [{set: {StudyID: C1}}]},"
+    hook = STATIONS.replace("cloud.example,", hook)
+    changed = told(
+        edge, tmp_path, hook + rules, running=plan_of(tmp_path / "old", STATIONS + rules)
+    )
+    assert [station for station, _ in changed.attributes] == ["cloud"]
+
+
 def test_values_that_leave_are_compared_and_identifiers_masked(edge, tmp_path):
     image = instance(1, rows=8, columns=8, changes={0x00100010: ("PN", "YAMADA^TARO")})
     edge.keep(image)

@@ -193,6 +193,7 @@ def test_p8_a_confirmed_failure_holds_deliveries_without_burning_an_attempt(edge
     with edge.dispatching(pacs=pacs) as dispatcher:
         dispatcher.heard("pacs", Probe(False, 0.0, "connection refused"))
         wait_until(lambda: state(edge, "pacs") == "offline", 5)
+        edge.ledger.note_probe("pacs", 0.1, "connection refused", edge.clock.now())
         edge.keep(*images(5))
         edge.wait_for(held=5)
         assert pacs.received == []
@@ -200,4 +201,5 @@ def test_p8_a_confirmed_failure_holds_deliveries_without_burning_an_attempt(edge
         edge.clock.pass_seconds(3)
         edge.wait_for(delivered=5)
     assert state(edge, "pacs") == "online"
+    assert "refused" not in edge.ledger.station_statuses()["pacs"].answer, "of when it was away"
     assert {one.attempts for one in pacs.received} == {0}

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from router.clock import Clock
-from router.flow.bandwidth import Bandwidth
+from router.dicom.outgoing import OutgoingDataSet
+from router.flow.bandwidth import LEAST_PIECE, Bandwidth
 from router.model.station import Limits
 from router.model.task import TaskFilter
 from tests.support.inside import Edge, Neighbour
@@ -132,3 +133,14 @@ def test_what_leaves_is_spread_over_time_whoever_sends_it():
     bandwidth.spend(50_000_000)
     bandwidth.spend(1)
     assert time.monotonic() - began < 1.0, "who stops does not wait"
+
+
+def test_at_a_slow_rate_no_pause_is_so_long_that_a_peer_gives_up():
+    stop = threading.Event()
+    stop.set()
+    data = bytes(range(256)) * 1000
+    outgoing = OutgoingDataSet("", "", "", "", len(data), lambda: iter([data]))
+    for rate, longest in ((40_000, 10_000), (1_000, LEAST_PIECE)):
+        pieces = list(Bandwidth(rate, Clock(), stop).spread(outgoing).chunks())
+        assert b"".join(pieces) == data
+        assert max(map(len, pieces)) == longest

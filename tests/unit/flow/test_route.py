@@ -1,5 +1,6 @@
 """Routing decides purely from facts and plan."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from router.flow.route import decide
@@ -8,7 +9,7 @@ from router.model.delivery import Disposition, Priority
 from router.model.instance import Source
 from router.model.plan import Plan, RouterSettings
 from router.model.recipe import Recipe
-from router.model.rule import Condition, Refusal, Rule, Send
+from router.model.rule import Condition, Option, Refusal, Rule, Send
 from router.model.station import Hooks, Station
 
 FACTS = Facts(
@@ -73,6 +74,25 @@ def test_same_station_and_recipe_is_owed_once_at_the_higher_priority():
 def test_same_station_with_another_recipe_is_owed_twice():
     decision = decide(plan(rule("a", send("x")), rule("b", send("x", UPPER))), FACTS)
     assert len(decision.owed) == 2
+
+
+def test_what_a_station_is_owed_itself_is_not_left_to_another_one():
+    choice = replace(send("x"), others=(Option("y", UPPER),))
+    alone = rule("a", choice), rule("b", send("x", priority=Priority.LOW))
+    for rules in (alone, tuple(reversed(alone))):
+        (owed,) = decide(plan(*rules), FACTS).owed
+        assert (owed.station, owed.others, owed.priority) == ("x", (), Priority.MEDIUM)
+    other = replace(send("x"), others=(Option("z", NONE),))
+    (owed,) = decide(plan(rule("a", choice), rule("b", other)), FACTS).owed
+    assert [one.station for one in owed.alternatives] == ["x", "y"]
+
+
+def test_what_its_station_does_on_receive_stands_first_for_every_station_that_may_get_it():
+    choice = replace(send("x"), others=(Option("y", UPPER),))
+    sender = Station("ct-1", "dicom", hooks=Hooks(receive=Recipe.of([("trim", "StudyID")])))
+    (owed,) = decide(plan(rule("a", choice), stations=[sender]), FACTS).owed
+    steps = [[name for name, _ in one.recipe.unpacked()] for one in owed.alternatives]
+    assert steps == [["trim"], ["trim", "set"]]
 
 
 def test_discard_yields_to_a_rule_that_routes():

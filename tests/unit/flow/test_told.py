@@ -60,11 +60,7 @@ def test_a_task_is_told_with_times_that_people_read_and_its_log(store):
     (task,) = store.ledger.tasks()
     told = task_json(task)
     assert told["created_at"].endswith("Z") and told["ended_at"] is None
-    deliveries, events = (
-        store.ledger.deliveries_of(task.task_id),
-        store.ledger.events_of(task.task_id),
-    )
-    detail = task_detail_json(task, deliveries, events)
+    detail = task_detail_json(store.ledger, task)
     assert detail["task"] == told
     assert [one["state"] for one in detail["deliveries"]] == ["queued"]
     assert detail["deliveries"][0]["priority"] == "medium"

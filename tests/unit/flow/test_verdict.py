@@ -11,7 +11,6 @@ from router.store.commitments import Held, Owing
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ASKED = Reference(CT, "1.2.3")
 AS_IT_IS = Recipe.of([]).steps
-OTHER = [Recipe.of([("deidentify", {})]).steps, Recipe.of([("remap_uids", {})]).steps]
 
 
 def held(*owed, disposition=Disposition.ROUTED):
@@ -49,9 +48,51 @@ def test_p9_verdicts(what, waited, expected):
     assert verdict(ASKED, what, {"pacs"}, waited) == expected
 
 
-@pytest.mark.parametrize("steps", OTHER)
-def test_a_copy_under_another_identity_is_no_copy(steps):
-    copy = Owing("cloud", State.DELIVERED, steps)
-    assert verdict(ASKED, Held(CT, Disposition.ROUTED, (copy,)), (), 0.0) == 0x0110
-    whole = Owing("cold", State.DELIVERED, AS_IT_IS)
-    assert verdict(ASKED, Held(CT, Disposition.ROUTED, (copy, whole)), (), 0.0) == COMMITTED
+DEIDENTIFIED = Recipe.of([("deidentify", {})]).steps
+REMAPPED = Recipe.of([("remap_uids", True)]).steps
+
+
+@pytest.mark.parametrize(
+    ("owed", "expected"),
+    [
+        ([("cloud", State.DELIVERED, DEIDENTIFIED)], 0x0110),
+        ([("pacs", State.DELIVERED, DEIDENTIFIED)], 0x0110),
+        ([("cloud", State.DELIVERED, DEIDENTIFIED), ("cold", State.DELIVERED, AS_IT_IS)], COMMITTED),
+        # Other UIDs: a copy where the station committed to keep it under them, and only there.
+        ([("cloud", State.DELIVERED, REMAPPED)], 0x0110),
+        ([("pacs", State.DELIVERED, REMAPPED)], COMMITTED),
+        ([("pacs", State.SENT, REMAPPED)], None),
+        ([("pacs", State.DELIVERED, REMAPPED), ("cold", State.QUEUED, AS_IT_IS)], None),
+        ([("pacs", State.DEAD, REMAPPED), ("cold", State.DELIVERED, AS_IT_IS)], 0x0110),
+        ([("pacs", State.DELIVERED, REMAPPED), ("pacs", State.DEAD, AS_IT_IS)], 0x0110),
+        ([("pacs", State.DELIVERED, REMAPPED), ("archive-2", State.SENT, AS_IT_IS)], None),
+    ],
+)  # fmt: skip
+def test_a_copy_under_another_identity_is_no_copy(owed, expected):
+    held = Held(CT, Disposition.ROUTED, tuple(Owing(*one) for one in owed))
+    assert verdict(ASKED, held, {"pacs", "archive-2"}, 0.0) == expected
+
+
+@pytest.mark.parametrize(("number", "expected"), [(90, 0), (91, 0x0110)])
+def test_a_copy_that_was_compressed_with_loss_is_no_copy(number, expected):
+    steps = f'[["transfer_syntax","1.2.840.10008.1.2.4.{number}"]]'
+    held = Held(CT, Disposition.ROUTED, (Owing("pacs", State.DELIVERED, steps),))
+    assert verdict(ASKED, held, {"pacs"}, 0.0) == expected
+
+
+def test_a_folder_is_no_archive():
+    file, copy = Owing("shared", State.DELIVERED, AS_IT_IS), Owing("cold", State.QUEUED, AS_IT_IS)
+    only = Held(CT, Disposition.ROUTED, (file,))
+    assert verdict(ASKED, only, (), 0.0, {"shared"}) == 0x0110
+    both = Held(CT, Disposition.ROUTED, (file, copy))
+    assert verdict(ASKED, both, (), 0.0, {"shared"}) is None
+
+
+def test_the_reason_is_the_one_the_station_gave():
+    lost = Owing("pacs", State.DEAD, AS_IT_IS, 0x0112)
+    kept = Owing("archive-2", State.DELIVERED, AS_IT_IS)
+    held = Held(CT, Disposition.ROUTED, (kept, lost))
+    assert verdict(ASKED, held, {"pacs", "archive-2"}, 0.0) == 0x0112
+    # Sent once more since: what it said before is over.
+    again = Owing("pacs", State.QUEUED, AS_IT_IS, 0x0112)
+    assert verdict(ASKED, Held(CT, Disposition.ROUTED, (kept, again)), {"pacs"}, 0.0) is None

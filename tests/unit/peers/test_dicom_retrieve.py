@@ -91,6 +91,27 @@ def test_counts_and_failed_instances_are_those_of_the_station() -> None:
     assert last.failed_uids == (REFUSED_UID,)
 
 
+@pytest.mark.parametrize(
+    ("series", "instance", "level"), [("", "", "STUDY"), ("1.2.1", "", "SERIES"), ("1.2.1", "1.2.1.7", "IMAGE")]
+)  # fmt: skip
+def test_f84_what_is_named_decides_the_level(series: str, instance: str, level: str) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def none_of_it(event: evt.Event) -> Iterator[object]:
+        named = event.identifier
+        keys = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+        asked.append(
+            (named.QueryRetrieveLevel, *(str(getattr(named, key)) for key in keys if key in named))
+        )
+        port = event.assoc.acceptor.port
+        yield ("127.0.0.1", port, {"contexts": [build_context(CTImageStorage)]})
+        yield 0
+
+    with moving(none_of_it) as peer:
+        list(peer.retrieve(Retrieval("1.2", series, 20.0, instance), never))
+    assert asked == [(level, *filter(None, ("1.2", series, instance)))]
+
+
 def test_f62_an_unknown_destination_is_told_with_the_cure() -> None:
     def unknown(event: evt.Event) -> Iterator[object]:  # noqa: ARG001 - the handler's signature
         yield (None, None)

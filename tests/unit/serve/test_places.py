@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -69,6 +70,17 @@ def test_what_cannot_be_bound_is_named_and_the_others_are_let_go(plan, host, por
     assert caught.value.retry is False
     with socket.create_server(("127.0.0.1", first)):
         pass
+
+
+def test_f12_a_privileged_port_is_told_with_what_it_needs(plan, monkeypatch):
+    def refuse(_socket, _address):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(CannotListen, match="lan: .*:104: Permission denied; .*CAP_NET_BIND_SERV"):
+        bind(listeners(plan, lan=("127.0.0.1", 104)))
+    with pytest.raises(CannotListen, match=":11112: Permission denied$"):
+        bind(listeners(plan, lan=("127.0.0.1", 11112)))
 
 
 def test_a_router_may_start_again_at_once_on_the_same_port(plan):
@@ -143,7 +155,7 @@ def test_the_credentials_of_the_service_manager_come_first(tmp_path, monkeypatch
     assert read_secret(Secret("file", "token"), tmp_path / "config") == "beside"
 
 
-@pytest.mark.parametrize("kind", ["missing", "a folder", "too large", "not in the environment"])
+@pytest.mark.parametrize("kind", ["missing", "a folder", "too large", "no text", "env"])
 def test_p13_what_is_wrong_with_a_secret_is_told_by_its_name_alone(tmp_path, monkeypatch, kind):
     monkeypatch.delenv("NO_SUCH", raising=False)
     secret = Secret("env", "NO_SUCH") if "env" in kind else Secret("file", "token")
@@ -151,6 +163,8 @@ def test_p13_what_is_wrong_with_a_secret_is_told_by_its_name_alone(tmp_path, mon
         (tmp_path / "token").mkdir()
     if kind == "too large":
         secret_file(tmp_path, "token", "canary" * MAX_BYTES)
+    if kind == "no text":
+        (tmp_path / "token").write_bytes(b"canary\xff")
     with pytest.raises(Rejected) as caught:
         read_secret(secret, tmp_path)
     text = str(caught.value)

@@ -30,7 +30,7 @@ def wait(clock, seconds):
     clock.time += seconds
 
 
-def test_a_token_opens_until_it_expires(book, clock):
+def test_f5_a_token_opens_until_it_expires(book, clock):
     token, text = book.issue("ana", {"read", "phi"}, DAY)
     assert (token.name, token.scopes, token.is_once) == ("ana", {"read", "phi"}, False)
     assert book.bearer(text) == token

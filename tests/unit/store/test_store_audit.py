@@ -8,11 +8,12 @@ import pytest
 
 from router.model.catalogue import SeriesEntry
 from router.model.delivery import Result, State
-from router.store import database
+from router.store import audit, database
 from router.store.audit import AuditEntry, AuditTrail
 from router.store.audit_due import Deleted, Received, Sent, tell_due, whose
 from router.store.catalogue import sealed_row
 from router.store.keys import KeyRing
+from router.store.records import RecordDamaged
 from router.store.sqlite_ledger import SqliteLedger
 from tests.support.store_making import TestClock, indexed, open_store, owed, settled
 
@@ -73,8 +74,69 @@ def test_a_chain_written_anew_does_not_open_and_is_not_the_expected_one(trail, t
     other = AuditTrail.open(tmp_path / "ledger.db", tmp_path / "others-keys")
     other.append([entry(number) for number in range(1, 8)])
     other.close()
-    assert all("does not open" in fault for fault in trail.verify().faults)
+    faults = trail.verify().faults
+    assert [fault for fault in faults if "does not open" in fault] == list(faults[:7])
+    assert "without the key ring" in faults[7]
     assert trail.digest_of(7) != anchor
+
+
+FORGED = {
+    "the end is cut": lambda rows: rows[:5],
+    "all but the first are gone": lambda rows: rows[:1],
+    "nothing was ever written": lambda rows: [],
+    "the front is gone": lambda rows: rows[2:],
+    "another did it": lambda rows: [(*row[:4], "somebody else", *row[5:]) for row in rows],
+    "it was another day": lambda rows: [(row[0], row[1] + 86400.0, *row[2:]) for row in rows],
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
+def test_a_chain_forged_with_its_ends_but_without_the_key_is_found_for_good(trail, tmp_path, forge):
+    """Everything computed anew as the code does it; only the key ring is not at hand."""
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        rows = connection.execute("SELECT * FROM audit ORDER BY audit_id").fetchall()
+        kept = forge(rows)
+        first = kept[0][0] if kept else 1
+        before = digest = rows[first - 2][7] if first > 1 else audit.NO_DIGEST
+        connection.execute("DELETE FROM audit")
+        for row in kept:
+            digest = audit._digest(digest, row[:7])
+            connection.execute(audit._INSERT, (*row[:7], digest, row[8]))
+        last = kept[-1][0] if kept else 0
+        ends = (first, before, last, digest)
+        connection.execute(
+            "UPDATE audit_head SET first_id = ?, before_first = ?, last_id = ?, last_digest = ?",
+            ends,
+        )
+    connection.close()
+    told = "where the chain begins or ends was changed without the key ring"
+    assert trail.verify().faults == (told,)
+    trail.append([entry(8)])
+    assert trail.verify().faults == (told,), "a message more does not make it good"
+
+
+def test_a_trail_from_before_its_ends_were_sealed_is_whole_with_its_next_message(tmp_path):
+    trail = AuditTrail.open(tmp_path / "ledger.db", tmp_path / "keys")
+    assert trail.verify().faults == (), "nothing was written yet"
+    trail.append([entry(1)])
+    broken(tmp_path, "UPDATE audit_head SET sealed = NULL")
+    assert len(trail.verify().faults) == 1
+    trail.append([entry(2)])
+    assert trail.verify().faults == ()
+    trail.close()
+
+
+def test_a_message_cut_short_is_found(trail, tmp_path):
+    broken(tmp_path, "UPDATE audit SET sealed = substr(sealed, 1, 20) WHERE audit_id = 7")
+    assert any("row 7 is not what was written" in fault for fault in trail.verify().faults)
+    with pytest.raises(RecordDamaged):
+        trail.message(7)
+
+
+def test_two_rows_that_changed_places_are_found(trail, tmp_path):
+    for number, target in ((3, 99), (4, 3), (99, 4)):
+        broken(tmp_path, "UPDATE audit SET audit_id = ? WHERE audit_id = ?", target, number)
+    assert any("row 3 is not what was written" in fault for fault in trail.verify().faults)
 
 
 def test_two_writers_make_one_chain(trail, tmp_path):
@@ -218,15 +280,17 @@ def test_a_crash_while_telling_tells_again_and_never_twice(told):
 
 
 def test_a_ledger_from_before_the_trail_tells_only_what_happens_from_now_on(tmp_path, monkeypatch):
-    trail_step = dict(database._migrations())[18]
-    steps = [one for one in database._migrations() if one[0] != 18]
+    every = database._migrations()
+    late = [text for _, text in every if " audit" in text]
+    assert len(late) == 3, "the trail, the keys of its messages, the seal of its ends"
+    steps = [one for one in every if one[1] not in late]
     monkeypatch.setattr(database, "_migrations", lambda: steps)
     old = SqliteLedger.open(tmp_path / "ledger.db", TestClock(), "boot")
     old.index([indexed(1, owed()), indexed(2, owed(), study="1.9")])
     leased = old.turn((), {"pacs": 10}, TestClock().now())
     old.turn([settled(leased[0])], {}, TestClock().now())
     old.close()
-    steps.append((steps[-1][0] + 1, trail_step))
+    steps += enumerate(late, steps[-1][0] + 1)
     told = Told(tmp_path)
     told.clock.time += 11
     assert told.tell() == []

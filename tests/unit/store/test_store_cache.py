@@ -119,7 +119,7 @@ def test_r237_a_shredded_study_opens_nowhere_any_more(tmp_path, store, book):
         store.ledger.turn([settled(leased, Result.DEAD, State.DEAD)], {}, store.clock.now())
     with book.database.write() as connection:  # its bytes lie there, and the ledger forgot them
         connection.execute("UPDATE instance SET segment = NULL, place = NULL WHERE instance_id = 2")
-    assert book.shred(store.journal, store.ledger, "1.2.3", "ana") == 2
+    assert book.shred(store.journal, store.ledger, "1.2.3", "ana") == (2, True)
     for gone in (first, forgotten):
         with pytest.raises(RecordDamaged, match="shredded"):
             store.journal.open(gone.ref)
@@ -131,7 +131,9 @@ def test_r237_a_shredded_study_opens_nowhere_any_more(tmp_path, store, book):
     assert (tmp_path / "ledger" / "ledger.db-wal").stat().st_size == 0
     octets = (tmp_path / "ledger" / "ledger.db").read_bytes()
     assert octets.count(from_old) == 1, "the copy for the audit message alone, until it is told"
-    assert book.shred(store.journal, store.ledger, "1.2.3", "ana") == 0, "and once more is harmless"
+    assert book.shred(store.journal, store.ledger, "1.2.3", "ana") == (0, True), (
+        "and once more is harmless"
+    )
 
 
 def test_r237_a_shredding_that_was_cut_off_is_finished_by_the_next(store, book, monkeypatch):
@@ -151,7 +153,7 @@ def test_r237_a_shredding_that_was_cut_off_is_finished_by_the_next(store, book, 
         book.shred(store.journal, store.ledger, "1.2.3", "ana")
     monkeypatch.undo()
     assert len(store.ledger.instances_of_study("1.2.3")) == 3, "nobody was told it is gone"
-    assert book.shred(store.journal, store.ledger, "1.2.3", "ana") == 3
+    assert book.shred(store.journal, store.ledger, "1.2.3", "ana") == (3, True)
     assert store.ledger.instances_of_study("1.2.3") == ()
 
 

@@ -249,3 +249,11 @@ def test_what_may_move_is_found_by_one_step_of_an_index_however_much_waits(ledge
     index = "SEARCH delivery USING INDEX delivery_choice"
     assert looked == [f"{index} (station=? AND choice_id>?)"]
     assert not [step for step in taken if "TEMP B-TREE FOR ORDER" in step or "SCAN d" in step]
+
+
+def test_whoever_waits_for_it_at_the_station_it_left_hears_that_it_did_not_come(ledger):
+    ledger.index([indexed(1, CHOICE)])
+    asked = ledger.latest_deliveries([1], "pacs")
+    hand_over(ledger)
+    counts = ledger.delivery_counts(asked)
+    assert (counts.open, counts.failed) == (0, 1)

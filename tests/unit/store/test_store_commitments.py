@@ -8,11 +8,15 @@ import pytest
 
 from router.model.commitment import CommitmentReport, CommitmentRequest, Reference
 from router.model.delivery import Outcome, Result, State
+from router.model.rejection import Rejection
+from router.model.task import TaskFilter
+from router.store import rejecting
 from router.store.commitment_requests import MAX_ASKED, CommitmentRequests
 from router.store.commitments import MAX_OPEN, CommitmentBook, Taken
+from router.store.counting import Counts
 from router.store.ledger import Settlement
 from router.store.sqlite_ledger import SqliteLedger
-from tests.support.store_making import TestClock, indexed, owed
+from tests.support.store_making import TestClock, indexed, instance, owed
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 GIVE_UP = 7 * 86400.0
@@ -35,7 +39,9 @@ class Site:
         assert len(leased) == number
         done = [
             Settlement(
-                Outcome(one.delivery_id, Result.DELIVERED, sent_as=(CT, one.sop_instance_uid)),
+                Outcome(
+                    one.delivery_id, Result.DELIVERED, sent_as=(CT, one.sop_instance_uid, "1.2.3")
+                ),
                 None,
                 State.SENT,
             )
@@ -132,6 +138,42 @@ def test_F_a_station_that_never_reports_is_asked_again_and_given_up(site):
     assert "never reported" in task.status_reason
 
 
+def test_what_was_never_committed_is_asked_for_again_once_it_is_sent_again(site):
+    site.clock.time += GIVE_UP
+    for turn in range(MAX_ASKED):
+        asking = site.ask(f"9.{turn}")
+        site.requests.asked(asking.request_id, site.clock.now())
+    assert site.ask("9.8") is None
+    assert site.counts() == {"created": 2, "dead": 2}
+    assert site.ledger.retry() == 2
+    site.send(2)
+    assert site.ask("9.9") is not None
+    assert site.counts() == {"created": 2, "sent": 2}
+
+
+def test_what_was_rejected_since_is_not_sent_again(site):
+    """A note for patient safety names the first, and then the station says it has it not."""
+    site.ask()
+    note = Rejection("113037", (FIRST,))
+    with sqlite3.connect(site.path) as connection:
+        rejecting.apply(connection, Counts(), instance(9), note, site.clock.now())
+    site.report("9.1", [SECOND], [FIRST])
+    assert site.counts() == {"created": 2, "delivered": 1, "cancelled": 1}
+
+
+def test_another_version_that_the_station_keeps_is_no_receipt(site):
+    """It holds the first version, answers 0x0111 to the second, and would commit to the UID."""
+    site.ask()
+    site.report("9.1", [FIRST, SECOND])
+    site.ledger.index([indexed(1, owed(), content_digest=b"other")])
+    (leased,) = site.ledger.turn((), {"pacs": 10}, site.clock.now())
+    there = Outcome(
+        leased.delivery_id, Result.DELIVERED, status=0x0111, sent_as=(CT, FIRST, "1.2.3")
+    )
+    site.ledger.turn([Settlement(there, None, State.SENT)], {}, site.clock.now())
+    assert site.counts() == {"created": 3, "delivered": 2, "dead": 1}
+
+
 def test_a_late_report_of_an_earlier_request_still_counts_for_but_not_against(site):
     site.ask("9.1", wait=1)
     site.ask("9.2", wait=100)
@@ -152,6 +194,9 @@ def test_a_station_that_refuses_to_be_asked_says_so_in_the_task_log(site):
 
 
 def test_no_longer_asked_to_commit_is_delivered(site):
+    site.ask()
+    assert site.requests.settle_unasked("pacs") == 0, "another configuration may just have begun"
+    site.clock.time += 61
     assert site.requests.settle_unasked("pacs") == 2
     assert site.counts() == {"created": 2, "delivered": 2}
 
@@ -201,16 +246,152 @@ def test_a_station_has_so_many_transactions_open_and_no_more(site):
     assert site.book.take("ct-2", late) is Taken.NEW
 
 
+def test_nor_more_than_so_many_instances(site, monkeypatch):
+    monkeypatch.setattr("router.store.commitments.MAX_OPEN_INSTANCES", 5)
+    asked = tuple(Reference(CT, f"1.{number}") for number in range(6))
+    assert site.book.take("ct-1", CommitmentRequest("7.1", asked)) is Taken.NEW, "one of any size"
+    assert site.book.take("ct-1", CommitmentRequest("7.2", asked[:1])) is Taken.TOO_MANY
+    site.book.decide(1, dict.fromkeys(range(6), 0), 0.0)
+    site.book.reported(1)
+    assert site.book.take("ct-1", CommitmentRequest("7.2", asked[:5])) is Taken.NEW
+
+
+def commits(site):
+    return site.ledger.tasks(wanted=TaskFilter(direction="commit"))
+
+
+def ids(site):
+    return [task.task_id for task in commits(site)]
+
+
+def told(site):
+    """Status, reason and counts of the only task of a commitment."""
+    (task,) = commits(site)
+    assert (task.station, task.requester, task.kind) == ("ct-1", "ct-1", "commit")
+    counts = (task.objects, task.delivered, task.waiting, task.dead)
+    return task.status, task.status_reason, counts
+
+
+def test_what_a_station_asks_is_a_task_that_is_counted_from_its_references(site):
+    asked = CommitmentRequest("7.1", tuple(Reference(CT, one) for one in (FIRST, SECOND, "1.9")))
+    site.book.take("ct-1", asked)
+    assert told(site)[0] == "In Progress"
+    assert told(site)[2] == (3, 0, 3, 0)
+    (task,) = commits(site)
+    assert task.study_instance_uid == "1.2.3", "that of what is known of it"
+    assert len(site.ledger.tasks()) == 1, "what is sent is not mixed up with it"
+    site.book.decide(1, {0: 0, 2: 0x0112}, site.clock.now())
+    assert told(site)[1:] == ("1 of 3 are not yet kept where they are owed", (3, 1, 1, 1))
+    site.book.decide(1, {1: 0x0112}, site.clock.now())
+    assert told(site)[:2] == ("In Progress", "the report is on its way")
+    site.book.not_reported(1, site.clock.now(), "connection refused")
+    status, reason, _ = told(site)
+    assert (status, "connection refused" in reason) == ("On Hold", True)
+    site.clock.time += 5
+    site.book.reported(1)
+    words = "2 of 3 not committed: 0x0112 no such object instance"
+    assert told(site) == ("Failed", words, (3, 1, 0, 2))
+    (task,) = commits(site)
+    assert (task.ended_at, task.failures) == (site.clock.now(), 1)
+    named = [
+        (one.sop_instance_uid, one.failure_reason)
+        for one in site.ledger.references_of(ids(site)[0])
+    ]
+    assert named == [(SECOND, 0x0112), ("1.9", 0x0112), (FIRST, 0)]
+    kinds = [one.kind for one in site.ledger.events_of(task.task_id)]
+    assert kinds == ["created", "verified", "not_reported", "reported"]
+    site.clock.time += 40 * 86400
+    assert site.book.prune(site.clock.now() - 30 * 86400) == 1
+    assert commits(site) == ()
+
+
+def test_a_commitment_that_all_was_kept_of_is_completed(site):
+    site.book.take("ct-1", CommitmentRequest("7.1", (Reference(CT, FIRST),)))
+    site.book.decide(1, {0: 0}, 0.0)
+    site.book.reported(1)
+    assert told(site) == ("Completed", "", (1, 1, 0, 0))
+    assert site.ledger.retry(ids(site), by="ana") == 0, "there is nothing to mend"
+    assert site.ledger.cancel(ids(site), by="ana") == 0
+
+
+def test_retry_verifies_anew_what_was_not_committed_and_reports_once_more(site):
+    asked = CommitmentRequest("7.1", (Reference(CT, FIRST), Reference(CT, "1.9")))
+    site.book.take("ct-1", asked)
+    site.book.decide(1, {0: 0, 1: 0x0112}, 0.0)
+    site.book.reported(1)
+    assert site.ledger.retry(None, "pacs") == 0, "--all is about deliveries"
+    assert site.ledger.retry(ids(site), by="ana") == 1
+    assert told(site)[0] == "In Progress"
+    assert list(site.book.undecided(1)) == [1]
+    assert site.book.to_verify() is not None
+    site.book.decide(1, {1: 0}, 0.0)
+    assert site.book.to_report(600.0, ()) is not None
+    site.book.given_up(1, "away")
+    assert told(site)[:2] == ("Failed", "the station never took the report: away")
+    assert site.ledger.retry(ids(site), by="ana") == 1
+    assert site.book.undecided(1) == {}
+    assert site.book.decide(1, {}, 0.0), "nothing is left to verify: it is reported"
+
+
+def test_cancelled_is_reported_to_nobody_unless_the_station_had_just_taken_it(site):
+    asked = CommitmentRequest("7.1", (Reference(CT, FIRST),))
+    site.book.take("ct-1", asked)
+    assert site.ledger.cancel(ids(site), by="ana") == 1
+    assert told(site)[:2] == ("Cancelled", "cancelled by ana")
+    assert site.book.to_verify() is None
+    site.book.decide(1, {0: 0}, 0.0)  # a look that was under way
+    assert site.book.to_report(600.0, ()) is None
+    assert [one.state for one in site.book.asked_of(FIRST)] == ["cancelled"]
+    assert site.book.take("ct-1", asked) is Taken.AGAIN, "it may ask once more"
+    site.book.decide(1, {0: 0}, 0.0)
+    due = site.book.to_report(600.0, ())
+    assert site.book.report_of(due) is not None
+    site.ledger.cancel(ids(site), by="ana")
+    assert site.book.report_of(due) is None, "it was cancelled before it was spoken"
+    site.book.not_reported(1, 0.0, "too late")
+    assert told(site)[0] == "Cancelled"
+    site.book.reported(1)
+    assert told(site)[0] == "Completed", "the station has it: that is the truth"
+
+
+def test_open_transactions_of_a_ledger_of_before_become_tasks(tmp_path):
+    path = ledger_of_before(
+        tmp_path,
+        "024",
+        "INSERT INTO commitment (station, transaction_uid, digest, state, asked_at, ended_at, due_at)"
+        " VALUES ('ct-1', '7.1', x'', 'reporting', 5, NULL, 5), ('ct-2', '7.2', x'', 'reported', 6, 7, 6);"
+        "INSERT INTO commitment_reference VALUES (1, 0, 'c', '1.9', 0), (2, 0, 'c', '1.9', 274);",
+    )
+    ledger = SqliteLedger.open(path, TestClock(), "boot", quick_check=True)
+    found = ledger.tasks(wanted=TaskFilter(direction="commit"))
+    assert [(one.station, one.status, one.objects) for one in found] == [
+        ("ct-2", "Failed", 1),
+        ("ct-1", "In Progress", 1),
+    ]
+    ledger.close()
+
+
+def ledger_of_before(folder, number, statements):
+    """The file of a ledger as it was before this migration."""
+    path = folder / "ledger.db"
+    connection = sqlite3.connect(path)
+    sql = resources.files("router.store").joinpath("sql")
+    for entry in sorted(sql.iterdir(), key=lambda one: one.name):
+        if entry.name < number:
+            connection.executescript(entry.read_text())
+            version = int(entry.name[:3])
+    connection.executescript(
+        f"PRAGMA application_id = 1146244167; PRAGMA user_version = {version}; {statements}"
+    )
+    connection.close()
+    return path
+
+
 def test_a_ledger_of_before_keeps_its_deliveries_and_gives_no_number_twice(tmp_path):
     """The migration rebuilds the table of deliveries: rows, numbers and balance stay."""
-    path = tmp_path / "ledger.db"
-    connection = sqlite3.connect(path)
-    folder = resources.files("router.store").joinpath("sql")
-    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
-        if entry.name < "008":
-            connection.executescript(entry.read_text())
-    connection.executescript(
-        "PRAGMA application_id = 1146244167; PRAGMA user_version = 7;"
+    path = ledger_of_before(
+        tmp_path,
+        "008",
         "INSERT INTO recipe VALUES ('none', '[]');"
         "INSERT INTO instance VALUES (1, x'01', 1, 0, 9, 'c', '1.2', '1', '1', 't', 'CT', 1, 1, x'', 1,"
         " 'lan', 'CT1', 'EDGE', '::1', 'ct-1', 'p', 'routed', NULL, '[]');"
@@ -221,9 +402,8 @@ def test_a_ledger_of_before_keeps_its_deliveries_and_gives_no_number_twice(tmp_p
         " (77, 1, 1, 'ws', 'none', 1, 'dead', 1, 1);"
         "DELETE FROM delivery WHERE delivery_id = 77;"
         "INSERT INTO counter VALUES ('instance:received', '', 1), ('instance:routed', '', 1),"
-        " ('delivery:created', 'pacs', 1), ('delivery:queued', 'pacs', 1);"
+        " ('delivery:created', 'pacs', 1), ('delivery:queued', 'pacs', 1);",
     )
-    connection.close()
     ledger = SqliteLedger.open(path, TestClock(), "boot", quick_check=True)
     assert ledger.account().differences == ()
     (leased,) = ledger.turn((), {"pacs": 9}, 1_000_000.0)

@@ -11,6 +11,7 @@ from router.model.delivery import Disposition, Priority, Result, State
 from router.model.instance import RecordRef
 from router.model.rule import Decision
 from router.model.task import TaskFilter
+from router.store import watching
 from router.store.accounting import deep_check
 from router.store.ledger import SEND_PREFIX, Indexed
 from router.store.segment import segment_path
@@ -122,7 +123,7 @@ def test_p5_what_died_is_owed_again_by_a_duplicate(ledger):
     assert ledger.account().deliveries["created"] == 2
 
 
-def test_p7_priority_then_study_then_arrival(ledger):
+def test_f68_p7_priority_then_study_then_arrival(ledger):
     def one(number, study, priority=Priority.MEDIUM):
         return indexed(number, owed(priority=priority), study=study)
 
@@ -238,6 +239,27 @@ def test_task_statuses_follow_the_deliveries(ledger):
     assert task.ended_at == NOW
     kinds = [(event.kind, event.message) for event in ledger.events_of(task.task_id)]
     assert ("retried", "1 deliveries by ana") in kinds
+
+
+def test_f71_a_task_has_its_times_when_it_has_come_so_far(ledger):
+    """It starts with the first that leaves, once; it ends when nothing of it is under way or waits."""
+    ledger.index([indexed(number, owed()) for number in range(2)])
+
+    def times():
+        (task,) = ledger.tasks()
+        return task.started_at, task.ended_at
+
+    assert times() == (None, None)
+    first = lease(ledger, 1, now=NOW + 5)
+    assert times() == (NOW + 5, None)
+    ledger.turn([settled(first[0])], {}, NOW + 6)
+    (task,) = ledger.tasks()
+    assert ledger.hold([task.task_id], "ana") == 1 and times() == (NOW + 5, None)
+    assert ledger.resume([task.task_id], "ana") == 1
+    second = lease(ledger, 1, now=NOW + 60)
+    assert times() == (NOW + 5, None), "it was begun before it was held"
+    ledger.turn([settled(second[0])], {}, NOW + 61)
+    assert times()[0] == NOW + 5 and times()[1] is not None
 
 
 def test_p9_a_task_with_a_cancelled_delivery_is_not_completed(ledger):
@@ -567,3 +589,11 @@ def test_the_backlog_tells_how_long_each_station_is_owed_something_and_its_tasks
     (failure,) = ledger.failures(5)
     assert (failure.station, failure.kind, failure.message) == ("pacs", "dead", "refused 0xA900")
     ledger.close()
+
+
+def test_watchers_walk_what_is_open_or_failed_and_not_what_is_over(ledger):
+    with ledger._database.read() as connection:
+        for statement, values in ((watching._TASKS, (NOW,)), (watching._OWED_BYTES, ())):
+            steps = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            walked = {row[3] for row in steps if row[3].startswith("SCAN delivery")}
+            assert not [step for step in walked if not step.endswith(("_failed", "_open"))], walked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.model.instance import Source
+from router.store import priors
 from router.store.sqlite_ledger import SqliteLedger
 from tests.support.store_making import TestClock, indexed, owed
 
@@ -49,6 +50,24 @@ def test_who_begins_to_look_begins_with_what_came_under_its_plan(ledger):
     assert notice(ledger) == 0, "nobody looks"
     arrives(ledger, 3, "1.3")
     assert notice(ledger, "all", plan="another plan") == 0, "nor did anybody when it came"
+
+
+def test_what_is_due_when_the_clock_is_set_back_does_not_wait_for_it(ledger):
+    notice(ledger, "all")
+    arrives(ledger, 1, "1.1")
+    notice(ledger, "all")
+    (prior,) = ledger.due_priors(NOW, 9)
+    ledger.settle_prior(prior.prior_id, "waiting", "outside its hours", NOW, NOW + 60, tried=False)
+    assert ledger.due_priors(NOW + 59, 9) == ()
+    (due,) = ledger.due_priors(NOW - 86400, 9)
+    assert due.tries == 0, "what was not tried is no try"
+
+
+def test_what_is_noticed_is_looked_for_among_what_came_and_not_in_all_that_is_held(ledger):
+    with ledger._database.read() as connection:
+        statement = f"EXPLAIN QUERY PLAN {priors._NOTICE}"
+        steps = connection.execute(statement, (1, 2000, '["all"]', "[]", NOW)).fetchall()
+    assert steps[0][3] == "SEARCH i USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
 
 
 def test_a_try_moves_it_and_an_end_ends_it(ledger):

@@ -6,7 +6,13 @@ import os
 import sqlite3
 from pathlib import Path
 
+from router.model.catalogue import SeriesEntry
 from router.model.delivery import Result, State
+from router.store.cache_book import CacheBook
+from router.store.catalogue import sealed_row
+from router.store.escrow import Escrow, sealed
+from router.store.prefetches import Wanted
+from router.store.rekeying import Rekeying
 from tests.support.store_making import open_store, owed, settled
 
 NAME = b"PLANTED^PATIENT^NAME"
@@ -42,6 +48,19 @@ def test_f90_p13_planted_patient_data_is_in_no_file(tmp_path):
 
     assert search() > len(data) + 1.5 * len(large)
     writer.abandon()
+    del writer
+    # Nor when keys are rotated, a study is shredded, a list is noted and an escrow copy is made.
+    entry = SeriesEntry("1.2.3", "1.2.3.1", "1.2.826.0.1.1", {0x00100010: NAME.decode()})
+    store.ledger.put_catalogue(2, [sealed_row(entry, store.keys.primary)])
+    book = CacheBook.open(tmp_path / "ledger" / "ledger.db", store.clock)
+    store.keys.rotate()
+    assert Rekeying(store.journal, book.database).run().records == 2
+    search()
+    book.prefetch("ana", [Wanted("cloud", "1.2.3")], 5, 15)
+    (tmp_path / "escrow").write_bytes(sealed(Escrow(store.keys.ring, b""), "passphrase", 2**4))
+    assert book.shred(store.journal, store.ledger, "1.2.3", "ana")[0] == 2
+    search()
+    book.close()
     store.close()
     search()
     connection = sqlite3.connect(tmp_path / "ledger" / "ledger.db")

@@ -39,7 +39,7 @@ def site(tmp_path):
     made.ledger.close()
 
 
-def test_a_station_that_changes_is_an_event_and_one_that_stays_is_none(site):
+def test_f50_a_station_that_changes_is_an_event_and_one_that_stays_is_none(site):
     for state in ("online", "online", "offline", "unknown", "inactive"):
         site.ledger.set_station_status("pacs", state, "a peer's words: DOE^JANE", NOW)
     found = site.taken()
@@ -100,7 +100,7 @@ def test_a_hook_gets_only_what_it_asked_for_and_keeps_its_attempts(site):
     site.book.note("task.failed", {"task": 1}, NOW)
     one = site.book.next("ops", {"task.failed"})
     assert (one.event, one.attempts) == ("task.failed", 0)
-    site.book.failed("ops", NOW + 5)
+    site.book.failed("ops", one.event_id, NOW + 5)
     again = site.book.next("ops", {"task.failed"})
     assert (again.event_id, again.attempts, again.due_at) == (one.event_id, 1, NOW + 5)
     site.book.done("ops", one.event_id)
@@ -111,10 +111,35 @@ def test_events_are_bounded_and_what_was_never_got_is_counted(site, monkeypatch)
     monkeypatch.setattr(webhooks, "MOST_EVENTS", 5)
     for number in range(8):
         site.book.note("task.failed", {"task": number}, NOW)
-    assert site.book.prune(NOW) == {"ops": 3}
+    assert site.book.prune(NOW, {"ops": ()}) == {"ops": 3}
     assert [data["task"] for _, data in site.taken()] == [3, 4, 5, 6, 7]
     site.book.note("task.failed", {"task": 9}, NOW)
-    assert site.book.prune(NOW + 40 * 86_400.0) == {"ops": 1}
+    assert site.book.prune(NOW + 40 * 86_400.0, {"ops": ()}) == {"ops": 1}
+
+
+def test_what_a_hook_did_not_ask_for_is_not_missed(site, monkeypatch):
+    """A hook for failures alone never moves past what it does not want."""
+    monkeypatch.setattr(webhooks, "MOST_EVENTS", 2)
+    for event in ("task.completed", "task.failed", "station.online", "station.offline"):
+        site.book.note(event, {}, NOW)
+    assert site.book.prune(NOW, {"ops": {"certificate.expiring"}}) == {}
+    site.book.note("task.completed", {}, NOW)
+    site.book.note("task.completed", {}, NOW)
+    assert site.book.prune(NOW, {"ops": {"station.online", "station.offline"}}) == {"ops": 2}
+
+
+def test_who_retires_while_its_message_is_under_way_takes_nothing_back(site):
+    """Its successor told the same message and the next: its own late answer moves no mark."""
+    for number in range(3):
+        site.book.note("task.failed", {"task": number}, NOW)
+    slow = site.book.next("ops", ())
+    site.book.done("ops", slow.event_id)
+    second = site.book.next("ops", ())
+    site.book.done("ops", second.event_id)
+    site.book.done("ops", slow.event_id)
+    site.book.failed("ops", slow.event_id, NOW + 900)
+    last = site.book.next("ops", ())
+    assert (last.data["task"], last.attempts, last.due_at) == (2, 0, 0)
 
 
 def test_what_is_told_once_is_told_once(site):

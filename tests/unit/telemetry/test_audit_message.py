@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.sr._concepts_dict import concepts
 
 from router.model.audit import AuditedStudy, AuditEvent, AuditQuery, Participant, Patient
 from router.telemetry.audit_message import EVENTS, AuditSource, audit_message, laid_out
@@ -38,6 +39,19 @@ def test_any_text_leaves_the_message_well_formed(text, kind):
     assert faults(audit_message(event(kind, text), SOURCE)) == []
 
 
+@pytest.mark.parametrize("kind", sorted(EVENTS))
+def test_every_code_means_what_is_written_beside_it(kind):
+    """Judged by the dictionary of PS3.16 annex D as pydicom has it."""
+    meanings = {
+        code: meaning for known in concepts["DCM"].values() for code, (meaning, *_) in known.items()
+    }
+    root = ET.fromstring(audit_message(event(kind), SOURCE))
+    told = [one.attrib for one in root.iter() if one.get("codeSystemName") == "DCM"]
+    assert len(told) > 5
+    for one in told:
+        assert one["originalText"] == meanings[one["csd-code"]]
+
+
 def test_what_is_in_a_message():
     message = audit_message(
         AuditEvent(
@@ -61,7 +75,7 @@ def test_what_is_in_a_message():
     assert source.attrib["NetworkAccessPointTypeCode"] == "2"
     assert source.attrib["AlternativeUserID"] == "AETITLES=CT1"
     study, patient = root.findall("ParticipantObjectIdentification")
-    assert study.find("SOPClass").attrib["NumberOfInstances"] == "7"
+    assert study.find("ParticipantObjectDescription/SOPClass").attrib["NumberOfInstances"] == "7"
     assert patient.attrib["ParticipantObjectID"] == "PID-1"
     assert patient.find("ParticipantObjectName").text == "Yamada^Tarou=山田^太郎"
     assert laid_out(message.decode()).count("\n") > 10

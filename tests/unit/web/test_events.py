@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_a_station_that_changes_is_told_and_no_other(events, store):
     ]
 
 
-def test_a_task_is_told_with_its_progress_and_without_its_patient(events, store):
+def test_f64_a_task_is_told_with_its_progress_and_without_its_patient(events, store):
     def arrive():
         store.ledger.index([indexed(1, owed("pacs"))])
 
@@ -108,3 +109,14 @@ def test_a_stream_shows_that_it_lives_and_ends_by_itself(events, monkeypatch):
 
     texts = asyncio.run(listen())
     assert texts[0].startswith("retry") and set(texts[1:]) == {": here\n\n"} and len(texts) > 3
+
+
+def test_every_stream_ends_when_the_server_does(events):
+    async def listen():
+        answer = await events.stream(None)
+        asyncio.get_running_loop().call_later(0.1, events.end)
+        return [text async for text in answer.body_iterator]
+
+    began = time.monotonic()
+    assert len(asyncio.run(listen())) == 2
+    assert time.monotonic() - began < module.SIGN_OF_LIFE_SECONDS / 3
