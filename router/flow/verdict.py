@@ -3,8 +3,9 @@
 A modality deletes what is committed, so holding it here never counts. Every station with `commit`
 that it is owed to must have committed to keep it, under whatever UIDs it was sent there. Where none
 of those gets it under its own UIDs, all that do must have acknowledged it: a copy with other UIDs is
-one only where the station was asked for it by those UIDs. A copy without its patient, or with pixels
-that lost something, is none of what the modality would delete, and a folder keeps nothing: what took the file may have gone on with it.
+one only where the station was asked for it by those UIDs. A copy without its patient, or one compressed
+with loss, is none of what the modality would delete, and a folder keeps nothing: what took the file may
+have gone on with it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def verdict(
 def _deciding(owed: Iterable[Owing], committing: Collection[str]) -> dict[str, Owing]:
     """By station the delivery that counts, of those stations that have to have the instance."""
     copies = [(one, _steps(one)) for one in owed]
-    copies = [(one, steps) for one, steps in copies if not _is_less(one, steps)]
+    copies = [
+        (one, steps) for one, steps in copies if not (steps & _OTHER_PATIENT or _is_lossy(one))
+    ]
     whole = _best(one for one, steps in copies if not steps & _OTHER_UIDS)
     mapped = _best(one for one, steps in copies if steps & _OTHER_UIDS)
     must = {name: one for name, one in (mapped | whole).items() if name in committing}
@@ -78,12 +81,12 @@ def _rank(state: State) -> int:
     return 2 if state is State.DELIVERED else state in _OPEN
 
 
-def _is_less(one: Owing, steps: set[str]) -> bool:
-    """Whether that copy cannot stand for the object: its patient is taken out, or pixels are lost."""
-    declared = transfer_syntax_of(one.steps)
-    return bool(steps & _OTHER_PATIENT) or bool(declared and is_lossy(declared))
-
-
 def _steps(one: Owing) -> set[str]:
     """The names of the steps of its recipe."""
     return {step[0] for step in json.loads(one.steps)}
+
+
+def _is_lossy(one: Owing) -> bool:
+    """Whether it leaves compressed with loss, as another object than the modality would delete."""
+    declared = transfer_syntax_of(one.steps)
+    return bool(declared) and is_lossy(declared)

@@ -130,7 +130,7 @@ def conformance() -> str:
         f"| PS3.{part} {section} | {', '.join(f'`{name}`' for name in sorted(found[part, section]))} |"
         for part, section in sorted(found)
     ]
-    return _HEAD + "\n".join(rows) + "\n" + transfer_syntaxes() + commitment()
+    return _HEAD + "\n".join(rows) + "\n" + commitment() + transfer_syntaxes()
 
 
 def commitment() -> str:

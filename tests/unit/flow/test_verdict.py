@@ -76,6 +76,13 @@ def test_a_copy_under_another_identity_is_no_copy(owed, expected):
     assert verdict(ASKED, held, {"pacs", "archive-2"}, 0.0) == expected
 
 
+@pytest.mark.parametrize(("number", "expected"), [(90, 0), (91, 0x0110)])
+def test_a_copy_that_was_compressed_with_loss_is_no_copy(number, expected):
+    steps = f'[["transfer_syntax","1.2.840.10008.1.2.4.{number}"]]'
+    held = Held(CT, Disposition.ROUTED, (Owing("pacs", State.DELIVERED, steps),))
+    assert verdict(ASKED, held, {"pacs"}, 0.0) == expected
+
+
 def test_a_folder_is_no_archive():
     file, copy = Owing("shared", State.DELIVERED, AS_IT_IS), Owing("cold", State.QUEUED, AS_IT_IS)
     only = Held(CT, Disposition.ROUTED, (file,))
