@@ -25,7 +25,7 @@ from router.flow.told import account_json, station_states
 from router.serve.deployment import deployment
 from router.serve.places import Places, is_running
 from router.serve.reload_state import read_state
-from router.store.ledger import Account
+from router.store.balance import Account
 from router.telemetry.metrics import published_ages
 
 

@@ -15,7 +15,8 @@ from router.model.rule import Decision, FetchPriors
 from router.model.station import Station
 from router.model.task import Task
 from router.morph.apply import Change
-from router.store.ledger import Account, Ledger, Prior
+from router.store.balance import Account
+from router.store.ledger import Ledger, Prior
 
 
 def station_states(ledger: Ledger | None, names: Iterable[str]) -> list[dict[str, Any]]:

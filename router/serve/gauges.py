@@ -20,7 +20,8 @@ from router.serve.places import Places
 from router.serve.process import Role
 from router.serve.reload_state import read_state
 from router.store.audit import AuditTrail
-from router.store.ledger import Account, Backlog, Ledger, StationStatus
+from router.store.balance import Account, Backlog
+from router.store.ledger import Ledger, StationStatus
 from router.store.segment import journal_bytes
 from router.telemetry.metrics import Gauges, published_ages
 

@@ -15,7 +15,8 @@ from collections import Counter, defaultdict
 from typing import Final
 
 from router.model.delivery import Disposition, State
-from router.store.ledger import Account, Ledger
+from router.store.balance import Account
+from router.store.ledger import Ledger
 from router.store.records import Journal, RecordDamaged
 
 _COUNTED: Final = """

@@ -32,17 +32,15 @@ from router.store import (
     turning,
     watching,
 )
+from router.store.balance import Account, Backlog, Failure
 from router.store.counting import Counts
 from router.store.database import Database
 from router.store.ledger import (
-    Account,
-    Backlog,
     CatalogueRow,
     Change,
     Delivery,
     DeliveryCounts,
     Event,
-    Failure,
     HeldCounts,
     HeldStudy,
     HeldVersion,
@@ -99,13 +97,9 @@ class SqliteLedger:
         now = self._clock.now()
         with self._database.write() as connection:
             ids = indexing.book(connection, entries, marks or {}, self._known_recipes, now)
-        used = {
-            one.recipe.digest
-            for entry in entries
-            for owed in entry.decision.owed
-            for one in owed.alternatives
-        }
-        self._known_recipes |= used
+        owed = [one for entry in entries for one in entry.decision.owed]
+        self._known_recipes |= {one.recipe.digest for one in owed}
+        self._known_recipes |= {one.recipe.digest for each in owed for one in each.others}
         return ids
 
     def marks(self) -> dict[int, int]:

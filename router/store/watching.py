@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from router.store.ledger import Backlog, Failure
+from router.store.balance import Backlog, Failure
 from router.store.tasks import STATUS
 
 # The ids of deliveries grow with time, so the least one waits longest; the index alone gives it.

@@ -150,7 +150,7 @@ def test_f24_what_the_archive_does_not_commit_to_because_it_was_rejected_is_not_
 ):
     ledger.index([image(1, "pacs", at=AT - 1)])
     (leased,) = ledger.turn((), {"pacs": 1}, AT)
-    ledger.turn([settled(leased, state=State.SENT, sent_as=("1.2", uid(1)))], {}, AT)
+    ledger.turn([settled(leased, state=State.SENT, sent_as=("1.2", uid(1), "1.3"))], {}, AT)
     store.clock.time += 60
     path = store.folder / "ledger" / "ledger.db"
     requests = CommitmentRequests.open(path, store.clock)
