@@ -83,7 +83,7 @@ class LettingGo:
             raise Refused(still_sent(study, in_the_way))
         held = [one.record for one in rows if one.record is not None]
         octets = sum(record.length for record in held)
-        return LetGo(len(held), octets, bool(rows), 0, shredded=len(held))
+        return LetGo(len(held), octets, 1 if rows else 0, 0, shredded=len(held))
 
     def shredded(self, study: str, by: str) -> LetGo:
         """Shred a study; what was. Raises Refused while something of it is still to be sent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -77,12 +78,11 @@ def _listen(listener: Listener, same_port: Collection[socket.socket]) -> socket.
             listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        is_privileged = isinstance(error, PermissionError) and listener.port < _FIRST_FREE_PORT
-        hint = (
-            "ports below 1024 need CAP_NET_BIND_SERVICE"
-            if is_privileged
-            else "stop what listens there, or write another bind"
-        )
+        hint = "write another bind"
+        if error.errno == errno.EADDRINUSE:
+            hint = "stop what listens there, or write another bind"
+        elif isinstance(error, PermissionError) and listener.port < _FIRST_FREE_PORT:
+            hint = "ports below 1024 need CAP_NET_BIND_SERVICE"
         raise CannotListen(
             f"{_named(listener)}: cannot listen on {listener.host}:{listener.port}: "
             f"{error.strerror}; {hint}"

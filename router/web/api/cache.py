@@ -83,8 +83,11 @@ def shred(services: Services, call: Call) -> dict[str, Any]:
     study, is_dry = call.body["study"], bool(call.body.get("dry_run"))
     going = services.letting_go
     try:
+        foretold = going.shred_foretold(study)
+        if not foretold.studies:
+            raise Wrong(404, "nothing was ever received of that study")
         if is_dry:
-            return {**asdict(going.shred_foretold(study)), "dry_run": True}
+            return {**asdict(foretold), "dry_run": True}
         whose = services.audit.whose(study)
         told = going.shredded(study, call.identity.name)
     except Refused as error:

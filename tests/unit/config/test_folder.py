@@ -146,8 +146,8 @@ def test_the_nearest_word(word, known, expected):
 def test_few_words_are_listed_and_many_are_not():
     assert did_you_mean("pacz", ["pacs", "ct"]) == "did you mean 'pacs'?"
     assert did_you_mean("xyz", ["pacs", "ct"]) == "one of: ct, pacs"
-    assert did_you_mean("xyz", [f"station-{i}" for i in range(8)]).startswith("one of: ")
-    assert did_you_mean("xyz", [f"station-{i}" for i in range(9)]) == ""
+    assert did_you_mean("xyz", [f"station-{i}" for i in range(10)]).startswith("one of: ")
+    assert did_you_mean("xyz", [f"station-{i}" for i in range(11)]) == ""
     assert did_you_mean("xyz", []) == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,7 @@ def test_every_example_of_a_plug_passes(validator):
 
 def test_patterns_are_those_of_ecma():
     for pattern in _patterns(schema(all_plugs())):
-        assert "(?" not in pattern
+        assert not re.search(r"\(\?(?![:=!])", pattern), pattern
         assert "\\Z" not in pattern
         assert "\\A" not in pattern
 
