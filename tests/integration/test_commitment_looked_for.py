@@ -52,8 +52,15 @@ def site(
     return edge, modality
 
 
-@pytest.mark.parametrize("morph", ["[]", "[remap_uids: true]"], ids=["as-it-is", "other-uids"])
-@pytest.mark.parametrize("way", ["find", "qido"])
+@pytest.mark.parametrize(
+    ("way", "morph"),
+    [
+        ("find", "[]"),
+        ("qido", "[remap_uids: true]"),
+        pytest.param("find", "[remap_uids: true]", marks=pytest.mark.long),
+        pytest.param("qido", "[]", marks=pytest.mark.long),
+    ],
+)
 def test_f37_what_orthanc_shows_is_committed(
     router: RouterFactory,
     orthanc: OrthancFactory,
@@ -130,6 +137,7 @@ def test_what_the_archive_shows_later_is_committed_later_and_sent_once(
     assert len(archive.stored) == 2
 
 
+@pytest.mark.long
 def test_what_the_archive_never_shows_is_sent_again_and_then_a_no(
     router: RouterFactory,
     archives: list[Archive],

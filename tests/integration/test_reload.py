@@ -283,7 +283,7 @@ def processes(edge: Router) -> list[psutil.Process]:
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("reloads", [30, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("reloads", [15, pytest.param(1000, marks=pytest.mark.long)])
 def test_f82_reloads_under_load_drop_nothing_and_nothing_grows(site, reloads: int) -> None:
     here, destination = site()
     sent: set[str] = set()
