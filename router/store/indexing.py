@@ -204,9 +204,7 @@ class _Booking:
             self._flush()
             uid = entry.instance.sop_instance_uid
             connection.execute(choices.BEHIND, (uid, instance_id))
-            if looping.is_loop(connection, entry.instance):
-                sender = entry.instance.source.station or entry.instance.source.calling_ae_title
-                looping.stop(connection, self._counts, instance_id, sender, self._now)
+            looping.end_if_loop(connection, self._counts, instance_id, entry.instance, self._now)
         return instance_id
 
     def _placed(

@@ -32,18 +32,15 @@ UPDATE delivery SET state = 'dead', last_error = ?, changed_at = ? WHERE deliver
 """
 
 
-def is_loop(connection: sqlite3.Connection, instance: Instance) -> bool:
-    """Whether this booked instance is one version too many from its sender."""
+def end_if_loop(
+    connection: sqlite3.Connection, counts: Counts, instance_id: int, instance: Instance, now: float
+) -> None:
+    """End what is queued of this booked instance where it is one version too many from its sender."""
     sender = instance.source.station or instance.source.calling_ae_title
     since, until = instance.received_at - WITHIN_SECONDS, instance.received_at + WITHIN_SECONDS
     asked = (instance.sop_instance_uid, sender, since, until)
-    return int(connection.execute(_VERSIONS, asked).fetchone()[0]) > MOST_VERSIONS
-
-
-def stop(
-    connection: sqlite3.Connection, counts: Counts, instance_id: int, sender: str, now: float
-) -> None:
-    """End the queued deliveries of an instance that is in a loop."""
+    if connection.execute(_VERSIONS, asked).fetchone()[0] <= MOST_VERSIONS:
+        return
     reason = (
         f"routing loop: more than {MOST_VERSIONS} versions of this object came from '{sender}' "
         "within an hour; let one of the two no longer send it to the other, then retry"
