@@ -25,6 +25,8 @@ from router.errors import DeliveryError, Rejected, Unreachable
 from router.model.plug import Profile
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+# A batch is told in far less; parsed, JSON takes twenty times its bytes.
+MAX_STORE_ANSWER_BYTES: Final = 4 * 1024 * 1024
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 300.0
 STREAM_BYTES: Final = 256 * 1024
@@ -333,6 +335,7 @@ class StowClient:
                 {**headers, "Content-Type": content_type},
                 body,
                 seconds=seconds,
+                max_bytes=MAX_STORE_ANSWER_BYTES,
             ),
             self._answer_seconds,
         )

@@ -94,7 +94,10 @@ class _Reader:
         del self._buffer[: end + len(_END_OF_HEADERS)]
         pairs = (line.partition(":") for line in lines if line)
         # A part without content begins with the boundary: its line break was the headers' own.
-        if self._buffer.startswith(self._delimiter[2:]):
+        boundary = self._delimiter[2:]
+        while len(self._buffer) < len(boundary) and boundary.startswith(bytes(self._buffer)):
+            self._more()
+        if self._buffer.startswith(boundary):
             self._buffer[:0] = b"\r\n"
         return {name.strip().lower(): value.strip() for name, _, value in pairs}
 

@@ -31,6 +31,8 @@ _FILE_MODE: Final = 0o640
 _FOLDER_MODE: Final = 0o750
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.EFBIG})
+# A pipe by that name must not make the lane wait for a writer.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
@@ -169,6 +171,7 @@ def _publish(folder: int, hidden: str, name: str, written: _Written) -> str:
             os.fsync(folder)
             return note
         if _holds(folder, final, written):
+            os.fsync(folder)
             return "it was there already, with the same content"
         note = "other content of this UID was there: kept both"
     raise Rejected("the file name is taken by something else")
@@ -198,11 +201,15 @@ def _exists(folder: int, name: str) -> bool:
 
 
 def _holds(folder: int, name: str, written: _Written) -> bool:
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    with os.fdopen(descriptor, "rb") as file:
+    """Whether a file has that content, durable: who wrote it may have been killed before its sync."""
+    descriptor = os.open(name, _READ, dir_fd=folder)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
         if os.fstat(descriptor).st_size != written.length:
             return False
-        return hashlib.file_digest(file, "sha256").hexdigest() == written.digest
+        if hashlib.file_digest(file, "sha256").hexdigest() != written.digest:
+            return False
+        os.fsync(descriptor)
+    return True
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from router.store.files import store_error
@@ -65,16 +64,24 @@ class Leases:
 
 
 def _taken_away(path: Path) -> bool:
-    """Take the file of a dead process away, under its lock; false where a living one has it."""
-    with suppress(OSError):
+    """Take the file of a dead process away, under its lock; false where a living one has it.
+
+    False too where that cannot be seen, for want of descriptors for one: what a living process
+    sends must not be sent by another beside it.
+    """
+    try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            if not lock_file(descriptor):
-                return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    try:
+        is_dead = lock_file(descriptor)
+        if is_dead:
             path.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
-    return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return is_dead
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

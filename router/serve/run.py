@@ -38,10 +38,11 @@ def run(
     for folder in (places.data_dir, places.run):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     boot_id = uuid.uuid4().hex
+    # A look gives the ballast up when the disk is full: even to write who holds the lock needs room.
+    Room(places.data_dir, Clock()).shortage_bytes()
     lock = DataLock.acquire(places.data_dir, boot_id, __version__)
+    status = 1
     try:
-        # A look gives the ballast up when the disk is full: starting needs a little room.
-        Room(places.data_dir, Clock()).shortage_bytes()
         for stale in places.run.iterdir():
             stale.unlink()
         _recover(plan, places, boot_id, log, unclean=lock.unclean)
@@ -51,12 +52,14 @@ def run(
         bodies = generations.bodies()
         log.info("starting", roles=" ".join(bodies), plan=plan.digest[:12], boot_id=boot_id)
         try:
-            return Supervisor(bodies, log, generations if followed else None).run(on_ready)
+            status = Supervisor(bodies, log, generations if followed else None).run(on_ready)
         finally:
             note_activity(plan, "stop", log)
             note_event(plan, "router.stopped", {}, log)
+        return status
     finally:
-        lock.release()
+        # A role that failed for good, or a ledger that was refused, is looked at by the next start.
+        lock.release(in_order=status == 0)
 
 
 def _recover(plan: Plan, places: Places, boot_id: str, log: Log, *, unclean: bool) -> None:

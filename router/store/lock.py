@@ -62,10 +62,11 @@ class DataLock:
         """The open file that carries the lock, for a child that is started rather than forked."""
         return self._descriptor
 
-    def release(self) -> None:
-        """End in order: note that nothing was left half done, and free the lock."""
+    def release(self, *, in_order: bool = True) -> None:
+        """Free the lock; `in_order` notes that nothing was left half done, else `unclean` stays."""
         if self._descriptor >= 0:
-            os.ftruncate(self._descriptor, 0)
+            if in_order:
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = -1
 

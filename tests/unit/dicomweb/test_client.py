@@ -143,6 +143,22 @@ def test_an_answer_without_end_is_cut_at_the_cap() -> None:
         http.exchange("GET", url, {}, seconds=5, max_bytes=1_000_000)
 
 
+def test_an_account_of_what_was_stored_is_bounded_before_it_is_parsed() -> None:
+    """32 MB of `{},` would be 700 MB of dictionaries."""
+
+    def behave(connection: socket.socket) -> None:
+        _request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\n\r\n")
+        connection.sendall(b'{"00081199": {"Value": [{}' + b",{}" * 1_500_000 + b"]}}")
+        while connection.recv(65536):  # to close over what is unread would be a reset
+            pass
+
+    with server(behave) as url, session() as http:
+        stow = StowClient(http, url, profile_named("azure"))
+        with pytest.raises(LostAnswer, match="longer than 4194304 bytes"):
+            stow.store([Part(3, lambda: iter([b"abc"]))])
+
+
 def test_F20_no_listener_and_no_name_are_unreachable_with_their_cause() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -48,6 +48,15 @@ def test_every_cut_before_the_closing_boundary_is_an_error(cut: int, size: int) 
         read(whole[:cut], size=size)
 
 
+@given(st.integers(1, 60), st.sampled_from([b"", b"\r\n"]))
+def test_a_part_without_content_is_one_in_any_pieces(size: int, line_break: bytes) -> None:
+    """Some writers leave out the line break before the next boundary: the headers' own serves."""
+    boundary = f"--{BOUNDARY}".encode()
+    empty = b"\r\nContent-Type: a/b\r\n\r\n" + line_break
+    body = boundary + empty + boundary + b"\r\n\r\n-\r\n" + boundary + empty + boundary + b"--"
+    assert read(body, size=size) == [("a/b", b""), ("", b"-"), ("a/b", b"")]
+
+
 @pytest.mark.parametrize(
     "content_type",
     ["application/dicom", "multipart/related", "multipart/related; boundary=", "",

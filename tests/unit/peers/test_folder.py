@@ -128,6 +128,35 @@ def test_F6_an_error_of_the_disk_leaves_nothing_behind(
     assert results(peer(tmp_path), parcels(IMAGES)) == [D] * 3
 
 
+def test_p8_a_pipe_by_the_name_of_the_file_holds_up_nobody(tmp_path: Path) -> None:
+    """Opened as files are, it would make the lane wait for a writer that never comes."""
+    study = tmp_path / IMAGES[0].study_instance_uid
+    study.mkdir()
+    os.mkfifo(study / f"{IMAGES[0].sop_instance_uid}.dcm")
+    assert results(peer(tmp_path), parcels(IMAGES)) == [D] * 3
+    assert len(files(tmp_path)) == 3, "it is kept beside the pipe"
+
+
+def test_p9_what_is_there_already_is_delivered_when_it_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote it may have been killed between its name and the sync of the folder."""
+    assert results(peer(tmp_path), parcels(IMAGES[:1])) == [D]
+    synced: set[tuple[int, int]] = set()
+    real = os.fsync
+
+    def noting(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        synced.add((found.st_dev, found.st_ino))
+        real(descriptor)
+
+    monkeypatch.setattr(folder_module.os, "fsync", noting)
+    assert results(peer(tmp_path), parcels(IMAGES[:1])) == [D]
+    (file,) = files(tmp_path)
+    for path in (file, file.parent):
+        assert (path.stat().st_dev, path.stat().st_ino) in synced
+
+
 def test_a_file_system_without_links_still_never_overwrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 
+import pytest
+
+from router.serve import leases as leases_module
 from router.serve.leases import Leases
 
 BEGINNINGS = 2000
@@ -13,6 +18,22 @@ def test_who_has_begun_is_alive_and_who_has_ended_is_not(tmp_path):
     one, other = Leases(tmp_path, "one"), Leases(tmp_path, "other")
     one.hold()
     assert other.living() == {"one"}
+    one.close()
+    assert other.living() == frozenset()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM])
+def test_F6_p5_who_cannot_be_looked_at_is_not_taken_for_dead(tmp_path, monkeypatch, number):
+    """Its leases would be put back, and sent by another process beside it."""
+    one, other = Leases(tmp_path, "one"), Leases(tmp_path, "other")
+    one.hold()
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(leases_module.os, "open", fail)
+        assert other.living() == {"one"}
     one.close()
     assert other.living() == frozenset()
 

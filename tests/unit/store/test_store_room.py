@@ -145,8 +145,11 @@ def test_F31_a_second_router_is_refused_at_once_with_the_reason(tmp_path):
     lock.release()
     again = DataLock.acquire(tmp_path, "boot-two", "0.1.0")
     assert not again.unclean
-    # A router that was killed leaves its name behind.
-    os.close(again.descriptor)
+    # A router that was killed, or did not end in order, leaves its name behind.
+    again.release(in_order=False)
+    failed = DataLock.acquire(tmp_path, "boot-three", "0.1.0")
+    assert failed.unclean
+    os.close(failed.descriptor)
     assert DataLock.acquire(tmp_path, "boot-four", "0.1.0").unclean
 
 
