@@ -5,6 +5,7 @@ The data directory is on a memory disk whose size is changed under the running r
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -116,5 +117,29 @@ def test_F6_the_last_byte_goes_while_an_object_arrives(
         wait_until(lambda: destination.stored, 20, what="its arrival")
         assert [stored.sop_instance_uid for stored in destination.stored] == [item.sop_instance_uid]
         edge.assert_balanced()
+        edge.kill()
+        edge.expect_balanced = False
+
+
+def test_F6_on_a_disk_without_a_free_byte_the_router_starts_on_its_ballast(
+    router: Callable[..., Router], small: SmallVolume
+) -> None:
+    """Even to write who holds the lock takes a block, and the ballast is what there is."""
+    with ScriptedScp(Script(max_pdu_bytes=0)) as destination:
+        edge = router(destination=destination.port, data_dir=small.path / "data")
+        ballast = edge.data_dir / "ballast"
+        assert edge.stop() == 0
+        ballast.write_bytes(bytes(14 << 20))  # as housekeeping makes it after half a minute
+        with open(small.path / "filler", "wb", buffering=0) as filler:
+            os.posix_fallocate(filler.fileno(), 0, small.free_bytes() - (1 << 20))
+            filler.seek(0, os.SEEK_END)
+            with contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
+        assert small.free_bytes() == 0
+        edge.start()
+        assert not ballast.exists()
+        status = store(edge.port, synthetic.instance(9))
+        assert is_out_of_resources(status), hex(status)
         edge.kill()
         edge.expect_balanced = False

@@ -105,7 +105,7 @@ def test_c_move_delivers_through_the_hooks_and_says_who_asked(
         assert edge.deliveries()["delivered"] == 12 + 2 + 12
 
 
-def test_f33_destinations_that_are_not_to_be_chosen(
+def test_f33_F33_destinations_that_are_not_to_be_chosen(
     tmp_path: Path, router: RouterFactory, images: list[Synthetic]
 ) -> None:
     edge = started(router, tmp_path / "in", images[:1])
@@ -120,7 +120,7 @@ def test_f33_destinations_that_are_not_to_be_chosen(
     assert edge.deliveries()["created"] == 0
 
 
-def test_f33_what_the_destination_refuses_is_counted_and_named(
+def test_f33_F33_what_the_destination_refuses_is_counted_and_named(
     tmp_path: Path, router: RouterFactory, images: list[Synthetic]
 ) -> None:
     script = Script(statuses=(0x0000, 0xC000, 0xB000, *[0x0000] * 9, 0xA900))
@@ -136,7 +136,7 @@ def test_f33_what_the_destination_refuses_is_counted_and_named(
         assert (told.code_of_status, counts(told, "Failed")) == ("a702", 12)
 
 
-def test_f33_a_destination_that_is_away_is_said_soon(
+def test_f33_F33_a_destination_that_is_away_is_said_soon(
     tmp_path: Path, router: RouterFactory, images: list[Synthetic]
 ) -> None:
     edge = started(router, tmp_path / "in", images)
@@ -150,7 +150,7 @@ def test_f33_a_destination_that_is_away_is_said_soon(
     assert edge.open_deliveries() == 0
 
 
-def test_f33_cancel_and_a_vanished_requester_stop_what_is_queued(
+def test_f33_F33_cancel_and_a_vanished_requester_stop_what_is_queued(
     tmp_path: Path, router: RouterFactory
 ) -> None:
     # More than are leased at once, of which each takes its time.

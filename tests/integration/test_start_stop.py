@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -92,6 +94,30 @@ def test_f10_F31_a_second_router_on_the_same_data_is_refused_at_once(router: Rou
         images = list(series(2, rows=8, columns=8))
         assert set(scan(first.port, images).values()) == {0}
         wait_for(first.data_dir, delivered=2)
+
+
+def test_F7_a_damaged_ledger_is_refused_however_often_the_service_manager_tries(
+    router: RouterFactory,
+) -> None:
+    with ScriptedScp(OPEN) as pacs:
+        edge = router(destination=pacs.port)
+        assert set(scan(edge.port, series(2, rows=8, columns=8)).values()) == {0}
+        wait_for(edge.data_dir, delivered=2)
+        edge.kill()
+    edge.expect_balanced = False
+    path = edge.data_dir / "ledger" / "ledger.db"
+    with closing(sqlite3.connect(path)) as ledger:
+        ledger.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = ledger.execute("PRAGMA page_size").fetchone()
+        where = "SELECT rootpage FROM sqlite_master WHERE name = 'instance_study'"
+        (page,) = ledger.execute(where).fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    for _ in range(3):
+        code, output, errors = edge.command("run")
+        assert (code, "ready" in output) == (1, False)
+        assert "ledger" in errors
 
 
 def test_F31_who_was_refused_does_not_become_the_last_plan_that_ran(router: RouterFactory) -> None:
