@@ -12,7 +12,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -30,6 +30,8 @@ _PRAGMAS: Final = (
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA temp_store = MEMORY",
 )
+# The second: the shared-memory file cannot grow, which on a full disk heals when there is room again.
+_NO_ROOM: Final = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 _FATAL: Final = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
@@ -73,7 +75,7 @@ class Database:
         """
         if self._broken or self._read_only:
             raise StoreDown(self._broken or "the ledger is open for reading only")
-        with _typed_errors(self), self._turn():
+        with _typed_errors(self, no_room=_NO_ROOM), self._turn():
             connection = self._writing
             level = self._synchronous if is_durable else "NORMAL"
             if level != self._level:
@@ -188,14 +190,15 @@ def _open_lock(path: Path) -> int:
 
 
 @contextmanager
-def _typed_errors(database: Database) -> Iterator[None]:
+def _typed_errors(
+    database: Database, no_room: Collection[str] = ("SQLITE_FULL",)
+) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-        if name == "SQLITE_FULL":
+        if name in no_room:
             raise StoreFull("no room left for the ledger") from error
-        # Growing the shared-memory file fails on a full disk and heals when there is room again.
         if name.startswith(_FATAL) and not name.startswith("SQLITE_IOERR_SHM"):
             database.give_up(f"the ledger failed before: {name}")
         raise StoreDown(f"the ledger failed: {name}") from error
