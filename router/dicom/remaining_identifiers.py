@@ -160,7 +160,7 @@ def _known(data_set: Dataset, kept_tags: frozenset[int]) -> _Known:
                     known.ids.add(text.casefold())
             elif vr in _DATES and text[:8].isdigit() and len(text) >= 8:
                 known.dates.add(text[:8])
-            elif vr == "UI" and not text.startswith(_WELL_KNOWN):
+            elif vr == "UI" and "." in text and not text.startswith(_WELL_KNOWN):
                 known.uids.add(text)
     known.dates.discard(_NO_DATE)
     return known

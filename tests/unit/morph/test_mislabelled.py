@@ -82,3 +82,10 @@ def test_p4_a_birth_date_put_elsewhere_is_found_beside_dates_that_stay() -> None
     step = options("retain_longitudinal_full_dates")
     with pytest.raises(MorphFailed, match="original date"):
         morphed(before, step, ("set", {"ImageComments": "born 1970-05-03"}))
+
+
+def test_p4_a_reference_of_zeros_is_nobodys_uid() -> None:
+    item = Dataset()
+    item.ReferencedSOPClassUID = item.ReferencedSOPInstanceUID = "0"
+    before = patient(ContentSequence=[], ReferencedImageSequence=[item], StudyID="0")
+    assert morphed(before, BASIC).PatientIdentityRemoved == "YES"
