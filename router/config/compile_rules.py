@@ -181,10 +181,8 @@ class Rules:
         for below, name in literals_of(match, "listener"):
             if name not in self._listeners:
                 wrong = node_at(written or node, below) or node
-                message, hint = (
-                    f"no listener is named '{name}'",
-                    did_you_mean(name, self._listeners),
-                )
+                message = f"no listener is named '{name}'"
+                hint = did_you_mean(name, self._listeners)
                 self._context.error("DR201", message, wrong, (*path, "match", *below), hint)
         return condition
 
