@@ -18,7 +18,7 @@ CODES: Final[dict[str, str]] = {
     "DR105": "A text or number that has not the form, the length or the range that is asked for.",
     "DR106": "Things that do not go together, or too many or too few of them.",
     "DR107": "A secret in clear. It belongs in a file or in the environment, never in the configuration.",
-    "DR201": "A station is named that no file defines.",
+    "DR201": "A station or listener is named that no file defines.",
     "DR202": "A TLS profile is named that no file defines, or one that lacks what is needed of it.",
     "DR203": "A named list of steps or a table that no file defines, or a list that uses itself.",
     "DR204": "One name is used twice.",

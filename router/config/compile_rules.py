@@ -12,7 +12,7 @@ from typing import Any, Final
 from router.config import shapes_rules, units
 from router.config.compile_morphs import Morphs, Step
 from router.config.context import Context
-from router.config.impossible import impossible_literals
+from router.config.impossible import impossible_literals, literals_of
 from router.config.nodes import (
     Mapping,
     Node,
@@ -30,6 +30,7 @@ from router.config.transfer_syntaxes import declared
 from router.config.work import STEP
 from router.match.condition import ConditionProblems, Predicates, compile_condition
 from router.model.delivery import Priority
+from router.model.instance import REJECTED_HERE, RETRIEVED
 from router.model.problem import Place
 from router.model.recipe import Recipe
 from router.model.rule import Condition, FetchPriors, Option, Refusal, Rule, Send, Silence
@@ -37,6 +38,12 @@ from router.model.station import Station
 
 IDLE_SECONDS: Final = 30.0
 _REFUSED_BY_RULE: Final = 0xC001
+
+
+def _names_in(document: Mapping, section: str) -> tuple[str, ...]:
+    """What a section names; an entry with a mistake of its own is not unknown."""
+    written = document.get(section)
+    return tuple(written.entries) if isinstance(written, Mapping) else ()
 
 
 class Rules:
@@ -51,9 +58,8 @@ class Rules:
     ) -> None:
         self._context = context
         self._rules = document.get("rules")
-        written = document.get("stations")
-        # A station with a mistake of its own is no unknown station.
-        self._names = tuple(written.entries) if isinstance(written, Mapping) else ()
+        self._names = _names_in(document, "stations")
+        self._listeners = (*_names_in(document, "listeners"), RETRIEVED, REJECTED_HERE)
         self._stations = stations
         self._operators = {operator.name: operator for operator in context.plugs.operators}
         self._morphs = morphs
@@ -172,6 +178,12 @@ class Rules:
         for below, message, hint in impossible_literals(match):
             wrong = node_at(written or node, below) or node
             self._context.warn("DR319", message, wrong, (*path, "match", *below), hint)
+        for below, name in literals_of(match, "listener"):
+            if name not in self._listeners:
+                wrong = node_at(written or node, below) or node
+                message = f"no listener is named '{name}'"
+                hint = did_you_mean(name, self._listeners)
+                self._context.error("DR201", message, wrong, (*path, "match", *below), hint)
         return condition
 
     def _sends(

@@ -23,19 +23,33 @@ _CHECKED: Final = TEXT_VRS - {"DA", "TM", "DT", "AS", "PN", "DS"} | (NUMBER_VRS 
 _LENGTHS: Final = {"AE": 16, "CS": 16, "LO": 64, "SH": 16, "UI": 64, "ST": 1024, "LT": 10240}
 
 
-def impossible_literals(match: Any, at: Path = ()) -> Iterator[tuple[Path, str, str]]:
+def impossible_literals(match: Any) -> Iterator[tuple[Path, str, str]]:
     """(path below the match, message, hint) of each literal that cannot be."""
+    for key, value, here in _conditions(match, ()):
+        if key not in FACTS:
+            yield from _of_attribute(key, value, here)
+
+
+def literals_of(match: Any, fact: str) -> Iterator[tuple[Path, str]]:
+    """(path below the match, text) of each literal a fact is compared with; no patterns."""
+    for key, value, here in _conditions(match, ()):
+        if key == fact:
+            yield from _literals(value, here)
+
+
+def _conditions(match: Any, at: Path) -> Iterator[tuple[str, Any, Path]]:
+    """Each key of a match that is no combinator, with its value and its path."""
     if not isinstance(match, Mapping):
         return
     for key, value in match.items():
         here = (*at, key)
         if key == "not":
-            yield from impossible_literals(value, here)
+            yield from _conditions(value, here)
         elif key in ("all", "any") and isinstance(value, list):
             for index, item in enumerate(value):
-                yield from impossible_literals(item, (*here, index))
-        elif key not in FACTS:
-            yield from _of_attribute(str(key), value, here)
+                yield from _conditions(item, (*here, index))
+        else:
+            yield str(key), value, here
 
 
 def _of_attribute(key: str, value: Any, at: Path) -> Iterator[tuple[Path, str, str]]:

@@ -243,7 +243,7 @@ def _words(error: ValidationError, node: Node | None, path: tuple[PathPart, ...]
     if keyword == "required" and isinstance(value, Mapping):
         missing = [key for key in limit if key not in value]
         return wording.missing_keys(missing, show_path(path))
-    return wording.other_fault(keyword, limit, name)
+    return wording.other_fault(keyword, limit, name, str(around.get("description", "")))
 
 
 def _with(fragment: Fragment, properties: dict[str, Fragment]) -> Fragment:

@@ -109,16 +109,19 @@ def number_like_text(name: str, text: str) -> Words:
     return Words("DR102", f"{name} must be a text, but {text} is read as a number", hint)
 
 
-def other_fault(keyword: str, limit: Any, name: str) -> Words:
-    """Any other keyword of JSON Schema."""
+def other_fault(keyword: str, limit: Any, name: str, expected: str) -> Words:
+    """Any other keyword of JSON Schema; `expected` describes what would be right."""
     words = {
         "minItems": f"{name} must hold at least {limit}",
         "maxItems": f"{name} must hold at most {limit}",
         "uniqueItems": f"{name} names something twice",
         "minProperties": f"{name} must hold at least {limit} key",
         "maxProperties": f"{name} must hold only {limit} key",
-    }.get(keyword, f"{name} has not the shape that is expected here")
-    return Words("DR106", words)
+    }
+    if keyword in words:
+        return Words("DR106", words[keyword])
+    message = f"{name} has not the shape that is expected here"
+    return Words("DR106", message, f"write {expected.rstrip('.')}" if expected else "")
 
 
 def _type_words(types: Any) -> str:

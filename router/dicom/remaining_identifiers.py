@@ -17,6 +17,7 @@ from io import BytesIO
 from typing import Final, Literal
 
 from pydicom import config as _pydicom_config
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
@@ -34,6 +35,9 @@ SHORTEST_WORD: Final = 4
 SHORTEST_IN_BYTES: Final = 6
 _TEXTS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR", "AE", "UN"})
 _DATES: Final = frozenset({"DA", "DT"})
+_TOLD_BY_TAG: Final = frozenset({"DA", "DT", "PN", "UI"})
+_BIRTH_DATE: Final = 0x00100030
+_NO_DATE: Final = "19000101"  # what stands where a date was removed
 _ENCODINGS: Final = (
     *("utf-8", "latin-1", "iso8859_2", "iso8859_5", "iso8859_7", "euc_kr", "shift_jis"),
     *("iso2022_jp", "gb18030", "utf-16-le", "utf-16-be"),
@@ -87,8 +91,9 @@ def remaining(
         found = [*_in_elements(known, after, dates)]
     except Exception as error:  # noqa: BLE001 - parser boundary: what cannot be read must not leave
         return [Finding(f"part that cannot be read ({type(error).__name__})", _HEADER)]
-    birth = {str(value)[:8] for value in _values(before.get(0x00100030))}
-    days = known.dates if dates == "removed" else birth if dates == "kept" else set()
+    days = known.dates if dates == "removed" else set()
+    if dates == "kept":
+        days = _birth_dates(before)
     found += _in_bytes("date", _date_forms(days), outgoing)
     if not uids_may_stay:
         found += _in_bytes("UID", (uid.encode() for uid in known.uids), outgoing)
@@ -117,25 +122,47 @@ def _values(element: DataElement | None) -> list[object]:
     return list(value) if isinstance(value, list | tuple) or element.VM > 1 else [value]
 
 
+def _own_vr(element: DataElement) -> str:
+    """The VR of what identifies is that of its tag, whatever VR it was written under."""
+    own = dictionary_VR(element.tag) if dictionary_has_tag(element.tag) else ""
+    return own if own in _TOLD_BY_TAG else element.VR
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _birth_dates(data_set: Dataset) -> set[str]:
+    """When the patient was born, unless something that may be told happened on that day."""
+    born: set[str] = set()
+    others: set[str] = {"", _NO_DATE}
+    for element in data_set.iterall():
+        if _own_vr(element) in _DATES:
+            days = {_text(value)[:8] for value in _values(element)}
+            (born if element.tag == _BIRTH_DATE else others).update(days)
+    return born - others
+
+
 def _known(data_set: Dataset, kept_tags: frozenset[int]) -> _Known:
     known = _Known()
     for element in data_set.iterall():
+        vr = _own_vr(element)
         for value in _values(element):
-            text = str(value).strip()
+            text = _text(value).strip(" \0")
             if not text:
                 continue
-            if element.VR == "PN":
+            if vr == "PN":
                 _add_name(known, text)
             elif element.tag in kept_tags:
                 continue
-            elif element.tag in ID_TAGS and element.VR not in _DATES:
+            elif element.tag in ID_TAGS and vr not in _DATES:
                 if len(text) >= SHORTEST_WORD:
                     known.ids.add(text.casefold())
-            elif element.VR in _DATES and text[:8].isdigit() and len(text) >= 8:
+            elif vr in _DATES and text[:8].isdigit() and len(text) >= 8:
                 known.dates.add(text[:8])
-            elif element.VR == "UI" and not text.startswith(_WELL_KNOWN):
+            elif vr == "UI" and "." in text and not text.startswith(_WELL_KNOWN):
                 known.uids.add(text)
-    known.dates -= {"19000101"}
+    known.dates.discard(_NO_DATE)
     return known
 
 
@@ -158,8 +185,7 @@ def _in_elements(known: _Known, data_set: Dataset, dates: Dates) -> Iterator[Fin
         if element.VR not in _TEXTS:
             continue
         for value in _values(element):
-            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-            folded = text.casefold()
+            folded = _text(value).casefold()
             if folded.strip() in {"removed", ""}:
                 continue
             for one in wanted:

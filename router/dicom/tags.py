@@ -118,15 +118,27 @@ def parse_path(text: str) -> Path:
     while True:
         match = _STEP.match(text, position)
         if match is None:
-            raise PathError(
-                f"{text!r} is no attribute", hint='PatientID, "0010,0020" or Sequence[*].Keyword'
-            )
+            raise _no_attribute(text)
         steps.append(_step(match))
         if match.end() == len(text):
             break
         position = match.end() + 1
     _check_steps(text, steps)
     return Path(tuple(steps), text)
+
+
+def _no_attribute(text: str) -> PathError:
+    """For a name of the dictionary ("Patient's Name") its keyword is offered."""
+    letters = re.sub(r"'s\b|[^A-Za-z0-9]", "", text)
+    keyword = _folded_keywords().get(letters.lower())
+    message = f"{text!r} is no attribute"
+    if keyword is None:
+        return PathError(message, hint='PatientID, "0010,0020" or Sequence[*].Keyword')
+    return PathError(message, hint=_offered(keyword), code="DR210")
+
+
+def _offered(keyword: str) -> str:
+    return f"{keyword!r} {format_tag(tag_for(keyword) or 0)}"
 
 
 def _step(match: re.Match[str]) -> PathStep:
@@ -136,7 +148,7 @@ def _step(match: re.Match[str]) -> PathStep:
         tag = tag_for(match["keyword"])
         if tag is None:
             near = suggestions(match["keyword"])
-            hint = f"{near[0]!r} {format_tag(tag_for(near[0]) or 0)}" if near else ""
+            hint = _offered(near[0]) if near else ""
             raise PathError(f"{match['keyword']!r} is no DICOM keyword", hint=hint, code="DR210")
         return PathStep(tag, None, item)
     if match["plain"]:

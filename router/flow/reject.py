@@ -18,12 +18,11 @@ from router.dicom.uids import new_uid
 from router.errors import Refused
 from router.flow.held import HeldHeaders
 from router.flow.intake import Arrival, Intake
-from router.model.instance import Source
+from router.model.instance import REJECTED_HERE, Source
 from router.model.plan import Plan
 from router.model.rejection import KEY_OBJECT_SELECTION
 from router.store.ledger import Ledger, Stored
 
-REJECTED_HERE: Final = "reject"
 """`listener` of a note that was written here."""
 
 MOST_NAMED: Final = 1000

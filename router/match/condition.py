@@ -35,6 +35,28 @@ BUILT_IN: Final[Mapping[str, Operator]] = {
 }
 COMBINATORS: Final = ("all", "any", "not")
 _PATTERNS: Final = ("glob", "regex")
+# What people write who know another language.
+_WORDS: Final = {
+    **dict.fromkeys(("station", "source", "sender"), "from"),
+    **dict.fromkeys(("ip", "host"), "address"),
+    **dict.fromkeys(("calling_aet", "aet", "ae_title"), "calling_ae_title"),
+    "day": "weekday",
+    "hour": "time",
+    "or": "any",
+    "and": "all",
+}
+_OPERATORS: Final = {
+    **dict.fromkeys(("contains", "like"), 'glob: "*…*"'),
+    **dict.fromkeys(("startswith", "starts_with"), 'glob: "…*"'),
+    **dict.fromkeys(("endswith", "ends_with"), 'glob: "*…"'),
+    **dict.fromkeys(("eq", "=", "==", "is"), "equals: …"),
+    **dict.fromkeys(("in", "one_of"), "any: […]"),
+    "<": "lt: …",
+    "<=": "le: …",
+    ">": "gt: …",
+    ">=": "ge: …",
+}
+_NEGATIONS: Final = ("not", "ne", "!=", "not_equals")
 _MAX_DEPTH: Final = 32
 _MAX_PROBLEMS: Final = 60
 # The instances of a series share their values, so the last few answers are worth remembering.
@@ -162,8 +184,7 @@ class _Compiler:
         try:
             return parse_path(key)
         except PathError as error:
-            near = [word for word in (*FACTS, *COMBINATORS) if is_one_slip(key, word)]
-            words = near or difflib.get_close_matches(key, (*FACTS, *COMBINATORS), n=1, cutoff=0.7)
+            words = _meant(key)
             meant = f"'{words[0]}'" if words else error.hint
             form = "did you mean {}?" if words or error.code == "DR210" else "write {}"
             raise PlugError(
@@ -263,11 +284,22 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def _meant(key: str) -> list[str]:
+    """The facts and combinators a key may have been meant for, the likeliest first."""
+    known = (*FACTS, *COMBINATORS)
+    folded = _WORDS.get(key.lower(), key.lower())
+    exact = [word for word in known if folded == word or is_one_slip(key, word)]
+    return exact or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+
+
 def _unknown_operator(key: str, name: str, operators: Collection[str]) -> PlugError:
     near = [operator for operator in operators if is_one_slip(name, operator)]
     near = near or difflib.get_close_matches(name, operators, n=1, cutoff=0.6)
-    if name == "not":
+    folded = name.lower()
+    if folded in _NEGATIONS:
         hint = f"write not: {{{key}: …}}"
+    elif _OPERATORS.get(folded, "").partition(":")[0] in operators:
+        hint = f"write {_OPERATORS[folded]}"
     else:
         hint = f"did you mean '{near[0]}'?" if near else _one_of(operators)
     return PlugError(

@@ -189,7 +189,8 @@ def _literal_text(literal: Any, vr: str) -> str:
             code="DR212",
         )
     if vr == "UI" and not _UID.fullmatch(text):
-        raise PlugError(f"'{text}' is no UID", code="DR212")
+        hint = "a UID has digits and dots; sop_class and transfer_syntax take names too"
+        raise PlugError(f"'{text}' is no UID", hint=hint, code="DR212")
     if vr == "PN":
         return "=".join(person_name_groups(text)).rstrip("=")
     if vr == "AE":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# In the place of a listener's name: we fetched it from a station that cannot send.
+# In the place of a listener's name: fetched from a station that cannot send; a note of our own.
 RETRIEVED: Final = "(retrieved)"
+REJECTED_HERE: Final = "reject"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,13 @@ ATTRIBUTE: Final = {
 ATTRIBUTES: Final = {
     "anyOf": [ATTRIBUTE, {"type": "array", "minItems": 1, "items": ATTRIBUTE}],
 }
+_FORMS: Final = {
+    "AS": "018Y, 006M, 003W or 010D",
+    "DA": "20240131",
+    "DT": "20240131143000 or 20240131",
+    "TM": "143000",
+}
+_WITHOUT_MARKS: Final = str.maketrans("", "", "-:/")
 _CHARACTER_SET: Final = 0x00080005
 _IDENTITY: Final = (0x00080016, 0x00080018, 0x0020000D, 0x0020000E)
 
@@ -121,17 +128,32 @@ def texts(value: Any, path: Path) -> Texts:
 
 def check_literal(literal: str, choices: Iterable[str]) -> None:
     """Raise PlugError (DR212) when none of the VRs allows this value."""
-    layout = layout_of(EXPLICIT_VR_LITTLE_ENDIAN)
-    problem = ""
+    problem = hint = ""
     for vr in choices:
-        parts = [literal] if vr in SINGLE_VALUE_VRS else literal.split("\\")
-        try:
-            encode(vr, parts if literal else (), layout, UTF_8)
-        except ValueProblem as refused:
-            problem = problem or f"'{literal}' does not fit: {refused}"
-        else:
+        refused = _refused(vr, literal)
+        if not refused:
             return
-    raise PlugError(problem, code="DR212")
+        problem = problem or f"'{literal}' does not fit: {refused}"
+        hint = hint or _form(vr, literal)
+    raise PlugError(problem, hint=f"write {hint}" if hint else "", code="DR212")
+
+
+def _refused(vr: str, literal: str) -> str:
+    """Why the VR does not allow a value; '' where it does."""
+    parts = [literal] if vr in SINGLE_VALUE_VRS else literal.split("\\")
+    try:
+        encode(vr, parts if literal else (), layout_of(EXPLICIT_VR_LITTLE_ENDIAN), UTF_8)
+    except ValueProblem as refused:
+        return str(refused)
+    return ""
+
+
+def _form(vr: str, literal: str) -> str:
+    """What could have been meant by a value that was refused, or the form of its VR."""
+    meant = literal.upper() if vr == "CS" else literal.translate(_WITHOUT_MARKS)
+    if vr in {"CS", "DA", "TM"} and not _refused(vr, meant):
+        return meant
+    return _FORMS.get(vr, "")
 
 
 def known_keys(parameters: Any, name: str, keys: tuple[str, ...], needed: tuple[str, ...]) -> None:

@@ -219,3 +219,32 @@ def test_two_rules_without_a_name_are_told_apart(tmp_path):
         "rules[0] needs 'name'",
         "rules[1] needs 'name'",
     ]
+
+
+LISTENERS = 'listeners:\n  lan: {type: dimse, bind: "127.0.0.1:11112"}\n'
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("listener: lna", "lna"),
+        ("listener: {equals: lna}", "lna"),
+        ("listener: [lan, wan]", "wan"),
+        ("listener: {any: [lan, wan]}", "wan"),
+        ("not: {listener: lna}", "lna"),
+        ("any: [{Modality: CT}, {all: [{listener: lna}]}]", "lna"),
+        ("listener: lan", ""),
+        ("listener: {glob: 'w*'}", ""),
+        ("listener: (retrieved)", ""),
+        ("listener: reject", ""),
+    ],
+)
+def test_a_rule_asks_for_listeners_there_are(tmp_path, written, fault):
+    text = f"{LISTENERS}{TWO}rules:\n  - name: r\n    match: {{{written}}}\n    route: [pacs]\n"
+    result = loaded(tmp_path, text)
+    assert [problem.code for problem in result.errors] == ["DR201"] * bool(fault)
+    for problem in result.errors:
+        line = text.splitlines()[problem.place.line - 1]
+        assert line[problem.place.column - 1 :].startswith(fault)
+        assert problem.message == f"no listener is named '{fault}'"
+        assert problem.hint == ("did you mean 'lan'?")

@@ -54,7 +54,7 @@ def test_paths_in_every_form(text, steps):
         ("0010,[ACME],01", "DR211", ""),
         ("0002,0010", "DR211", ""),
         ("", "DR211", ""),
-        ("PatientID.", "DR211", ""),
+        ("PatientID.", "DR210", "PatientID"),
     ],
 )
 def test_what_is_no_path_says_why(text, code, hint):

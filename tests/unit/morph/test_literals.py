@@ -172,3 +172,31 @@ def test_what_loads_can_be_written_and_what_does_not_load_cannot(vr: str, litera
     except PlugError:
         return
     assert keyword in morphed(image(), ("set", {keyword: literal}))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "written", "hint"),
+    [
+        ("StudyDate", "2024-01-31", "write 20240131"),
+        ("StudyDate", "31.1.2024", "write 20240131"),
+        ("StudyTime", "14:30", "write 1430"),
+        ("StudyTime", "25:00", "write 143000"),
+        ("Modality", "ct", "write CT"),
+        ("Modality", "c-t", ""),
+        ("PatientAge", "18", "write 018Y, 006M, 003W or 010D"),
+        ("AcquisitionDateTime", "today", "write 20240131143000 or 20240131"),
+        ("AccessionNumber", "x" * 17, ""),
+    ],
+)
+def test_a_refused_literal_comes_with_what_to_write(
+    attribute: str, written: str, hint: str
+) -> None:
+    with pytest.raises(PlugError) as refused:
+        MORPHS["set"].compile({attribute: written})
+    assert (refused.value.hint, refused.value.code) == (hint, "DR212")
+
+
+def test_a_step_of_another_shape_is_told_its_own(tmp_path: Any) -> None:
+    rule = "rules: [{name: r, discard: true, morph: [{remove_private: yes}]}]"
+    (problem,) = loaded(tmp_path, rule).errors
+    assert problem.hint == "write true, or {keep: [GEMS_PARM_01]}"
