@@ -307,6 +307,7 @@ class Dispatcher:
             entry.station,
             self._clock,
             takes_others=takes_others,
+            others_wait=outcome.is_told_busy and name in self._ledger.waiting_stations(),
             pause_seconds=entry.pace.pause_seconds(),
         )
 

@@ -28,12 +28,13 @@ def settle(
     clock: Clock,
     *,
     takes_others: bool = False,
+    others_wait: bool = False,
     pause_seconds: float = 0.0,
 ) -> Settlement:
     """The row a delivery gets for this outcome.
 
-    `takes_others` says that the station asked for no patience until now, `pause_seconds` how long it
-    is left alone.
+    `takes_others` says that the station asked for no patience until now, `others_wait` that more is
+    queued for it, `pause_seconds` how long it is left alone.
     """
     if outcome.result is Result.DELIVERED:
         state = State.SENT if station.commit else State.DELIVERED
@@ -49,7 +50,8 @@ def settle(
         return Settlement(outcome, clock.now(), State.QUEUED, count_attempt=False)
     if takes_others:
         return _again(outcome, leased, station, clock, None, pause_seconds)
-    due_at = clock.now() + pause_seconds + BEHIND_SECONDS
+    behind_seconds = station.retry.max_seconds if others_wait else BEHIND_SECONDS
+    due_at = clock.now() + pause_seconds + behind_seconds
     return Settlement(outcome, due_at, State.QUEUED, count_attempt=False)
 
 

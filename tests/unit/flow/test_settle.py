@@ -55,6 +55,8 @@ def test_F16_an_object_told_busy_itself_goes_behind_the_pause_of_its_station():
     own = Outcome(1, Result.BUSY, "out of resources", status=0xA700)
     settled = settle(own, leased(), PACS, clock, pause_seconds=40)
     assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 42)
+    settled = settle(own, leased(), PACS, clock, pause_seconds=40, others_wait=True)
+    assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 1840)
     other = Outcome(2, Result.BUSY, "not sent", status=0xA700, was_tried=False)
     settled = settle(other, leased(), PACS, clock, pause_seconds=40)
     assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 0)
