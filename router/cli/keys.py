@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -211,5 +212,7 @@ def _words(told: dict[str, Any]) -> list[str]:
 def _passphrase(file: Path | None, *, confirm: bool) -> str:
     if file is not None:
         return file.read_text(encoding="utf-8").rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise click.UsageError("no terminal to ask at: give --passphrase-file FILE")
     found: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
     return found

@@ -32,9 +32,14 @@ Change = Callable[[Ledger, str], int]
 def changed_things(ledger: Ledger, task_ids: Sequence[int], *directions: Direction) -> str:
     """What these tasks are made of, in a word. Raises ClickException where one cannot be changed.
 
-    Tasks that send can, and those of these directions.
+    Tasks that send can, and those of these directions. Where one is unknown, nothing is changed.
     """
-    found = [task for one in task_ids if (task := ledger.task(one)) is not None]
+    found = []
+    for one in task_ids:
+        task = ledger.task(one)
+        if task is None:
+            raise click.ClickException(f"there is no task {one}; see: dicom-router tasks list")
+        found.append(task)
     for task in found:
         if task.direction not in ("send", *directions):
             raise click.ClickException(unchangeable(task))

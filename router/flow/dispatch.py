@@ -283,15 +283,16 @@ class Dispatcher:
                 return settlements
             match report:
                 case Sent():
-                    settlements.append(self._settle(report))
+                    takes_others = not self._desks[report.leased.station].pace.failures
                     self._react(report)
+                    settlements.append(self._settle(report, takes_others=takes_others))
                 case BatchEnded():
                     if report.clean:
                         self._desks[report.station].pace.delivered(clean_batch=True)
                 case Probed():
                     self._probe_came_back(report)
 
-    def _settle(self, sent: Sent) -> Settlement:
+    def _settle(self, sent: Sent, *, takes_others: bool) -> Settlement:
         entry = self._desks[sent.leased.station]
         name, outcome = sent.leased.station, sent.outcome
         self._metrics.send_attempts.add(name, outcome.result.value)
@@ -300,7 +301,15 @@ class Dispatcher:
             self._metrics.send_seconds.labels(name).observe(sent.seconds)
         if self._log.is_tapped:
             self._tell(sent)
-        return settle(outcome, sent.leased, entry.station, self._clock)
+        return settle(
+            outcome,
+            sent.leased,
+            entry.station,
+            self._clock,
+            takes_others=takes_others,
+            others_wait=outcome.is_told_busy and name in self._ledger.waiting_stations(),
+            pause_seconds=entry.pace.pause_seconds(),
+        )
 
     def _tell(self, sent: Sent) -> None:
         leased, outcome = sent.leased, sent.outcome
@@ -325,7 +334,8 @@ class Dispatcher:
             entry.warned = ""
             self._statuses.online(name)
             return
-        self._warn(name, entry, outcome)
+        if outcome.was_tried:
+            self._warn(name, entry, outcome)
         if outcome.result is Result.UNREACHABLE:
             if not entry.pace.must_probe:
                 entry.pace.unreachable(outcome.message)

@@ -37,6 +37,10 @@ class Pace:
         """Whether deliveries may go out now."""
         return not self.must_probe and self.clock.monotonic() >= self.resume_at
 
+    def pause_seconds(self) -> float:
+        """How long nothing is sent from now on."""
+        return max(0.0, self.resume_at - self.clock.monotonic())
+
     def may_probe(self) -> bool:
         """Whether it is time to ask a silent station whether it lives."""
         return self.must_probe and self.clock.monotonic() >= self.resume_at

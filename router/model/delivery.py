@@ -98,7 +98,7 @@ class Result(StrEnum):
 
     DELIVERED = "delivered"
     RETRY = "retry"  # this object again, later; an attempt was used
-    BUSY = "busy"  # the station asks for patience; no attempt is burned
+    BUSY = "busy"  # the station asks for patience; no attempt is burned, see `is_told_busy`
     UNREACHABLE = "unreachable"  # no connection; no attempt is burned
     HOLD = "hold"  # the station refuses us; someone must act; no attempt is burned
     DEAD = "dead"  # the station refuses this object for good
@@ -110,6 +110,7 @@ class Outcome:
     """The end of one try. `status` is the peer's own DIMSE or HTTP number; `message` its words.
 
     `sent_as` are SOP class, instance and study UID under which a station that commits took the object.
+    `was_tried` is false of one that was not sent because another showed what the station says.
     """
 
     delivery_id: int
@@ -118,3 +119,10 @@ class Outcome:
     status: int | None = None
     retry_after_seconds: float | None = None
     sent_as: tuple[str, str, str] = ("", "", "")
+    was_tried: bool = True
+
+    @property
+    def is_told_busy(self) -> bool:
+        """Whether the station answered "busy" to this very object: 0xA7xx, not a connection or 503."""
+        is_busy = self.result is Result.BUSY and self.was_tried
+        return is_busy and self.status is not None and self.status >> 8 == 0xA7

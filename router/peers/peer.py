@@ -188,6 +188,7 @@ def not_sent(delivery_id: int, reason: Outcome) -> Outcome:
         f"not sent: {reason.message}",
         reason.status,
         reason.retry_after_seconds,
+        was_tried=False,
     )
 
 

@@ -97,6 +97,8 @@ def test_r236_keys_are_made_exported_rotated_lost_and_restored(edge: Edge, tmp_p
     assert "in no escrow copy" in edge.command("keys", "list")[2]
     before = held(edge)
     copy = tmp_path / "escrow.json"
+    errors = edge.refused("keys", "export", str(copy), code=64)
+    assert "no terminal to ask at: give --passphrase-file FILE" in errors
     assert edge.told("keys", "export", str(copy), *given)["keys"] == 1
     assert copy.stat().st_mode & 0o777 == 0o600
     assert "File exists" in edge.refused("keys", "export", str(copy), *given)

@@ -269,6 +269,12 @@ def test_f67_f69_what_came_in_is_a_task_too_and_cannot_be_changed(site: Site) ->
     assert code == 0 and "SOP INSTANCE UID" not in output
 
 
+def test_a_task_that_does_not_exist_is_named(site: Site) -> None:
+    for words in (("cancel",), ("retry",), ("hold",), ("resume",), ("priority", "high")):
+        code, _, errors = site.say("tasks", *words, "999")
+        assert code == 1 and "there is no task 999; see: dicom-router tasks list" in errors, words
+
+
 def test_a_refused_object_keeps_the_words_of_the_peer_and_can_be_retried(
     site: Site, images: dict[str, Synthetic]
 ) -> None:

@@ -263,6 +263,65 @@ def test_busy_waits_as_long_as_it_was_asked_to(edge):
     assert {one.attempts for one in pacs.received} == {0}
 
 
+def as_time_passes(edge, **counts):
+    """Let seconds pass until the deliveries stand like this."""
+
+    def stands():
+        edge.clock.pass_seconds(1)
+        edge.ring()
+        time.sleep(0.02)  # a try takes real time, and the pauses must not be over before it
+        found = edge.deliveries()
+        return all(found.get(state, 0) == count for state, count in counts.items())
+
+    wait_until(stands, 20, what=f"{counts}, {edge.deliveries()}")
+
+
+def told_busy(uids):
+    """A station that tells some objects 0xA700 for ever and takes the others, as Orthanc does."""
+
+    def script(parcel, number):
+        if parcel.leased.sop_instance_uid in uids:
+            words = "0xA700 out of resources"
+            return Outcome(parcel.leased.delivery_id, Result.BUSY, words, 0xA700)
+        return accept(parcel, number)
+
+    return script
+
+
+def test_F16_objects_that_are_told_busy_for_ever_keep_no_other_waiting(edge):
+    sent = images(12, study=7)
+    odd = {image.sop_instance_uid for image in sent[:3]}
+    edge.keep(*sent)
+    pacs = Neighbour(told_busy(odd))
+    with edge.dispatching(pacs=pacs, mirror=Neighbour()):
+        as_time_passes(edge, delivered=9)
+        # Others are taken all the time: it is the object the station does not want.
+        for number in range(6):
+            edge.keep(instance(100 + number, rows=2, columns=2))
+            edge.clock.pass_seconds(1200)
+            as_time_passes(edge, delivered=10 + number)
+    ends = [row(edge, uid) for uid in odd]
+    dead = [(one.last_status, one.attempts >= 3) for one in ends if one.state == "dead"]
+    assert dead
+    assert set(dead) == {(0xA700, True)}
+
+
+def test_a_station_that_is_full_is_told_once_and_costs_what_was_not_tried_nothing(edge):
+    sent = images(6, study=7)
+    edge.keep(*sent)
+    pacs = Neighbour(always(Result.BUSY, "0xA700 out of resources", status=0xA700))
+    with edge.dispatching(pacs=pacs, mirror=Neighbour()):
+        tried(edge, pacs, 1, queued=6)
+        for _ in range(3):
+            edge.clock.pass_seconds(10)
+            edge.wait_for(queued=6)
+        attempts = [row(edge, image.sop_instance_uid).attempts for image in sent]
+        assert sum(attempts) <= 1, "the one that was refused while the others were taken"
+        pacs.script = accept
+        as_time_passes(edge, delivered=6)
+    assert len(edge.lines("delivery not made")) == 1
+
+
 def test_a_station_that_refuses_us_is_shown_and_looked_at_rarely(edge):
     edge.keep(*images(10))
     pacs = Neighbour(always(Result.HOLD, "calling AE title not recognised"))

@@ -50,6 +50,27 @@ def test_the_stations_trouble_burns_no_attempt_of_the_object(result):
     assert (settled.state, settled.count_attempt) == (State.QUEUED, False)
 
 
+def test_F16_an_object_told_busy_itself_goes_behind_the_pause_of_its_station():
+    clock = HandClock()
+    own = Outcome(1, Result.BUSY, "out of resources", status=0xA700)
+    settled = settle(own, leased(), PACS, clock, pause_seconds=40)
+    assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 42)
+    settled = settle(own, leased(), PACS, clock, pause_seconds=40, others_wait=True)
+    assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 1840)
+    other = Outcome(2, Result.BUSY, "not sent", status=0xA700, was_tried=False)
+    settled = settle(other, leased(), PACS, clock, pause_seconds=40)
+    assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 0)
+
+
+def test_F16_told_busy_while_others_are_taken_uses_attempts_and_only_its_age_ends_it():
+    clock = HandClock()
+    own = Outcome(1, Result.BUSY, "out of resources", status=0xA700)
+    settled = settle(own, leased(attempts=40), PACS, clock, takes_others=True)
+    assert (settled.state, settled.count_attempt) == (State.QUEUED, True)
+    clock.pass_seconds(RETRY.give_up_seconds + 1)
+    assert settle(own, leased(attempts=2), PACS, clock, takes_others=True).state is State.DEAD
+
+
 def test_retries_wait_longer_each_time_with_a_ceiling():
     clock = HandClock()
     waits = [
