@@ -44,8 +44,9 @@ _USER_OF_URL: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _TOKEN: Final = re.compile(r"\bdrt_\d+_[\w-]+|(?<=Bearer )\S+")
 _WORD: Final = re.compile(r"\w+(?:[-.^=@']+\w+)*")
 _PART: Final = re.compile(r"\w+")
-_SHORTEST: Final = 3
-_SHORTEST_NUMBER: Final = 5
+# What is shorter stands everywhere by chance: a letter, a count.
+_SHORTEST: Final = 2
+_SHORTEST_NUMBER: Final = 4
 
 
 class Redaction:
@@ -106,7 +107,8 @@ def _words_of(text: str) -> Iterable[str]:
     """The whole, and each part that is long enough not to stand everywhere by chance."""
     folded = text.casefold().strip()
     for word in (folded, *_PART.findall(folded)):
-        if len(word) >= (_SHORTEST_NUMBER if word.isdecimal() else _SHORTEST):
+        shortest = _SHORTEST_NUMBER if word.isdecimal() else _SHORTEST
+        if len(word) >= (shortest if word.isascii() else 1):
             yield word
 
 

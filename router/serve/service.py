@@ -130,7 +130,7 @@ def _may_install(layout: Layout) -> Iterator[Finding]:
 
 def _hidden(service: Service) -> Iterator[Finding]:
     for path in (service.folder, data_dir_of(service.plan)):
-        if any(path.is_relative_to(temporary) for temporary in ("/tmp", "/var/tmp")):
+        if any(path.is_relative_to(one) for one in ("/tmp", "/var/tmp")):  # noqa: S108 - compared
             yield problem(
                 "place", f"{path}: a service does not see the machine's folders for temporary files",
                 "move it, such as to /etc/dicom-router and /var/lib/dicom-router",
