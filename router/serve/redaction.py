@@ -50,7 +50,7 @@ _SHORTEST_NUMBER: Final = 4
 
 
 class Redaction:
-    """What is masked in one bundle. `knows_patients` is false where the key ring cannot be read."""
+    """What is masked in one bundle. `knows_patients` is false where not all can be known."""
 
     def __init__(
         self, known: Iterable[str], secrets: Iterable[str], *, knows_patients: bool = True
@@ -123,9 +123,11 @@ def redaction(plan: Plan, ledger: Ledger | None) -> Redaction:
         return Redaction((), secrets)
     if not os.access(places.keys / RING_NAME, os.R_OK):
         return Redaction((), secrets, knows_patients=False)
+    # Who came in the last second is not in the catalogue yet.
+    knows_patients = ledger.unlisted(1) is None
     keys = KeyRing.open(places.keys)
     known = {text for one in _held(ledger, keys) for tag in _IDENTIFYING if (text := one.get(tag))}
-    return Redaction(known, secrets)
+    return Redaction(known, secrets, knows_patients=knows_patients)
 
 
 def _held(ledger: Ledger, keys: KeyRing) -> Iterable[Attributes]:
