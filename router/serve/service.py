@@ -10,9 +10,10 @@ import os
 import pwd
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from router.errors import RouterError
 from router.serve.examine_machine import nearest_folder
@@ -183,6 +184,8 @@ def install(
     texts = {layout.unit: unit_text(service), layout.users: user_text(service)}
     before = {path: path.read_bytes() if path.exists() else None for path in texts}
     was_wanted = layout.wanted.is_symlink()
+    was_started = False
+    ran = layout.is_here and before[layout.unit] is not None and _is_active(layout, run)
     try:
         for path, text in texts.items():
             _write(path, text.encode())
@@ -195,6 +198,7 @@ def install(
             layout.wanted.symlink_to(f"../{layout.unit.name}")
         yield "enabled: it starts with the machine"
         if start and layout.is_here:
+            was_started = True
             run(["systemctl", "restart", layout.unit.name])
             yield "started: it is ready"
     except (OSError, NotInstalled) as error:
@@ -202,24 +206,27 @@ def install(
             _restore(path, content)
         if not was_wanted:
             layout.wanted.unlink(missing_ok=True)
-        _again(layout, before[layout.unit] is not None and start, run)
+        if layout.is_here:
+            _again(layout, ("restart" if ran else "stop") if was_started else None, run)
         raise NotInstalled(f"{error}; everything is as it was before") from error
 
 
-def _again(layout: Layout, has_predecessor: bool, run: Commands) -> None:  # noqa: FBT001 - the one question
-    """Let the manager see the files as they were; what ran before runs again."""
-    if not layout.is_here:
-        return
-    words = [["systemctl", "daemon-reload"]]
-    if has_predecessor:
-        words.append(["systemctl", "restart", layout.unit.name])
-    else:
-        words.insert(0, ["systemctl", "stop", layout.unit.name])
-    for one in words:
-        try:
-            run(one)
-        except NotInstalled:
-            continue  # the first failure is what is told
+def _is_active(layout: Layout, run: Commands) -> bool:
+    try:
+        run(["systemctl", "is-active", layout.unit.name])
+    except NotInstalled:
+        return False
+    return True
+
+
+def _again(layout: Layout, then: Literal["restart", "stop"] | None, run: Commands) -> None:
+    """Let the manager see the files as they were; what ran before runs again, what did not does not."""
+    commands = [["systemctl", "daemon-reload"]]
+    if then is not None:
+        commands.append(["systemctl", then, layout.unit.name])
+    for words in commands:
+        with suppress(NotInstalled):  # the first failure is what is told
+            run(words)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RouterFactory
+from tests.integration.test_web_pages import Browser
 from tests.support.ledger_view import wait_for, wait_until_listed
 from tests.support.process import free_port, wait_until
 from tests.support.router_process import Router
@@ -62,18 +63,55 @@ def test_f13_the_device_record_is_in_status_api_and_page(site: WebSite) -> None:
     assert device["dicomweb"] == [], "none of its listeners serves DICOMweb"
     with site.client(site.token()) as client:
         assert client.get("/api/v1/status").json()["device"] == device
+    page = Browser(site).log_in().get("/system").text
+    assert "First started" in page
+    assert '<span class="chip">EDGE_A</span>' in page, "the AE titles of the DICOM listener"
     code, output, _ = site.router.command("status")
     assert f"version {device['version']}, no link id, AE title EDGE_A" in output
     assert f"first started {device['first_start']}" in output
 
 
-def test_f13_the_first_start_is_kept_over_restarts(router: RouterFactory) -> None:
-    edge = router(destination=free_port())
-    first = json.loads(edge.command("status", "--format", "json")[1])["device"]["first_start"]
+def test_f13_link_id_and_first_start_are_the_same_after_a_restart(router: RouterFactory) -> None:
+    edge = router(start=False, destination=free_port())
+    web = free_port()
+    text = (edge.folder / "site.yaml").read_text()
+    listeners = (
+        f'listeners:\n  web: {{type: http, bind: "127.0.0.1:{web}", serve: [dicomweb, api]}}'
+    )
+    text = text.replace("{name: edge,", "{name: edge, id: 42,").replace("listeners:", listeners)
+    (edge.folder / "site.yaml").write_text(text)
+
+    def device() -> dict[str, object]:
+        return dict(json.loads(edge.command("status", "--format", "json")[1])["device"])
+
+    edge.start()
+    first = device()
+    assert first["id"] == 42
+    assert first["dicomweb"] == [
+        {"listener": "web", "bind": "127.0.0.1", "port": web, "tls": False, "serve": ["dicomweb"]}
+    ]
     edge.restart()
-    again = json.loads(edge.command("status", "--format", "json")[1])["device"]["first_start"]
-    assert first == again is not None
+    assert device() == first
+    assert "link id 42" in edge.command("status")[1]
     assert edge.stop() == 0
+    assert device() == first, "also while it does not run"
+
+
+def test_f5_the_log_in_says_why_a_token_is_refused(site: WebSite) -> None:
+    browser = Browser(site)
+    assert browser.log_in().get("/").status_code == 200
+    assert (
+        "for a single log-in, and is used" in Browser(site).post("/login", token=browser.token).text
+    )
+    revoked = site.token()
+    assert site.router.command("token", "revoke", revoked.split("_")[1])[0] == 0
+    answer = Browser(site).post("/login", token=revoked)
+    assert answer.status_code == 401
+    assert "This token was revoked" in answer.text
+    assert "not known here" in Browser(site).post("/login", token="drt_1_guess").text
+    words = ("token", "new", "x", "--once", "--expires", "61m")
+    code, _, errors = site.router.command(*words)
+    assert (code, "with --once at most 60m" in errors) == (64, True)
 
 
 def test_f2_the_service_manager_hears_when_it_is_ready_and_when_it_stops(

@@ -161,16 +161,16 @@ def test_what_must_be_done_before_the_start_is_told(tmp_path, monkeypatch):
 
 
 class Commands:
-    """What was run; one that begins with `fails` fails."""
+    """What was run; what begins with one of `fails` fails."""
 
-    def __init__(self, fails: str = "nothing at all") -> None:
+    def __init__(self, *fails: str) -> None:
         self.fails = fails
         self.ran: list[str] = []
 
     def __call__(self, words) -> None:
         self.ran.append(" ".join(words))
         if self.ran[-1].startswith(self.fails):
-            raise NotInstalled(f"{self.fails}: it does not come up")
+            raise NotInstalled(f"{self.ran[-1]}: it does not come up")
 
 
 class Here(Layout):
@@ -216,7 +216,7 @@ def test_f6_a_service_that_does_not_come_up_leaves_nothing(tmp_path):
     with pytest.raises(NotInstalled, match="does not come up; everything is as it was before"):
         list(install(wanted(tmp_path), layout, start=True, run=commands))
     assert files_below(layout.root) == set()
-    assert commands.ran[-2:] == ["systemctl stop dicom-router.service", "systemctl daemon-reload"]
+    assert commands.ran[-2:] == ["systemctl daemon-reload", "systemctl stop dicom-router.service"]
 
 
 def test_f6_a_new_unit_that_does_not_come_up_gives_way_to_the_one_before(tmp_path):
@@ -229,6 +229,19 @@ def test_f6_a_new_unit_that_does_not_come_up_gives_way_to_the_one_before(tmp_pat
     assert layout.unit.read_bytes() == before
     assert files_below(layout.root) == {UNIT, WANTED, USERS}
     assert commands.ran[-1] == "systemctl restart dicom-router.service"
+
+
+def test_f6_what_did_not_run_before_does_not_run_afterwards(tmp_path):
+    layout = Here(tmp_path / "root", "dicom-router")
+    list(install(wanted(tmp_path, port=11112), layout, start=False, run=Commands()))
+    commands = Commands("systemctl is-active", "systemctl restart")
+    with pytest.raises(NotInstalled, match="systemctl restart"):
+        list(install(wanted(tmp_path, port=104), layout, start=True, run=commands))
+    assert commands.ran[-1] == "systemctl stop dicom-router.service"
+    running = Commands("systemd-sysusers")
+    with pytest.raises(NotInstalled, match="systemd-sysusers"):
+        list(install(wanted(tmp_path, port=104), layout, start=True, run=running))
+    assert running.ran[-1] == "systemctl daemon-reload", "what runs was not touched, and runs on"
 
 
 def test_f9_removing_stops_first_and_only_then_takes_files_away(tmp_path):
