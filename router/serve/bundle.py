@@ -63,15 +63,10 @@ def make_bundle(
 ) -> dict[str, bytes]:
     """The files of the bundle by name; every text has gone through the redaction.
 
-    `log_lines` gives the latest lines of the log. Raises StoreDown where patients are known by the
-    ledger and it cannot be read: then nothing can be masked for sure.
+    `log_lines` gives the latest lines of the log.
     """
     places = Places(plan.router.data_dir)
-    ledger = (
-        open_ledger(places, Clock(), f"cli-{os.getpid()}", read_only=True)
-        if places.ledger.exists()
-        else None
-    )
+    ledger, why = _opened(places)
     try:
         masks = redaction(plan, ledger)
         parts: Mapping[str, Callable[[], Any]] = {
@@ -79,8 +74,8 @@ def make_bundle(
             "configuration.json": lambda: _configuration(sources),
             "problems.json": lambda: _problems(problems),
             "status.json": lambda: _status(plan, folder, places, ledger),
-            "account.json": lambda: account_json(_there(ledger).account()),
-            "ledger.json": lambda: _ledger(places, _there(ledger)),
+            "account.json": lambda: account_json(_there(ledger, why).account()),
+            "ledger.json": lambda: _ledger(places, _there(ledger, why)),
             "doctor.json": lambda: findings_json(examine(plan)),
             "metrics.txt": lambda: merged(places.run).decode(),
             "log.jsonl": lambda: "\n".join(_line(line, masks) for line in log_lines()),
@@ -101,9 +96,19 @@ def _part(part: Callable[[], Any], masks: Redaction) -> bytes:
     return json.dumps(masks.value(found), indent=2, ensure_ascii=False).encode()
 
 
-def _there(ledger: Ledger | None) -> Ledger:
+def _opened(places: Places) -> tuple[Ledger | None, str]:
+    """The ledger to read, or why there is none."""
+    if not places.ledger.exists():
+        return None, "no router has run on this data directory"
+    try:
+        return open_ledger(places, Clock(), f"cli-{os.getpid()}", read_only=True), ""
+    except RouterError as error:
+        return None, str(error)
+
+
+def _there(ledger: Ledger | None, why: str) -> Ledger:
     if ledger is None:
-        raise _Absent("no router has run on this data directory")
+        raise _Absent(why)
     return ledger
 
 

@@ -66,7 +66,7 @@ def examine_machine(plan: Plan, machine: Machine) -> Iterator[Finding]:
 
 def nearest_folder(path: Path) -> Path:
     """The path, or what of it exists already."""
-    while not path.is_dir() and path != path.parent:
+    while not os.path.isdir(path) and path != path.parent:
         path = path.parent
     return path
 

@@ -70,7 +70,7 @@ def key_files(plan: Plan, environment: Mapping[str, str]) -> dict[str, Path]:
     ring = Places(plan.router.data_dir).keys
     if os.access(ring, os.R_OK | os.X_OK):
         found.update({f"key ring {path.name}": path for path in sorted(ring.iterdir())})
-    elif ring.exists():
+    elif os.path.exists(ring):
         found["key ring"] = ring
     return found
 
@@ -97,9 +97,9 @@ def _gather(value: Any, path: str, found: dict[str, Secret]) -> None:
 
 
 def _kept_close(check: str, path: Path) -> Finding:
-    if not path.exists():
+    if not os.path.exists(path):
         return problem(check, f"{path} is not there, or not for this user", "put it there")
-    if path.is_dir() or not os.access(path, os.R_OK):
+    if os.path.isdir(path) or not os.access(path, os.R_OK):
         words = f"{path} cannot be read by this user"
         return problem(check, words, "run this as the router's user, or change its owner")
     mode = path.stat().st_mode & 0o777

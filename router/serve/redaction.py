@@ -120,13 +120,17 @@ def redaction(plan: Plan, ledger: Ledger | None) -> Redaction:
             secrets.append(read_secret(secret, plan.folder))
     places = Places(plan.router.data_dir)
     if ledger is None:
-        return Redaction((), secrets)
+        return Redaction((), secrets, knows_patients=not places.ledger.exists())
     if not os.access(places.keys / RING_NAME, os.R_OK):
         return Redaction((), secrets, knows_patients=False)
-    # Who came in the last second is not in the catalogue yet.
-    knows_patients = ledger.unlisted(1) is None
-    keys = KeyRing.open(places.keys)
-    known = {text for one in _held(ledger, keys) for tag in _IDENTIFYING if (text := one.get(tag))}
+    known: set[str] = set()
+    try:
+        # Who came in the last second is not in the catalogue yet.
+        knows_patients = ledger.unlisted(1) is None
+        for one in _held(ledger, KeyRing.open(places.keys)):
+            known.update(text for tag in _IDENTIFYING if (text := one.get(tag)))
+    except RouterError:
+        knows_patients = False
     return Redaction(known, secrets, knows_patients=knows_patients)
 
 

@@ -241,6 +241,25 @@ def test_p13_a_support_bundle_has_what_helps_and_no_patient_and_no_secret(tmp_pa
     assert reason == "…: …", "what else a peer said stays"
 
 
+def test_p13_a_damaged_ledger_does_not_keep_anybody_from_being_helped(
+    router: RouterFactory, tmp_path: Path
+) -> None:
+    edge = router(destination=free_port())
+    assert edge.stop() == 0
+    edge.expect_balanced = False
+    ledger = edge.data_dir / "ledger" / "ledger.db"
+    ledger.write_bytes(b"not a database at all" * 1000)
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps({"event": "failed", "reason": "0xC000: GONE^PATIENT"}) + "\n")
+    parts = everything(
+        edge, ("support-bundle", "--log", str(log), "--output", str(tmp_path / "b.tar.gz")),
+        tmp_path / "b.tar.gz",
+    )  # fmt: skip
+    assert "the ledger failed: SQLITE_NOTADB" in json.loads(parts["account.json"])["missing"]
+    assert json.loads(parts["log.jsonl"]) == {"event": "failed", "reason": "…"}
+    assert json.loads(parts["doctor.json"])["findings"]
+
+
 def everything(edge: Router, words: tuple[str, ...], bundle: Path) -> dict[str, str]:
     bundle.unlink(missing_ok=True)
     code, output, errors = edge.command(*words, "--format", "json")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import tempfile
 import threading
 import time
 from email.utils import formatdate
@@ -11,6 +14,7 @@ import pytest
 
 from router.dimse.certificates import self_signed
 from router.serve import examine_machine, examine_network
+from router.serve.doctor import examine
 from router.serve.examine_machine import Machine, measured_sync_seconds
 from router.serve.examine_secrets import examine_callers, examine_certificates, examine_keys
 from router.serve.findings import findings_json, findings_text, has_problems, ok, problem, warning
@@ -324,3 +328,37 @@ def test_findings_are_counted_and_shown_with_their_fix_below():
     assert lines[0] == "ok       cores  8"
     assert lines[2].strip() == "= buy one"
     assert lines[-1] == "1 ok, 1 warnings, 1 problems"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="LOUD: needs root, to become somebody else")
+def test_whoever_may_not_look_hears_so_instead_of_a_traceback(tmp_path):
+    # The folder of the test is itself not for others to see.
+    with tempfile.TemporaryDirectory() as public:
+        os.chmod(public, 0o755)
+        told = told_to_somebody_else(
+            plan_with(tmp_path, "", SITE.replace("data,", f"{public}/data,"))
+        )
+    levels = {one["check"]: one["level"] for one in told["findings"]}
+    assert levels["listeners"] == "warning"
+    assert levels["data directory"] == levels["sync"] == "problem"
+    fixes = {one["fix"] for one in told["findings"] if one["check"] in {"listeners", "sync"}}
+    assert fixes == {"run this as the router's user"}
+
+
+def told_to_somebody_else(plan):
+    (plan.router.data_dir / "keys").mkdir(parents=True, mode=0o700)
+    (plan.router.data_dir / "LOCK").touch()
+    plan.router.data_dir.chmod(0o700)
+    out, into = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setuid(65534)
+            os.write(into, json.dumps(findings_json(examine(plan))).encode())
+        finally:
+            os._exit(0)
+    os.close(into)
+    with open(out, "rb") as answer:
+        told = json.loads(answer.read())
+    os.waitpid(pid, 0)
+    return told
