@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +17,6 @@ from router.cli.common import (
     emit_json,
     format_option,
 )
-from router.cli.online import ask_stations
 from router.config.load import load
 from router.config.problems import as_json
 from router.config.schema import schema_text
@@ -37,7 +38,8 @@ def check(config: Path | None, form: str, *, deny_warnings: bool, online: bool) 
     folder = config_folder(config)
     plugs = all_plugs()
     loaded = load(folder, plugs, advise=advisor(plugs))
-    asked = ask_stations(loaded) if online else None
+    # Loaded when it is asked for: who speaks with stations needs every protocol.
+    asked: Any = import_module("router.cli.online").ask_stations(loaded) if online else None
     loaded = asked.loaded if asked else loaded
     errors = sum(problem.severity == "error" for problem in loaded.problems)
     warnings = len(loaded.problems) - errors
