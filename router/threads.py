@@ -7,8 +7,13 @@ here restarts a thread: half a process is worse than none.
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 class Threads:
@@ -54,3 +59,40 @@ class Threads:
             if thread.is_alive():
                 deadline_per_thread = 0.0
         return not any(thread.is_alive() for thread in waiting)
+
+
+def side_by_side(
+    tasks: Mapping[str, Callable[[], Result]], at_once: int, timeout_seconds: float
+) -> dict[str, Result]:
+    """What each task gives, by its name; those that have not ended in time are left out.
+
+    For a command that asks many and must end: tasks may not raise, and one that hangs is left
+    behind in its daemon thread.
+    """
+    found: dict[str, Result] = {}
+    waiting: queue.SimpleQueue[tuple[str, Callable[[], Result]]] = queue.SimpleQueue()
+    for named in tasks.items():
+        waiting.put(named)
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            try:
+                name, task = waiting.get_nowait()
+            except queue.Empty:
+                return
+            result = task()
+            with lock:
+                found[name] = result
+
+    threads = [
+        threading.Thread(target=work, name="side-by-side", daemon=True)
+        for _ in range(min(at_once, len(tasks)))
+    ]
+    until = time.monotonic() + timeout_seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    with lock:
+        return dict(found)

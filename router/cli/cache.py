@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -21,11 +19,7 @@ from router.cli.common import (
     format_option,
 )
 from router.cli.plan import plan_in_use, read_ledger
-
-DOMAIN: Final = "omegaailink.com"
-_PREFIX: Final = "OMEGAAILINK"
-_OTHER: Final = re.compile(r"[^A-Za-z0-9]")
-_LABEL_CHARACTERS: Final = 63
+from router.serve.device import DOMAIN, host_name
 
 
 @click.group(name="cache")
@@ -35,17 +29,6 @@ _LABEL_CHARACTERS: Final = 63
 def cache(ctx: click.Context, config: Path | None, form: str) -> None:
     """What is held here: its state, verify it, let go of it, fetch into it before it is asked for."""
     count_for_verbs(ctx, config, form)
-
-
-def host_name(link_id: int, organization: str, domain: str) -> str:
-    """The name: every character of the organization that no host name has becomes `-`.
-
-    Raises ValueError where it would be longer than a label of DNS may be (RFC 1035 2.3.4).
-    """
-    label = f"{_PREFIX}-{link_id}-{_OTHER.sub('-', organization)}"
-    if len(label) > _LABEL_CHARACTERS:
-        raise ValueError(f"{label} has {len(label)} characters, a host name may have 63")
-    return f"{label}.{domain}"
 
 
 @cache.command(name="host")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,14 +28,19 @@ from router.plugs import all_plugs
 @config_option
 @format_option
 @click.option("--deny-warnings", is_flag=True, help="Warnings count as problems.")
-def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
+@click.option("--online", is_flag=True, help="Ask every station whether it is there, too.")
+def check(config: Path | None, form: str, *, deny_warnings: bool, online: bool) -> int:
     """Name every problem of a configuration folder, with its place and what to write instead.
 
-    Exit 1 when there are errors (or, with --deny-warnings, warnings).
+    With --online a station that does not answer is a warning, with its exact answer. Exit 1 when there
+    are errors (or, with --deny-warnings, warnings).
     """
     folder = config_folder(config)
     plugs = all_plugs()
     loaded = load(folder, plugs, advise=advisor(plugs))
+    # Loaded when it is asked for: who speaks with stations needs every protocol.
+    asked: Any = import_module("router.cli.online").ask_stations(loaded) if online else None
+    loaded = asked.loaded if asked else loaded
     errors = sum(problem.severity == "error" for problem in loaded.problems)
     warnings = len(loaded.problems) - errors
     if form == "json":
@@ -44,6 +51,7 @@ def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
                 "digest": loaded.plan.digest if loaded.plan else None,
                 "analysis": asdict(loaded.analysis) if loaded.analysis else None,
                 "problems": [as_json(problem) for problem in loaded.problems],
+                **({"online": asked.as_json()} if asked else {}),
             }
         )
     else:
@@ -57,6 +65,11 @@ def check(config: Path | None, form: str, *, deny_warnings: bool) -> int:
         undecided = loaded.analysis.undecided if loaded.analysis else 0
         unknown = f", {_many(undecided, 'pair')} of rules undecided" if undecided else ""
         click.echo(f"{_many(errors, 'error')}, {_many(warnings, 'warning')}{unknown}")
+        if asked is not None and loaded.plan is not None:
+            answered = sum(probe.ok for probe in asked.probes.values())
+            click.echo(
+                f"{answered} of {_many(len(asked.probes), 'station')} that can be asked answered"
+            )
     return EXIT_FAILED if errors or (deny_warnings and warnings) else 0
 
 

@@ -14,6 +14,7 @@ from router.config import last_good
 from router.config.load import Loaded
 from router.model.plan import Plan
 from router.serve.generations import Followed
+from router.serve.manager import tell_manager
 from router.serve.run import run as run_router
 from router.telemetry.log import Log, open_log
 
@@ -50,6 +51,7 @@ def run(config: Path | None, log_form: Literal["json", "text"] | None, *, strict
             # Only now: a plan that could not take its data directory or its ports never ran.
             _remember(loaded, loaded.plan, log)
         print("ready", flush=True)
+        tell_manager("READY=1")
 
     followed = Followed(folder, {source.relative: source.text for source in loaded.sources})
     code = run_router(plan, log.bind(router=plan.router.name), on_ready, followed)

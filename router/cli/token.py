@@ -24,9 +24,9 @@ from router.config.units import seconds
 from router.model.plan import Plan
 from router.serve.auditing import note_command
 from router.serve.places import Places
-from router.store.access import SCOPES, AccessBook, Token
+from router.store.access import ONCE_SECONDS, SCOPES, AccessBook, Token
 
-_ONCE: Final = "15m"
+_ONCE: Final = "60m"
 _LIFE: Final = "365d"
 
 
@@ -68,6 +68,8 @@ def new(
         lifetime = seconds(expires or (_ONCE if once else _LIFE))
     except ValueError as error:
         raise click.UsageError(f"--expires: {error}") from error
+    if once and lifetime > ONCE_SECONDS:
+        raise click.UsageError(f"--expires: with --once at most {_ONCE}")
     wanted = set(SCOPES) if "all" in scopes else {"read", *scopes}
     plan = plan_in_use(config_folder(config))
     book = _book(plan)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from router import __version__
 from router.cli.common import (
     EXIT_FAILED,
     EXIT_PENDING,
@@ -22,10 +23,13 @@ from router.cli.deploy import status_lines
 from router.cli.plan import plan_in_use, read_ledger
 from router.config.releases import Releases
 from router.flow.told import account_json, station_states
+from router.model.plan import Plan
 from router.serve.deployment import deployment
+from router.serve.device import device_json
 from router.serve.places import Places, is_running
 from router.serve.reload_state import read_state
 from router.store.balance import Account
+from router.store.device import first_start
 from router.telemetry.metrics import published_ages
 
 
@@ -90,6 +94,8 @@ def status(config: Path | None, form: str) -> int:
         emit_json(
             {
                 "router": plan.router.name,
+                "version": __version__,
+                "device": device_json(plan, first_start(places.ledger)),
                 "running": running,
                 "plan": reloaded.digest if reloaded else plan.digest,
                 "reload": asdict(reloaded) if reloaded else None,
@@ -100,6 +106,7 @@ def status(config: Path | None, form: str) -> int:
         )
         return 0
     click.echo(f"{plan.router.name}  {'running' if running else 'not running'}")
+    click.echo(f"  {_identity(plan, first_start(places.ledger))}")
     for name, age in roles.items():
         click.echo(f"  role {name}  seen {age:.0f} s ago")
     if reloaded is not None:
@@ -118,3 +125,10 @@ def status(config: Path | None, form: str) -> int:
         )
     click.echo(table(rows))
     return 0
+
+
+def _identity(plan: Plan, first_started_at: float | None) -> str:
+    settings = plan.router
+    link = "no link id" if settings.id is None else f"link id {settings.id}"
+    since = f", first started {iso_time(first_started_at)}" if first_started_at else ""
+    return f"version {__version__}, {link}, AE title {settings.ae_title}{since}"

@@ -57,4 +57,5 @@ CODES: Final[dict[str, str]] = {
     "DR402": "An environment variable that holds a secret is not set.",
     "DR403": "An address that must not be open to everyone.",
     "DR404": "Codecs that every image needs are not installed.",
+    "DR405": "A station does not answer now; asked only by `check --online`.",
 }

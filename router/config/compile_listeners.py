@@ -75,6 +75,7 @@ def _listener(
         port=int(port),
         ae_titles=_titles(titles),
         accept=data.get("accept", "known_stations"),
+        networks=data.get("networks", "private"),
         tls=data.get("tls"),
         serve=tuple(data.get("serve", ())),
         origins=tuple(data.get("origins", ())),

@@ -24,7 +24,7 @@ _SECTIONS: Final = (
     "deploy",
 )
 _ROUTER: Final = ("name", "id", "organization", "ae_title", "data_dir", "unmatched", "mapping_key")
-_LISTENER: Final = ("type", "bind", "tls", "accept", "serve", "ae_titles", "limits")
+_LISTENER: Final = ("type", "bind", "tls", "accept", "networks", "serve", "ae_titles", "limits")
 _TLS: Final = ("cert", "key", "ca", "client_auth")
 _STATION: Final = (
     "type",

@@ -97,6 +97,12 @@ LISTENERS: Final = {
                 ("known_stations", "any"),
                 default="known_stations",
             ),
+            "networks": shapes.choice(
+                "Where calls without TLS may come from, besides stations whose host is written: private "
+                "networks, or any.",
+                ("private", "any"),
+                default="private",
+            ),
             "ae_titles": shapes.one_or_list(
                 shapes.ae_title("A called AE title."),
                 "AE titles this address answers to; that of the router when absent.",

@@ -31,6 +31,8 @@ class AssociationLimits:
 class Listener:
     """One address we listen on; `ae_titles` are those we answer to.
 
+    `networks`: where calls in clear may come from, but for stations whose host is named.
+
     Pages of `origins` may read what is answered here over HTTP.
     """
 
@@ -40,6 +42,7 @@ class Listener:
     port: int
     ae_titles: tuple[str, ...] = ()
     accept: Literal["known_stations", "any"] = "known_stations"
+    networks: Literal["private", "any"] = "private"
     tls: str | None = None
     serve: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from router.serve.places import Places
 from router.serve.stores import open_journal, open_ledger
 from router.serve.supervisor import Supervisor
 from router.serve.webhooks import note_event
+from router.store.device import note_start
 from router.store.lock import DataLock
 from router.store.recovery import recover
 from router.store.room import Room
@@ -49,6 +50,7 @@ def run(
         note_activity(plan, "start", log)
         note_event(plan, "router.started", {"version": __version__}, log)
         generations = Generations(plan, bind(plan), boot_id, log, followed)
+        note_start(places.ledger, Clock().now())
         bodies = generations.bodies()
         log.info("starting", roles=" ".join(bodies), plan=plan.digest[:12], boot_id=boot_id)
         try:

@@ -16,6 +16,7 @@ from router.model.delivery import Disposition, Result
 from router.serve.auditing import open_audit_log
 from router.serve.deployer import mailbox
 from router.serve.deployment import deployment
+from router.serve.device import device_json
 from router.serve.intaking import reject_beside
 from router.serve.mapping import key_or_nothing
 from router.serve.peers import peer_maker
@@ -28,6 +29,7 @@ from router.store.access import AccessBook
 from router.store.audit import AuditTrail
 from router.store.cache_book import CacheBook
 from router.store.catalogue import Catalogue
+from router.store.device import first_start
 from router.store.ledger import Ledger
 from router.telemetry.metrics import counted, published_ages
 from router.web import audited
@@ -84,6 +86,7 @@ def open_site(
         reject=lambda wanted, who: reject_beside(role.plan, wanted, who, key),
         retrievals=Retrievals(retriever, role.threads.start),
         started_at=role.clock.now(),
+        device=device_json(role.plan, first_start(role.places.ledger)),
         audit=audit,
         trail=trail,
         cache=cache,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
 
+from router.serve.manager import tell_manager
 from router.serve.process import DRAIN_SECONDS, EXIT_CRASHED, die_with_parent
 from router.telemetry.log import Log
 
@@ -174,6 +175,7 @@ class Supervisor:
         return child.starts
 
     def _end(self) -> None:
+        tell_manager("STOPPING=1")
         self._signal_all(signal.SIGTERM)
         deadline = time.monotonic() + KILL_AFTER_SECONDS
         while any(child.pid for child in self._children) and time.monotonic() < deadline:

@@ -12,12 +12,15 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from router.clock import Clock
 from router.store.database import Database
 
 SCOPES: Final = ("read", "operate", "configure", "phi")
+# A one-time token is handed over, so it is not to lie about for long.
+ONCE_SECONDS: Final = 3600.0
+Closed = Literal["expired", "revoked", "used"]
 SESSION_IDLE_SECONDS: Final = 900.0
 SESSION_SECONDS: Final = 8 * 3600.0
 ANSWER_SECONDS: Final = 86_400.0
@@ -82,6 +85,8 @@ class AccessBook:
     ) -> tuple[Token, str]:
         """A new token, and the text that nobody can be told a second time."""
         secret, now = secrets.token_urlsafe(32), self._clock.now()
+        if once:
+            lifetime_seconds = min(lifetime_seconds, ONCE_SECONDS)
         row = (name, _digest(secret), " ".join(sorted(scopes)), once, now, now + lifetime_seconds)
         with self._database.write() as connection:
             connection.execute(
@@ -115,7 +120,7 @@ class AccessBook:
 
     def bearer(self, text: str) -> Token | None:
         """The token of this text, where it may be used with every request."""
-        token = self._known(text)
+        token = self._valid(text)
         if token is None or token.is_once:
             return None
         now = self._clock.now()
@@ -129,7 +134,7 @@ class AccessBook:
 
     def log_in(self, text: str) -> tuple[Token, str] | None:
         """A session for the token of this text, and the cookie for it; a one-time token is used up."""
-        token = self._known(text)
+        token = self._valid(text)
         if token is None:
             return None
         cookie, now = secrets.token_urlsafe(32), self._clock.now()
@@ -193,8 +198,21 @@ class AccessBook:
         """Close it; harmless when closed."""
         self._database.close()
 
-    def _known(self, text: str) -> Token | None:
-        """The token of this text while it is valid; how long that takes tells nothing of secrets."""
+    def why_closed(self, text: str) -> Closed | None:
+        """Why a token that was made here opens nothing any more; None for what was not, or opens."""
+        token = self._presented(text)
+        if token is None or token.is_valid(self._clock.now()):
+            return None
+        if token.revoked_at is not None:
+            return "revoked"
+        return "used" if token.is_once and token.last_used_at is not None else "expired"
+
+    def _valid(self, text: str) -> Token | None:
+        token = self._presented(text)
+        return token if token is not None and token.is_valid(self._clock.now()) else None
+
+    def _presented(self, text: str) -> Token | None:
+        """The token of this text, also when it is over; how long that takes tells nothing of secrets."""
         prefix, _, rest = text.strip().partition("_")
         number, _, secret = rest.partition("_")
         if prefix != _PREFIX or not number.isdecimal() or len(text) > _LONGEST:
@@ -204,8 +222,7 @@ class AccessBook:
         expected = row[8] if row is not None else bytes(32)
         if not hmac.compare_digest(expected, _digest(secret)) or row is None:
             return None
-        token = _token(row)
-        return token if token.is_valid(self._clock.now()) else None
+        return _token(row)
 
 
 def _digest(secret: str) -> bytes:

@@ -8,15 +8,22 @@ without the scope 403, and nothing of the handler has run.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from router.store.access import Closed
 from router.web.problems import problem
+
+_OVER: Final[Mapping[Closed, str]] = {
+    "expired": "expired",
+    "revoked": "revoked",
+    "used": "used: it was for one log-in",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,16 @@ class Throttled(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TokenOver(Exception):
+    """The token was made here and opens nothing any more: expired, used or revoked."""
+
+    def __init__(self, why: Closed) -> None:
+        super().__init__(
+            f"this token is {_OVER[why]}: make another one, dicom-router token new NAME"
+        )
+        self.why = why
+
+
 Authenticate = Callable[[Request], Identity | None]
 Handler = Callable[[Request], Any]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -53,12 +70,10 @@ def guarded(handler: Handler, scope: str, authenticate: Authenticate) -> Endpoin
             identity = await run_in_threadpool(authenticate, request)
         except Throttled as error:
             return too_many(error)
+        except TokenOver as error:
+            return _unknown(str(error))
         if identity is None:
-            return problem(
-                401,
-                "give a valid token: Authorization: Bearer …",
-                headers={"www-authenticate": 'Bearer realm="dicom-router"'},
-            )
+            return _unknown("give a valid token: Authorization: Bearer …")
         if scope not in identity.scopes:
             return problem(403, f"this needs the scope {scope}, which {identity.name} has not")
         request.state.identity = identity
@@ -67,6 +82,11 @@ def guarded(handler: Handler, scope: str, authenticate: Authenticate) -> Endpoin
         return answer
 
     return endpoint
+
+
+def _unknown(detail: str) -> Response:
+    headers = {"www-authenticate": 'Bearer realm="dicom-router"'}
+    return problem(401, detail, headers=headers)
 
 
 def too_many(error: Throttled) -> Response:

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from router.clock import Clock
 from router.store.access import SESSION_SECONDS, AccessBook, Token
-from router.web.access import Identity, Throttled
+from router.web.access import Identity, Throttled, TokenOver
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _WINDOW_SECONDS: Final = 60.0
@@ -59,7 +59,7 @@ class Gate:
         self._failures = Failures(clock)
 
     def authenticate(self, request: Request) -> Identity | None:
-        """Whoever asks, by bearer token or by session. Raises Throttled."""
+        """Whoever asks, by bearer token or by session. Raises Throttled, TokenOver."""
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             token = self._tried(request, text.strip(), self._book.bearer)
@@ -95,7 +95,7 @@ class Gate:
         return False
 
     def log_in(self, request: Request, text: str, answer: Response) -> bool:
-        """Begin a session for a token, with its cookie on the answer. Raises Throttled."""
+        """Begin a session for a token, with its cookie on the answer. Throttled, TokenOver."""
         found = self._tried(request, text, self._book.log_in)
         if found is None:
             return False
@@ -133,6 +133,9 @@ class Gate:
         if found is None:
             self._failures.note(keys)
             self._on_refused("token", address)
+            why = self._book.why_closed(text)
+            if why is not None:
+                raise TokenOver(why)
         return found
 
 

@@ -53,6 +53,7 @@ class Running:
 class Services:
     """Shared by the threads that answer. `make_peer` gives a station's working side, to be closed.
 
+    `device` is what this installation is to whoever looks after many of them.
     `reject` rejects for whoever is named; it raises what `flow.reject` raises.
     `folder` is the configuration's as it was given: behind a link it is a release.
     """
@@ -71,6 +72,7 @@ class Services:
     retrievals: Retrievals
     reject: Callable[[Wanted, str], Rejected]
     started_at: float
+    device: Mapping[str, Any]
     audit: AuditLog
     trail: AuditTrail
     cache: CacheBook

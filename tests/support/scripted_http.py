@@ -16,7 +16,7 @@ def answering(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]
         def do_GET(self) -> None:
             handle(self)
 
-        do_DELETE = do_POST = do_GET
+        do_HEAD = do_DELETE = do_POST = do_GET
 
         def log_message(self, *_words: object) -> None:
             """Nothing."""

@@ -7,7 +7,7 @@ import time
 
 from router.clock import Clock
 from router.installed import MODELINE, example_files, folder
-from router.threads import Threads
+from router.threads import Threads, side_by_side
 
 
 def made():
@@ -94,3 +94,27 @@ def test_what_init_writes_stands_by_itself():
             assert text.splitlines()[0] == f"{MODELINE}./dicom-router.schema.json", name
     shipped = {str(path.relative_to(folder("rules"))) for path in folder("rules").rglob("*.yaml")}
     assert set(texts) == shipped
+
+
+def test_side_by_side_gives_what_ended_in_time_and_waits_for_nobody_else():
+    gate, most, now = threading.Event(), [0], [0]
+    lock = threading.Lock()
+
+    def counted():
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.01)
+        with lock:
+            now[0] -= 1
+        return "done"
+
+    tasks = {f"t{number}": counted for number in range(12)}
+    assert side_by_side(tasks, 3, 10.0) == dict.fromkeys(tasks, "done")
+    assert most[0] <= 3
+    began = time.monotonic()
+    found = side_by_side({"hangs": lambda: gate.wait(20), "ends": lambda: True}, 2, 0.3)
+    assert time.monotonic() - began < 5
+    assert found == {"ends": True}
+    gate.set()
+    assert side_by_side({}, 3, 1.0) == {}

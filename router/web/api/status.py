@@ -28,6 +28,7 @@ def status(services: Services, _call: Call) -> dict[str, Any]:
         "organization": plan.router.organization,
         "ae_title": plan.router.ae_title,
         "version": __version__,
+        "device": services.device,
         "plan": plan.digest,
         "started": iso_time(services.started_at),
         "ready": not reasons,
@@ -50,6 +51,7 @@ def listeners(plan: Plan) -> list[dict[str, Any]]:
             "bind": f"{one.host}:{one.port}",
             "tls": one.tls,
             "serve": list(one.serve),
+            "ae_titles": list(one.ae_titles) if one.kind == "dimse" else [],
         }
         for one in plan.listeners.values()
     ]
@@ -96,6 +98,7 @@ _STATUS: Final = record(
         "organization": text("The organization it belongs to."),
         "ae_title": text("What peers call it."),
         "version": text("The program's version."),
+        "device": record({}, open_ended=True),
         "plan": text("Digest of the configuration that runs."),
         "started": text("Since when it serves these pages with this configuration."),
         "ready": flag("Whether everything that must run runs."),

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from router.config.exchange import MAX_BYTES
-from router.web.access import Throttled, guarded
+from router.web.access import Throttled, TokenOver, guarded
 from router.web.api.call import Call, Wrong
 from router.web.api.events import Events
 from router.web.api.rules import FILE_BYTES
@@ -221,6 +221,8 @@ class _Pages:
             page = render("login.html", language, {**context, "problem": "throttled"}, 429)
             page.headers["retry-after"] = str(error.retry_after_seconds)
             return page
+        except TokenOver as error:
+            return render("login.html", language, {**context, "problem": error.why}, 401)
         return render("login.html", language, {**context, "problem": "unknown"}, 401)
 
     async def log_out(self, request: Request) -> Response:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.cache import host_name
+from router.serve.device import host_name
 from tests.support.commands import dicom_router
 
 SITE = "version: 1\nrouter: {{name: edge, ae_title: EDGE_A, data_dir: {data}{more}}}\n"

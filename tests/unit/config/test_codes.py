@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from router.cli import online
 from router.config.load import load
+from router.peers.peer import Probe
 from router.pixels import syntaxes
 from tests.support.configuration import BASE, all_plugs, checked, write
 from tests.support.sources import product
@@ -138,6 +140,9 @@ WITHOUT_CODECS = {
 }
 
 
+SILENT = "site/site.yaml:2:3: warning DR405: station 'ct' does not answer: refused"
+
+
 @pytest.mark.parametrize("name", WITHOUT_CODECS)
 def test_that_codecs_are_not_installed_is_shown(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -150,11 +155,21 @@ def test_that_codecs_are_not_installed_is_shown(name, tmp_path, monkeypatch):
     assert last.endswith("the extra 'pixel' is not installed (pip install 'dicom-router[pixel]')")
 
 
+def test_a_station_that_does_not_answer_is_shown_at_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(online, "roll_call", lambda *_: {"ct": Probe(False, 0.1, "refused")})
+    write(tmp_path / "site", **{"00": BASE}, site="stations:\n  ct: {ae_title: CT1}\n")
+    found = online.ask_stations(checked(Path("site"))).loaded.render()
+    assert SILENT in found.split("\n")
+    assert found.endswith("try it alone: dicom-router echo ct")
+
+
 def test_every_code_has_a_golden_text():
+    shown_alone = set(re.findall(r"DR\d{3}", SILENT))
     shown = {code for _, _, golden in PAIRS for code in re.findall(r"DR\d{3}", golden)}
     shown |= {code for head in WITHOUT_CODECS.values() for code in re.findall(r"DR\d{3}", head)}
     shown |= {code for _, head in FOLDERS.values() for code in re.findall(r"DR\d{3}", head)}
-    assert codes_of_the_source() - shown == set()
+    assert codes_of_the_source() - shown - shown_alone == set()
 
 
 def test_no_golden_text_is_about_a_code_that_is_gone():

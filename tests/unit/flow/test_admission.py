@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -14,11 +15,13 @@ SITE = """\
 listeners:
   lan: {type: dimse, bind: "127.0.0.1:11112", ae_titles: [EDGE, EDGE_B], accept: known_stations}
   open: {type: dimse, bind: "127.0.0.1:11113", accept: any}
+  world: {type: dimse, bind: "127.0.0.1:11114", accept: any, networks: any}
 stations:
   ct-1: {ae_title: CT1, host: 10.0.0.1}
   v6: {ae_title: V6, host: "2001:db8::7"}
   named: {ae_title: NAMED, host: scanner.example}
   roaming: {ae_title: CART}
+  far: {ae_title: FAR, host: 8.8.4.4}
   shared-a: {ae_title: SHARED, host: 10.0.1.1}
   shared-b: {ae_title: SHARED, host: 10.0.1.2}
   shared-off: {ae_title: SHARED, host: 10.0.1.3, active: false}
@@ -144,3 +147,49 @@ def test_who_is_refused_is_told_in_words_that_say_what_to_mend(plan, title, addr
     rejection = admit(plan, caller)
     assert isinstance(rejection, Rejection)
     assert why_refused(plan, caller, rejection) == words
+
+
+@pytest.mark.parametrize(
+    ("title", "address", "listener", "outcome"),
+    [
+        ("CART", "10.1.2.3", "lan", "roaming"),
+        ("CART", "172.16.0.9", "lan", "roaming"),
+        ("CART", "fd00::7", "lan", "roaming"),
+        ("CART", "fe80::1%eth0", "lan", "roaming"),
+        ("CART", "100.64.0.9", "lan", "roaming"),
+        ("CART", "127.0.0.1", "lan", "roaming"),
+        ("CART", "8.8.8.8", "lan", CALLING),
+        ("CART", "::ffff:8.8.8.8", "lan", CALLING),
+        ("CART", "2606:4700::1111", "lan", CALLING),
+        ("WHO", "8.8.8.8", "open", CALLING),
+        ("FAR", "8.8.4.4", "lan", "far"),
+        ("FAR", "8.8.4.4", "open", "far"),
+        ("WHO", "8.8.8.8", "world", None),
+        ("CART", "8.8.8.8", "world", "roaming"),
+    ],
+)
+def test_f38_in_clear_nobody_comes_in_from_a_public_network_but_named_hosts(
+    plan, title, address, listener, outcome
+):
+    found = admit(plan, calling(title, address, listener=listener))
+    assert (found if isinstance(found, Rejection) else found.station) == outcome
+
+
+def test_f38_over_tls_the_network_does_not_count(plan):
+    secured = replace(plan.listeners["open"], tls="hospital")
+    over_tls = replace(plan, listeners={**plan.listeners, "open": secured})
+    assert admit(over_tls, calling("CART", "8.8.8.8", listener="open")).station == "roaming"
+    assert admit(over_tls, calling("WHO", "8.8.8.8", listener="open")).station is None
+
+
+def test_f38_who_is_refused_for_the_network_is_told_the_three_ways_in(plan):
+    for caller in (
+        calling("CART", "8.8.8.8"),
+        calling("WHO", "8.8.8.8", listener="open"),
+    ):
+        words = why_refused(plan, caller, CALLING)
+        assert words == (
+            "it calls from 8.8.8.8, no private network, and in clear: write that host into its "
+            f"station, have it use TLS, or set networks: any on listener {caller.listener}"
+        )
+    assert why_refused(plan, calling("EVE", "8.8.8.8"), CALLING).startswith("no station has")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
 from router.store.access import AccessBook
-from router.web.access import Throttled
+from router.web.access import Throttled, TokenOver
+from router.web.access import guarded as guarded_by
 from router.web.gate import Failures, Gate
 from tests.support.store_making import TestClock
 
@@ -120,6 +123,47 @@ def test_failures_slow_down_a_token_then_an_address_and_are_forgotten(guarded):
     assert attempt(guarded.token) is not None
     assert {reason for reason, _ in guarded.refused} == {"token", "throttled"}
     assert all("guess" not in str(one) and "drt_" not in str(one) for one in guarded.refused)
+
+
+def test_f5_a_one_time_token_opens_at_minute_59_and_is_refused_with_its_reason_at_minute_61(
+    guarded,
+):
+    def log_in(text):
+        return guarded.gate.log_in(asked("POST"), text, Response())
+
+    first, second = (guarded.book.issue("ana", {"read"}, 7200, once=True)[1] for _ in range(2))
+    guarded.clock.time += 59 * 60
+    assert log_in(first)
+    with pytest.raises(TokenOver, match="this token is used: it was for one log-in"):
+        log_in(first)
+    guarded.clock.time += 2 * 60
+    with pytest.raises(TokenOver, match="this token is expired: make another one") as caught:
+        log_in(second)
+    assert caught.value.why == "expired"
+    assert [reason for reason, _ in guarded.refused] == ["token", "token"]
+    forged = second[:-4] + "AAAA"
+    assert log_in(forged) is False, "whoever does not have the token is told nothing of it"
+
+
+def test_f5_a_program_hears_why_its_token_is_refused(guarded):
+    token, text = guarded.book.issue("grafana", {"read"}, 60)
+    endpoint = guarded_endpoint(guarded)
+    assert endpoint(text).status_code == 200
+    guarded.clock.time += 61
+    answer = endpoint(text)
+    assert answer.status_code == 401
+    assert "this token is expired: make another one" in answer.body.decode()
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    guarded.book.revoke(token.token_id)
+    assert "this token is revoked" in endpoint(text).body.decode()
+    assert "give a valid token" in endpoint("drt_1_guess").body.decode()
+    once = guarded.book.issue("ana", {"read"}, 60, once=True)[1]
+    assert endpoint(once).status_code == 401, "a one-time token is for a log-in alone"
+
+
+def guarded_endpoint(guarded):
+    endpoint = guarded_by(lambda _request: Response(), "read", guarded.gate.authenticate)
+    return lambda text: asyncio.run(endpoint(asked(authorization=f"Bearer {text}")))
 
 
 def test_what_is_remembered_of_failures_is_bounded():
