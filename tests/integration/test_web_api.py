@@ -50,6 +50,7 @@ def _paths(site: WebSite, root: httpx.Client) -> dict[str, str]:
     if not root.get(f"{API}/cache/prefetches").json()["prefetches"]:
         items = [{"station": "pacs", "study": study}]
         assert root.post(f"{API}/cache/prefetches", json={"items": items}).status_code == 202
+        assert root.post(f"{API}/cache/verifications", json={}).status_code == 202
     return {"{name}": "pacs", "{id}": "1", "{uid}": study, "{path}": "site.yaml"}
 
 
