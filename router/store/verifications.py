@@ -148,5 +148,8 @@ def damages(connection: sqlite3.Connection, number: int) -> tuple[Damage, ...]:
 
 
 def _read(row: tuple[Any, ...]) -> Verification:
-    *known, records, octets, damaged, segment, place = row
-    return Verification(*known, Verified(records, octets, damaged, (segment, place)))
+    number, requester, study, *times, message, total = row[:8]
+    created, started, ended = times
+    records, octets, damaged, *behind = row[8:]
+    done = Verified(records, octets, damaged, (behind[0], behind[1]))
+    return Verification(number, requester, study, created, started, ended, message, total, done)

@@ -37,8 +37,8 @@ def rate_chart(series: Sequence[tuple[str, str, Sequence[float]]], label: str) -
             f"<title>{escape(name)}</title></polyline>"
         )
     for share in (0.5, 1.0):
-        y = float(_y(share * top, top)) - 5
-        lines.append(f'<text class="axis" x="4" y="{y:.1f}">{_number(share * top)} /s</text>')
+        above = float(_y(share * top, top)) - 5
+        lines.append(f'<text class="axis" x="4" y="{above:.1f}">{_number(share * top)} /s</text>')
     return _svg("chart", _WIDTH, _HEIGHT, label, lines)
 
 
