@@ -104,7 +104,7 @@ class FetchingAgain:
         ]
 
     def _brought(self, wanted: Sequence[tuple[ObjectName, list[Station]]]) -> str:
-        """Why a station did not give some; '' when all went well."""
+        """Why what still lacks did not come, in the words of the station that was asked last."""
         reason = ""
         with self._claimed([name for name, stations in wanted if stations]) as mine:
             # What came between the look and the claim is not asked for once more.
@@ -123,7 +123,7 @@ class FetchingAgain:
                         others = left.pop(name)[1:]
                         if name.sop_instance_uid in failed and others:
                             left[name] = others
-        return reason
+        return reason or "it did not come"
 
     @contextmanager
     def _claimed(self, names: Sequence[ObjectName]) -> Iterator[set[ObjectName]]:

@@ -234,3 +234,23 @@ def test_so_many_may_wait(site, monkeypatch):
     site.goes_on.set()
     first.join(10)
     assert module.MOST_ASKERS < 40, "the threads that answer are not all taken"
+
+
+def test_who_waited_for_another_in_vain_hears_that_it_did_not_come(site):
+    site.held(1)
+    site.goes_on.clear()
+    site.trouble = Unreachable("connection refused")
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(site.again.lacking(STUDY, None, uid(1))))
+        for _ in range(2)
+    ]
+    threads[0].start()
+    assert site.begun.wait(5)
+    threads[1].start()
+    while site.again._askers._value > module.MOST_ASKERS - 2:
+        threads[1].join(0.02)
+    site.goes_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(found) == 2 and all(left == 1 and reason for left, reason in found)
