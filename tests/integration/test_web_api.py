@@ -81,6 +81,8 @@ def test_the_openapi_document_is_whole(root: httpx.Client) -> None:
         for one in methods.values():
             written = {each["name"] for each in one.get("parameters", ()) if each["in"] == "path"}
             assert written == set(re.findall(r"{(\w+)}", path)), path
+    for path in ("/tasks", "/retrievals", "/cache/prefetches", "/cache/verifications", "/priors"):
+        assert {"200", "202"} <= told["paths"][path]["post"]["responses"].keys(), path
 
 
 def _asked_twice(root: httpx.Client, asked: str) -> httpx.Response:
