@@ -1,6 +1,7 @@
 """`cache`: the name viewers look for, what is held, and what is done with it.
 
-`verify`, `evict`, `rekey` are in `cache_keep`, `prefetch` and `prefetches` in `cache_prefetch`.
+`verify`, `evict`, `rekey` are in `cache_keep`, `prefetch` and `prefetches` in `cache_prefetch`,
+`verifications` in `cache_verifications`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import click
 
 from router.cli.cache_keep import evict, rekey, verify
 from router.cli.cache_prefetch import prefetch, prefetches
+from router.cli.cache_verifications import verifications
 from router.cli.common import (
     config_folder,
     config_option,
@@ -77,5 +79,5 @@ def stat(config: Path | None, form: str) -> int:
     return 0
 
 
-for command in (verify, evict, rekey, prefetch, prefetches):
+for command in (verify, verifications, evict, rekey, prefetch, prefetches):
     cache.add_command(command)

@@ -99,7 +99,7 @@ def verify(config: Path | None, form: str, study: str | None) -> int:
                 )
         is_whole = not interrupted.is_set()
     if form == "json":
-        emit_json({**asdict(done), "is_whole": is_whole, "records_that_do_not_open": found})
+        emit_json({**done.counts(), "is_whole": is_whole, "records_that_do_not_open": found})
     else:
         click.echo(
             f"{done.records} records with {done.data_set_bytes} bytes read, "

@@ -64,7 +64,7 @@ def prefetch(
         wanted = [wanted_of(plan, station, *uid.split("/")) for uid in uids]
     except NotWanted as error:
         raise click.ClickException(str(error)) from error
-    book = _book(plan)
+    book = book_of(plan)
     try:
         made = book.prefetch(getpass.getuser(), wanted, batch, cap)
         if not is_running(Places(plan.router.data_dir)):
@@ -85,7 +85,7 @@ def prefetch(
 def prefetches(config: Path | None, form: str, cancel: int | None, show: int | None) -> int:
     """The last prefetches and how far they are; or cancel one."""
     plan = plan_in_use(config_folder(config))
-    book = _book(plan)
+    book = book_of(plan)
     try:
         if cancel is not None and not book.cancel_prefetch(cancel, getpass.getuser()):
             raise click.ClickException(f"prefetch {cancel} is over, or there is none")
@@ -141,6 +141,7 @@ def _tell(found: Prefetch, form: str) -> None:
         click.echo(f"  {one['state']:9}  {one['station']}  {uid}  {one['message']}".rstrip())
 
 
-def _book(plan: Plan) -> CacheBook:
+def book_of(plan: Plan) -> CacheBook:
+    """The cache book of a plan. Raises click.ClickException where nothing was ever held."""
     write_ledger(plan).close()
     return CacheBook.open(Places(plan.router.data_dir).ledger, Clock())

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -78,15 +78,21 @@ def fail_text(message: str) -> None:
     print(f"dicom-router: {message}", file=sys.stderr)
 
 
-def table(rows: list[list[str]]) -> str:
-    """Columns of text, aligned; the first row is the heading."""
+def table(rows: list[list[str]], *, numbers: Collection[int] = ()) -> str:
+    """Columns of text, aligned, those of `numbers` at their ends; the first row is the heading."""
     widths = [max(_cells(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
-            text + " " * (width - _cells(text)) for text, width in zip(row, widths, strict=True)
+            _padded(text, widths[column], is_number=column in numbers)
+            for column, text in enumerate(row)
         ).rstrip()
         for row in rows
     )
+
+
+def _padded(text: str, width: int, *, is_number: bool) -> str:
+    room = " " * (width - _cells(text))
+    return room + text if is_number else text + room
 
 
 def _cells(text: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -21,14 +20,11 @@ from router.cli.plan import plan_in_use, write_ledger
 from router.clock import Clock
 from router.errors import BadDataset
 from router.flow.hand_in import Errand, hand_in
-from router.flow.send_held import send_held
+from router.flow.send_held import ANONYMIZED, send_held
 from router.model.delivery import Priority
 from router.model.plan import Plan
-from router.model.recipe import Recipe
 from router.serve.places import Places
 from router.serve.stores import open_journal
-
-_ANONYMIZED: Final = Recipe.of([("deidentify", {"profile": "basic"})])
 
 
 @click.command()
@@ -80,8 +76,7 @@ def send(
     errand = Errand(
         getpass.getuser(),
         station,
-        # Last, so that nothing after it brings an identity back.
-        known.hooks.send.then(_ANONYMIZED) if anonymize else known.hooks.send,
+        known.hooks.send.then(ANONYMIZED) if anonymize else known.hooks.send,
         Priority.of(priority),
         plan.router.ae_title,
         plan.digest,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ from router.telemetry.tap import Listener
 
 KINDS: Final = ("association", "instance", "delivery", "station", "log")
 _SLICE_SECONDS: Final = 0.2
+_INDENT: Final = 10
 _WELL: Final = frozenset({"routed", "delivered", "discarded", "duplicate"})
 _ASSOCIATION: Final = ("association", "connection", "operation", "store_fault", "accept_failed")
 _STATION: Final = ("station status", "probe failed")
@@ -133,8 +135,24 @@ def _show(form: str, event: dict[str, Any]) -> None:
     at = facts.pop("at")
     if kind != "log":
         facts.pop("role", None)
-    rest = " ".join(f"{key}={escaped(_words(value))}" for key, value in facts.items())
-    print(f"{at}  {kind:11}  {_plain(route)}  {outcome or name}  {rest}".rstrip(), flush=True)
+    rest = [f"{key}={escaped(_words(value))}" for key, value in facts.items()]
+    told = f"{kind:11}  {_plain(route)}  {outcome or name}"
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        print("\n".join(wrapped(f"{at[11:19]}  {told}", rest, width)), flush=True)
+    else:
+        print(f"{at}  {told}  {' '.join(rest)}".rstrip(), flush=True)
+
+
+def wrapped(head: str, rest: Iterable[str], width: int) -> list[str]:
+    """One event for a terminal: what does not fit goes on below, set in, so that events stand out."""
+    lines = [head]
+    for one in rest:
+        if len(lines[-1]) + 2 + len(one) <= width:
+            lines[-1] += f"  {one}"
+        else:
+            lines.append(f"{' ' * _INDENT}{one}")
+    return lines
 
 
 def _plain(text: str) -> str:

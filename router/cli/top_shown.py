@@ -12,6 +12,10 @@ from router.cli.common import table
 SILENT_SECONDS: Final = 5.0
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 _LEAST_STATIONS: Final = 3
+_INDENT: Final = 11
+# Below so many columns of a terminal something is left out.
+_WIDE: Final = 100
+_BYTES: Final = 6
 
 
 def picture_lines(
@@ -22,7 +26,9 @@ def picture_lines(
     styled: bool = False,
 ) -> list[str]:
     """The lines, cut to the width; of the stations as many as the height has room for."""
-    head, failures = _head(picture), _failures(picture["failures"])
+    is_narrow = width is not None and width < _WIDE
+    head = _head(picture, width)
+    failures = _failures(picture["failures"], picture["at"] if is_narrow else "")
     stations = sorted(picture["stations"], key=_urgency)
     room = len(stations)
     if height is not None:
@@ -30,7 +36,9 @@ def picture_lines(
         room = max(_LEAST_STATIONS, height - len(head) - len(failures) - 4)
     rows = [["STATION", "STATUS", "QUEUED", "OLDEST", "IN/S", "OUT/S", "OUT", "REASON"]]
     rows += [_row(one) for one in stations[:room]]
-    body = table(rows).split("\n")
+    if is_narrow:  # a reason says more than bytes
+        rows = [row[:_BYTES] + row[_BYTES + 1 :] for row in rows]
+    body = table(rows, numbers=range(2, len(rows[0]) - 1)).split("\n")
     if len(stations) > room:
         body.append(f"and {len(stations) - room} more stations")
     offline = {
@@ -50,14 +58,14 @@ def picture_lines(
     return lines[:height]
 
 
-def _head(picture: dict[str, Any]) -> list[str]:
+def _head(picture: dict[str, Any], width: int | None) -> list[str]:
     state = "running" if picture["running"] else "NOT RUNNING"
-    roles = "  ".join(
+    roles = [
         f"{name} {'ok' if age < SILENT_SECONDS else f'SILENT {age:.0f} s'}"
         for name, age in picture["roles"].items()
-    )
+    ]
     account = picture["account"]
-    counts = "  ".join(f"{account[name]} {name}" for name in account if name != "balanced")
+    counts = [f"{account[name]} {name}" for name in account if name != "balanced"]
     balanced = "balanced" if account["balanced"] else "NOT BALANCED"
     into = f"{picture['received_per_second']:g}/s  {_bytes(picture['received_bytes_per_second'])}/s"
     out = (
@@ -65,12 +73,25 @@ def _head(picture: dict[str, Any]) -> list[str]:
     )
     return [
         f"{picture['router']}  {state}  {picture['at']}",
-        f"roles      {roles or '-'}",
+        *_told("roles", roles or ["-"], width),
         f"in         {into}  {picture['associations_open']} associations open",
         f"out        {out}",
-        f"account    {counts}  {balanced}",
+        *_told("account", [balanced, *counts], width),
         f"disk       {_bytes(picture['storage_free_bytes'])} free",
     ]
+
+
+def _told(name: str, cells: Iterable[str], width: int | None) -> list[str]:
+    """What is told under a name, in as many lines as it needs."""
+    lines = [f"{name:<{_INDENT}}"]
+    for cell in cells:
+        is_first = len(lines[-1]) == _INDENT
+        longer = f"{lines[-1]}{'' if is_first else '  '}{cell}"
+        if width is None or is_first or len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(" " * _INDENT + cell)
+    return lines
 
 
 def _row(one: dict[str, Any]) -> list[str]:
@@ -87,10 +108,11 @@ def _row(one: dict[str, Any]) -> list[str]:
     ]
 
 
-def _failures(failures: Iterable[dict[str, Any]]) -> list[str]:
+def _failures(failures: Iterable[dict[str, Any]], day_of: str) -> list[str]:
+    """In few characters where a day is given: that of the picture is left out."""
     rows = [
         [
-            one["at"],
+            _shortened(one["at"], day_of),
             one["station"],
             f"task {one['task_id']}",
             one["kind"],
@@ -99,6 +121,13 @@ def _failures(failures: Iterable[dict[str, Any]]) -> list[str]:
         for one in failures
     ]
     return ["latest failures", *table(rows).split("\n")] if rows else []
+
+
+def _shortened(at: str, day_of: str) -> str:
+    if not day_of:
+        return at
+    day, _, time_of_day = at.partition("T")
+    return time_of_day[:8] if day_of.startswith(day) else f"{day[5:]} {time_of_day[:5]}"
 
 
 def _urgency(one: dict[str, Any]) -> tuple[bool, float, str]:

@@ -40,7 +40,10 @@ UNREADABLE: Final = (
     ValueError,
     struct.error,
 )
+_CHARACTER_SET: Final = 0x00080005
 _PIXEL_DATA: Final = 0x7FE00010
+# Texts of a document are UTF-8, whatever they are stored in (PS3.18 F.2, PS3.19 A.1.6).
+UTF_8: Final = "ISO_IR 192"
 
 Address = Callable[[str], str]
 
@@ -112,6 +115,9 @@ def _members(data_set: Dataset, above: str, address: Address) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for element in data_set:
         if element.tag.group == 2 or element.tag.element == 0:
+            continue
+        if element.tag == _CHARACTER_SET:
+            found[f"{_CHARACTER_SET:08X}"] = {"vr": "CS", "Value": [UTF_8]}
             continue
         key = f"{int(element.tag):08X}"
         member = _member(element, f"{above}{key}", address)

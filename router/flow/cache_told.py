@@ -8,7 +8,9 @@ from typing import Any
 
 from router.clock import iso_time
 from router.store.keys import Ring
+from router.store.ledger import Ledger
 from router.store.prefetches import Prefetch
+from router.store.verifications import Damage, Verification
 from router.store.verifying import Damaged
 
 
@@ -74,3 +76,36 @@ def damaged_json(found: Damaged) -> dict[str, Any]:
         "state": "owed" if found.is_owed else "kept",
         "reason": found.reason,
     }
+
+
+def verification_json(found: Verification) -> dict[str, Any]:
+    """A verification and how far it is."""
+    done = found.done
+    share = (
+        min(1.0, done.records / found.total) if found.total else float(found.ended_at is not None)
+    )
+    return {
+        "verification": found.verification_id,
+        "status": found.status,
+        "requester": found.requester,
+        "study_instance_uid": found.study_instance_uid,
+        "created": iso_time(found.created_at),
+        "started": iso_time(found.started_at),
+        "ended": iso_time(found.ended_at),
+        "message": found.message,
+        "total": found.total,
+        "progress": round(share, 4),
+        **done.counts(),
+    }
+
+
+def damage_json(one: Damage, ledger: Ledger) -> dict[str, Any]:
+    """What a verification found, as it is now: one that was let go of since has no place any more."""
+    held = ledger.instance(one.instance_id)
+    if held is None or held.record is None:
+        sop = "" if held is None else held.instance.sop_instance_uid
+        study = "" if held is None else held.instance.study_instance_uid
+        named = {"sop_instance_uid": sop, "study_instance_uid": study}
+        state = "gone"
+        return {"instance": one.instance_id, **named, "state": state, "reason": one.reason}
+    return damaged_json(Damaged(held, one.reason, one.is_owed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from router.clock import Clock
 from router.flow.hand_in import Errand
@@ -11,6 +12,9 @@ from router.model.recipe import Recipe
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.store.records import RecordDamaged
+
+ANONYMIZED: Final = Recipe.of([("deidentify", {"profile": "basic"})])
+"""What `anonymize` adds, last, so that nothing after it brings an identity back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from router.serve.process import DRAIN_SECONDS, Role
 from router.serve.rekeying import start_rekeying
 from router.serve.retrieving import retrieved_from
 from router.serve.stores import follow_ring, open_journal, open_ledger
+from router.serve.verification import start_verifying
 from router.serve.webhooks import start_webhooks
 from router.store.journal import Journal
 from router.store.ledger import Ledger
@@ -134,13 +135,14 @@ def _housekeeping(role: Role, ledger: Ledger, journal: Journal) -> Housekeeping:
 def _beside(
     role: Role, journal: Journal, make_peer: Callable[[Station], Peer], key: bytes
 ) -> ExitStack:
-    """The audit trail, the webhooks, prefetching and rekeying, until closed."""
+    """The audit trail, the webhooks, prefetching, rekeying and verifying, until closed."""
     follow_ring(role, journal.keys)
     beside = ExitStack()
     beside.callback(start_auditing(role))
     beside.callback(start_webhooks(role))
     beside.callback(start_rekeying(role, journal))
     beside.callback(start_prefetching(role, make_peer, key))
+    beside.callback(start_verifying(role, journal))
     return beside
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from router.flow.fetching import Fetcher
+from router.flow.fetching_again import FetchingAgain
 from router.flow.refetching import Refetching
 from router.serve.holdings import Holdings
 from router.serve.intaking import open_receiving
@@ -38,10 +39,20 @@ def open_dicomweb(role: Role, site: Site, bell: int) -> Dicomweb | None:
     authenticate = site.gate.authenticate
     holdings = Holdings(role, receiving, site.services.ledger, site.services.catalogue)
     holdings.load()
+    fetcher = Fetcher(lambda: role.plan, receiving.intake, role.clock)
+    again = FetchingAgain(
+        lambda: role.plan,
+        site.services.make_peer,
+        fetcher,
+        site.services.cache,
+        role.clock,
+        role.log,
+        role.metrics,
+    )
     refetching = Refetching(
         lambda: role.plan,
         site.services.make_peer,
-        Fetcher(lambda: role.plan, receiving.intake, role.clock),
+        fetcher,
         receiving.journal,
         holdings.ledger,
         site.services.cache,
@@ -61,6 +72,7 @@ def open_dicomweb(role: Role, site: Site, bell: int) -> Dicomweb | None:
         stop=role.threads.stop,
         audit=site.services.audit,
         refetching=refetching,
+        again=again,
         metrics=role.metrics,
     )
 

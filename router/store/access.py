@@ -10,11 +10,13 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from router.clock import Clock
+from router.errors import StoreDown, StoreFull
 from router.store.database import Database
 
 SCOPES: Final = ("read", "operate", "configure", "phi")
@@ -125,11 +127,8 @@ class AccessBook:
             return None
         now = self._clock.now()
         if token.last_used_at is None or now - token.last_used_at > _TOUCH_SECONDS:
-            with self._database.write() as connection:
-                connection.execute(
-                    "UPDATE web_token SET last_used_at = ? WHERE token_id = ?",
-                    (now, token.token_id),
-                )
+            statement = "UPDATE web_token SET last_used_at = ? WHERE token_id = ?"
+            self._touch(statement, (now, token.token_id))
         return token
 
     def log_in(self, text: str) -> tuple[Token, str] | None:
@@ -167,11 +166,13 @@ class AccessBook:
         if row is None:
             return None
         if is_used and now - row[8] > _TOUCH_SECONDS:
-            with self._database.write() as connection:
-                connection.execute(
-                    "UPDATE web_session SET seen_at = ? WHERE digest = ?", (now, digest)
-                )
+            self._touch("UPDATE web_session SET seen_at = ? WHERE digest = ?", (now, digest))
         return _token(row)
+
+    def _touch(self, statement: str, row: tuple[object, ...]) -> None:
+        # On a full disk people must still see that it is full.
+        with suppress(StoreFull, StoreDown), self._database.write() as connection:
+            connection.execute(statement, row)
 
     def log_out(self, cookie: str) -> None:
         """End a session; harmless when there is none."""

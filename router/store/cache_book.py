@@ -15,15 +15,18 @@ from typing import Final
 from router.clock import Clock
 from router.errors import Refused
 from router.model.instance import RecordRef
-from router.store import choosing, keeping, prefetches, tasks
+from router.store import choosing, evicted, keeping, prefetches, tasks, verifications
 from router.store.choosing import Amount, Choice, StudyRow
 from router.store.database import Database
+from router.store.evicted import Evicted
 from router.store.eviction import delete_dropped
 from router.store.files import locked_folder
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.store.prefetches import Brought, ItemState, Prefetch, Wanted
 from router.store.shredding import shred
+from router.store.verifications import Damage, Verification
+from router.store.verifying import Verified
 
 _BATCH: Final = 500
 _TRUNCATE_TRIES: Final = 20
@@ -100,6 +103,7 @@ class CacheBook:
             ids = [one.instance_id for one in rows]
             with self.database.write() as connection:
                 choosing.forget(connection, ids)
+                evicted.remember_shredded(connection, study_instance_uid, self._clock.now())
                 tasks.give_up(connection, ids, by, self._clock.now())
         return done, self._is_log_emptied()
 
@@ -109,6 +113,13 @@ class CacheBook:
                 return True
             time.sleep(_TRUNCATE_SECONDS)
         return False
+
+    def evicted(
+        self, study: str, series: str | None = None, instance: str | None = None
+    ) -> tuple[Evicted, ...]:
+        """What of a study, a series or an instance was held and was let go of."""
+        with self.database.read() as connection:
+            return evicted.evicted(connection, study, series, instance)
 
     def heal(self, instance_id: int, content_digest: bytes) -> bool:
         """Give an instance whose record is damaged the bytes of the one that came for it since.
@@ -162,6 +173,45 @@ class CacheBook:
         """Whether somebody cancelled it."""
         with self.database.read() as connection:
             return prefetches.is_cancelled(connection, prefetch_id)
+
+    def want_verification(self, requester: str, study: str | None = None) -> Verification:
+        """Note that all that is held, or a study, is to be read to its end; a running router does."""
+        with self.database.write() as connection:
+            number = verifications.add(connection, requester, study, self._clock.now())
+            found = verifications.find(connection, number)
+        assert found is not None
+        return found
+
+    def verifications(self, limit: int = 50) -> tuple[Verification, ...]:
+        """The last ones, the latest first."""
+        with self.database.read() as connection:
+            return verifications.listed(connection, limit)
+
+    def find_verification(self, number: int) -> tuple[Verification, tuple[Damage, ...]] | None:
+        """One of them, and what did not open."""
+        with self.database.read() as connection:
+            found = verifications.find(connection, number)
+            return None if found is None else (found, verifications.damages(connection, number))
+
+    def begin_verification(self) -> Verification | None:
+        """The one to work on now, noted as begun."""
+        with self.database.read() as connection:
+            found = verifications.next_open(connection)
+        if found is not None and found.started_at is None:
+            with self.database.write() as connection:
+                study, at = found.study_instance_uid, self._clock.now()
+                verifications.begin(connection, found.verification_id, study, at)
+        return found
+
+    def note_verification(self, number: int, done: Verified, news: Sequence[Damage]) -> bool:
+        """Note how far it is, and what was found since; false when somebody ended it."""
+        with self.database.write() as connection:
+            return verifications.note(connection, number, done, news)
+
+    def end_verification(self, number: int, message: str = "") -> bool:
+        """Note that it is over; false when it was before."""
+        with self.database.write() as connection:
+            return verifications.end(connection, number, self._clock.now(), message)
 
     def close(self) -> None:
         """Close it; harmless when closed."""

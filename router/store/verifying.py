@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from blake3 import blake3
@@ -41,11 +41,17 @@ class Damaged:
 
 @dataclass(slots=True)
 class Verified:
-    """How far it is."""
+    """How far it is: counts, and the segment and place of the last record that was read."""
 
     records: int = 0
     data_set_bytes: int = 0
     damaged: int = 0
+    behind: tuple[int, int] = field(default=(-1, -1), compare=False)
+
+    def counts(self) -> dict[str, int]:
+        """The counts by name."""
+        names = ("records", "data_set_bytes", "damaged")
+        return {name: getattr(self, name) for name in names}
 
 
 def verify(
@@ -55,20 +61,20 @@ def verify(
     study: str | None = None,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Damaged]:
-    """What does not open, as it is found; `done` counts meanwhile. Raises StoreDown."""
-    behind = (-1, -1)
+    """What does not open, as it is found, behind where `done` is; it counts meanwhile. Raises StoreDown."""
     while True:
         with database.read() as connection:
-            rows = connection.execute(_NEXT, (*behind, study)).fetchall()
+            rows = connection.execute(_NEXT, (*done.behind, study)).fetchall()
         for row in rows:
             if not goes_on():
                 return
             held = stored(row)
             assert held.record is not None
-            behind = (held.record.segment, held.record.offset)
+            place = held.record.segment, held.record.offset
             found = _looked_at(journal, database, held)
             done.records += 1
             done.data_set_bytes += held.instance.data_set_length
+            done.behind = place
             if found is not None:
                 done.damaged += 1
                 yield found

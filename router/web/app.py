@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from router.errors import RouterError
 from router.telemetry.metrics import CONTENT_TYPE
 from router.web.access import guarded
 from router.web.api.dispatch import PREFIX
@@ -99,7 +100,7 @@ def make_app(
     routes += more
     if site is not None and "ui" in serve:
         routes += page_routes(site.services, site.gate, site.events)
-    handlers = {HTTPException: _told, 404: _told, 405: _told}
+    handlers = {HTTPException: _told, 404: _told, 405: _told, RouterError: _troubled}
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
     app.router.redirect_slashes = False  # one address for one thing
     return bounded(app, is_tls=is_tls, body_bytes=_body_bytes, origins=origins, on_bug=on_bug)
@@ -116,3 +117,9 @@ def _told(request: Request, error: HTTPException) -> Response:
     if request.url.path.startswith((PREFIX, DICOMWEB)):
         return problem(error.status_code, error.detail, headers=error.headers)
     return PlainTextResponse(f"{error.detail}\n", error.status_code, headers=error.headers)
+
+
+def _troubled(request: Request, error: RouterError) -> Response:
+    """The store is in trouble where nobody foresaw it, as when a session is looked up."""
+    headers = {"retry-after": "10"} if error.http_status == 503 else {}
+    return _told(request, HTTPException(error.http_status, str(error), headers))

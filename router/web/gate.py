@@ -81,7 +81,9 @@ class Gate:
         if request.headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
             self._on_refused("cross-site", _address(request))
             return None
-        is_used = "x-refresh" not in request.headers
+        # What a page asks for by itself keeps nobody logged in.
+        accepts = request.headers.get("accept", "")
+        is_used = "x-refresh" not in request.headers and "text/event-stream" not in accepts
         token = self._book.session(cookie, is_used=is_used)
         return None if token is None else Visit(_identity(token), _csrf(cookie))
 
@@ -118,7 +120,14 @@ class Gate:
         self._book.log_out(cookie)
         if token is not None:
             self._on_session("logout", token.name, _address(request))
-        answer.delete_cookie(_cookie_name(request), path="/", httponly=True, samesite="strict")
+        # Browsers heed a cookie of that prefix only with `secure`, also where it is taken away.
+        answer.delete_cookie(
+            _cookie_name(request),
+            path="/",
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )
 
     def _tried(
         self, request: Request, text: str, look: Callable[[str], _Found | None]

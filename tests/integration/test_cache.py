@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ def test_f84_what_will_be_wanted_is_here_before_and_asks_no_rule(site: Site, clo
     assert "503" in told["items"][1]["message"]
     wait_until(lambda: site.counts("prefetched_objects").get("held") == 5, 10)
     assert site.counts("prefetch_items") == {"done": 3, "failed": 1}
-    assert site.counts("cache_requests") == {"hit": 1, "miss": 1}
+    # Each process publishes its counters once a second.
+    wait_until(lambda: site.counts("cache_requests") == {"hit": 1, "miss": 1}, 10)
 
 
 def test_f84_a_prefetch_is_cancelled_and_what_is_wrong_is_refused(site: Site, cloud: Cloud) -> None:
@@ -249,3 +251,86 @@ def test_r236_f90_rotation_beside_a_running_router(site: Site, cloud: Cloud) -> 
         ),
         20,
     )
+
+
+def evicted(site: Site, study: str) -> None:
+    told = site.api("POST", "/cache/evict", {"study": study}).json()
+    assert told["instances"] == 4, told
+
+
+def test_f75_what_was_let_go_of_is_fetched_again_once_for_all_who_ask(
+    site: Site, cloud: Cloud
+) -> None:
+    first, second = studies(cloud)
+    prefetched(site, first, second)
+    images = [one for one in cloud.images if one.study_instance_uid == first]
+    before = [site.file(one).content for one in images]
+    evicted(site, first)
+    asked = len(cloud.asked)
+    paths = [f"/studies/{first}/metadata", f"/studies/{first}"] * 3 + [
+        f"/studies/{first}/series/{one.series_instance_uid}/instances/{one.sop_instance_uid}"
+        for one in images
+    ]
+    with ThreadPoolExecutor(len(paths)) as threads:
+        found = list(threads.map(lambda path: site.viewer.get(path).status_code, paths))
+    assert found == [200] * len(paths)
+    assert sorted(path.rsplit("/", 1)[1] for path in cloud.asked[asked:]) == sorted(
+        one.sop_instance_uid for one in images
+    ), "each is asked for once"
+    assert [site.file(one).content for one in images] == before
+    assert site.router.deliveries()["created"] == 0, "the rules were not asked"
+    assert len(cloud.asked) == asked + len(images), "and it is here from now on"
+    # One of them alone, and nothing of the others.
+    evicted(site, first)
+    assert site.file(images[1]).content == before[1]
+    assert len(cloud.asked) == asked + len(images) + 1
+    # A station that does not give it now is told of, and asked again a moment later.
+    cloud.behave = dict.fromkeys(range(4), 503)
+    answer = site.file(images[0])
+    assert (answer.status_code, "cloud" in answer.json()["detail"]) == (503, True)
+    assert int(answer.headers["retry-after"]) > 0
+    part = site.viewer.get(f"/studies/{first}/metadata")
+    assert (part.status_code, len(part.json()), "etag" in part.headers) == (206, 1, False)
+    assert "DOE^JOHN" not in site.router.process.log.read_text()
+    cloud.behave = {}
+    wait_until(lambda: site.file(images[0]).status_code == 200, 30)
+    assert site.viewer.get(f"/studies/{first}").status_code == 200
+    # What was shredded is to be had from nowhere.
+    asked = len(cloud.asked)
+    assert site.api("POST", "/cache/shred", {"study": second}).status_code == 200
+    assert site.viewer.get(f"/studies/{second}").status_code == 404
+    assert len(cloud.asked) == asked
+
+
+def test_f90_everything_held_is_verified_beside_the_work_and_followed(
+    site: Site, cloud: Cloud
+) -> None:
+    first, second = studies(cloud)
+    prefetched(site, first, second)
+    bad = cloud.images[5]
+    site.flip(bad.sop_instance_uid, HEAD_BYTES + 2000)
+    made = site.api("POST", "/cache/verifications", {})
+    assert (made.status_code, made.json()["status"]) == (202, "Ready")
+    number = made.json()["verification"]
+
+    def over() -> dict[str, Any]:
+        told: dict[str, Any] = site.api("GET", f"/cache/verifications/{number}").json()
+        return told if told["ended"] else {}
+
+    wait_until(over, 20)
+    told = over()
+    assert (told["status"], told["records"], told["total"]) == ("Failed", 8, 8)
+    assert (told["damaged"], told["progress"]) == (1, 1.0)
+    (named,) = told["records_that_do_not_open"]
+    assert (named["sop_instance_uid"], named["state"]) == (bad.sop_instance_uid, "kept")
+    assert site.file(bad).status_code == 200, "it is mended by who reads it"
+    again = site.ran("cache", "verifications", "--begin", "--study", second)["verification"]
+    wait_until(lambda: site.ran("cache", "verifications")["verifications"][0]["ended"], 20)
+    told = site.ran("cache", "verifications", "--show", str(again))
+    assert (told["status"], told["records"], told["damaged"]) == ("Completed", 4, 0)
+    code, output, _ = site.router.command("cache", "verifications", "--show", str(number))
+    assert (code, bad.sop_instance_uid in output) == (1, True)
+    assert site.api("POST", f"/cache/verifications/{again}/cancel").status_code == 409
+    assert site.api("GET", "/cache/verifications/77").status_code == 404
+    assert site.router.command("cache", "verifications", "--cancel", "77")[0] == 1
+    assert site.router.command("cache", "verifications", "--study", "1.2")[0] == 64

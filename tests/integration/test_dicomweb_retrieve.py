@@ -119,7 +119,9 @@ def test_f87_metadata_frames_and_bulk_data(
         return answer.content
 
     read = pydicom.Dataset.from_json(found, bulk)
-    assert read.to_json_dict() == sent.to_json_dict()
+    told = sent.to_json_dict()
+    told["00080005"]["Value"] = ["ISO_IR 192"]  # what the texts of a document are in
+    assert read.to_json_dict() == told
     assert len(client.get(f"/studies/{one.study_instance_uid}/metadata").json()) == COUNT
     answer = client.get(f"{path_of(one)}/frames/1", headers={"accept": OCTETS})
     ((kind, frame),) = bodies(answer)

@@ -50,6 +50,7 @@ def _paths(site: WebSite, root: httpx.Client) -> dict[str, str]:
     if not root.get(f"{API}/cache/prefetches").json()["prefetches"]:
         items = [{"station": "pacs", "study": study}]
         assert root.post(f"{API}/cache/prefetches", json={"items": items}).status_code == 202
+        assert root.post(f"{API}/cache/verifications", json={}).status_code == 202
     return {"{name}": "pacs", "{id}": "1", "{uid}": study, "{path}": "site.yaml"}
 
 
@@ -80,6 +81,8 @@ def test_the_openapi_document_is_whole(root: httpx.Client) -> None:
         for one in methods.values():
             written = {each["name"] for each in one.get("parameters", ()) if each["in"] == "path"}
             assert written == set(re.findall(r"{(\w+)}", path)), path
+    for path in ("/tasks", "/retrievals", "/cache/prefetches", "/cache/verifications", "/priors"):
+        assert {"200", "202"} <= told["paths"][path]["post"]["responses"].keys(), path
 
 
 def _asked_twice(root: httpx.Client, asked: str) -> httpx.Response:
@@ -202,7 +205,13 @@ def test_f59_a_held_study_is_queued_for_one_station_and_arrives(
     wait_until(lambda: shown()["status"] == "Completed", what="it is delivered")
     assert len(site.pacs.stored) == before + study["instances"]
     assert (shown()["priority"], shown()["requester"]) == ("high", "tester")
+    hidden = root.post(f"{API}/tasks", json={**body, "anonymize": True}).json()["tasks"][0]
+    wait_until(lambda: len(site.pacs.stored) == before + 2 * study["instances"])
+    assert hidden != task
+    names = {one.sop_instance_uid for one in site.images}
+    assert site.pacs.stored[-1].sop_instance_uid not in names, "what leaves is de-identified"
     for wrong, status in (
+        ({**body, "anonymize": "yes"}, 422),
         ({**body, "station": "ct-1"}, 409),
         ({**body, "station": "nowhere"}, 404),
         ({**body, "study": "1.2.3"}, 404),
@@ -248,9 +257,12 @@ def test_a_station_is_switched_off_and_on_only_by_who_saw_how_it_is(
         return reader.get(f"{API}/stations/away").headers["etag"]
 
     assert reader.post(f"{API}/stations/away/disable").status_code == 428
+    weak = {"if-match": f"W/{etag()}"}
+    assert reader.post(f"{API}/stations/away/disable", headers=weak).status_code == 412
     stale = {"if-match": '"0123"'}
     assert reader.post(f"{API}/stations/away/disable", headers=stale).status_code == 412
-    done = reader.post(f"{API}/stations/away/disable", headers={"if-match": etag()})
+    several = {"if-match": f'"0123", {etag()}'}
+    done = reader.post(f"{API}/stations/away/disable", headers=several)
     assert done.json()["state"] == "applied", done.text
     wait_until(
         lambda: reader.get(f"{API}/stations/away").json()["station"]["status"] == "inactive",
@@ -391,6 +403,17 @@ def test_F34_malformed_bodies_are_refused_in_bounded_time(root: httpx.Client) ->
         assert answer.status_code in {400, 422}, content[:20]
         assert answer.headers["content-type"].startswith("application/problem+json")
     assert root.post(f"{API}/tasks", headers=header, content=b" " * 2_000_000).status_code == 413
+    # Half a surrogate pair, and numbers no clock has.
+    for path, text in (
+        ("/tasks", rb'{"station": "pacs", "study": "\ud800"}'),
+        ("/cache/evict", rb'{"study": "\udfff"}'),
+        ("/cache/evict", rb'{"\ud800": 1}'),
+        ("/cache/evict", b'{"older_than_seconds": 1' + b"0" * 400 + b"}"),
+        ("/cache/evict", b'{"to_bytes": 1' + b"0" * 400 + b"}"),
+        ("/studies/search", rb'{"patient_name": "\ud800*"}'),
+    ):
+        answer = root.post(f"{API}{path}", headers=header, content=text)
+        assert answer.status_code in {400, 422}, (path, answer.text)
 
 
 def _guessed(random: Random, kind: str) -> str:

@@ -165,3 +165,33 @@ def test_a_reader_is_offered_nothing_that_is_not_theirs(site: WebSite) -> None:
         assert answer.status_code == 403
     finally:
         browser.client.close()
+
+
+def test_f90_a_person_has_everything_verified_and_sees_how_far_it_is(
+    site: WebSite, ana: Browser, root: httpx.Client
+) -> None:
+    assert "Verification 1 begins" in ana.act("/system", do="verify")
+
+    def over() -> bool:
+        (one,) = root.get(f"{API}/cache/verifications").json()["verifications"]
+        return one["ended"] is not None
+
+    wait_until(over, 20)
+    page = ana.get("/system").text
+    assert "Everything" in page and re.search(r"\b(\d+) of \1 records", page)
+    assert "is over" in ana.act("/system", do="leave", verification="1")
+    with site.client(site.token()) as client:
+        assert client.post(f"{API}/cache/verifications", json={}).status_code == 403
+        assert client.get(f"{API}/cache/verifications").status_code == 200
+    for body in ({"study": 1}, {"what": "all"}, []):
+        assert root.post(f"{API}/cache/verifications", json=body).status_code == 422
+
+
+def test_f60_a_study_is_sent_without_who_it_is_of(site: WebSite, ana: Browser) -> None:
+    before, study = len(site.pacs.stored), study_of(site, 0)
+    text = ana.act(f"/studies/{study}", do="send", station="pacs", anonymize="yes")
+    assert "objects for pacs. Queued is not sent" in text
+    wait_until(lambda: len(site.pacs.stored) > before, 20)
+    assert site.pacs.stored[-1].sop_instance_uid not in {
+        one.sop_instance_uid for one in site.images
+    }

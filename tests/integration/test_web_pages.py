@@ -393,3 +393,29 @@ def test_pages_over_plain_http_stay_on_the_loopback_and_work(site: WebSite) -> N
         assert answer.status_code == 303 and "secure" not in answer.headers["set-cookie"].lower()
         assert client.get("/").status_code == 200
         assert client.get("/", headers={"host": "edge.example"}).status_code == 421
+
+
+def test_f73_the_states_of_tasks_are_tabs_that_keep_the_other_filters(ana: Browser) -> None:
+    text = ana.get("/tasks?status=Failed&station=pacs").text
+    tabs = dict(re.findall(r'<a href="(/tasks\?status=[^"]*)"( aria-current="page")?>', text))
+    assert [path for path, mark in tabs.items() if mark] == [
+        "/tasks?status=Failed&amp;station=pacs&amp;direction="
+    ]
+    assert len(tabs) == 7 and all("station=pacs" in path for path in tabs)
+    assert '<input type="hidden" name="status" value="Failed">' in text
+    for path in tabs:
+        assert ana.get(html.unescape(path)).status_code == 200
+
+
+def test_a_study_shows_what_is_in_it_before_what_may_be_done_to_it(
+    site: WebSite, ana: Browser
+) -> None:
+    text = ana.get(f"/studies/{site.images[0].study_instance_uid}").text
+    places = [text.index(word) for word in ('value="send"', "Series Instance UID", 'value="shred"')]
+    assert places == sorted(places)
+    assert 'value="reject"' in text and 'name="anonymize"' in text
+
+
+def test_a_condition_of_a_rule_is_read_without_knowing_json(ana: Browser) -> None:
+    text = ana.get("/rules").text
+    assert '<code>Modality</code> <span class="chip">MR</span>' in text

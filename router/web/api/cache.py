@@ -32,6 +32,8 @@ from router.web.audited import keys_changed
 from router.web.services import Services
 
 _SHOWN: Final = 1000
+MOST_SECONDS: Final = 100 * 366 * 86_400
+MOST_BYTES: Final = 2**63 - 1
 
 
 def show(services: Services, _call: Call) -> dict[str, Any]:
@@ -69,8 +71,10 @@ def evict(services: Services, call: Call) -> dict[str, Any]:
     if not given or ("to_bytes" in given and len(given) > 1):
         raise Wrong(422, "name study, station or older_than_seconds; or to_bytes alone")
     age, most = wanted.get("older_than_seconds"), wanted.get("to_bytes")
-    if (age or 0) < 0 or (most or 0) < 0:
-        raise Wrong(422, "older_than_seconds and to_bytes are not below 0")
+    if not 0 <= (age or 0) <= MOST_SECONDS or not 0 <= (most or 0) <= MOST_BYTES:
+        raise Wrong(
+            422, "older_than_seconds and to_bytes are neither below 0 nor beyond all bounds"
+        )
     before = None if age is None else services.clock.now() - age
     wish = Wish(Choice(wanted.get("study"), wanted.get("station"), before), most)
     is_dry = bool(wanted.get("dry_run"))
@@ -103,7 +107,7 @@ def verify_study(services: Services, call: Call) -> dict[str, Any]:
     done = Verified()
     found = verify(services.journal, services.cache.database, done, call.body["study"])
     damaged = [damaged_json(one) for one in found]
-    return {**asdict(done), "records_that_do_not_open": damaged[:_SHOWN]}
+    return {**done.counts(), "records_that_do_not_open": damaged[:_SHOWN]}
 
 
 def prefetch(services: Services, call: Call) -> Reply:

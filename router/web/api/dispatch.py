@@ -11,6 +11,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,13 +20,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from router.errors import ConfigError, RouterError
+from router.errors import ConfigError, RouterError, StoreDown, StoreFull
 from router.store.access import KeptAnswer
 from router.web.access import Authenticate, guarded
 from router.web.api.call import JSON, Body, Call, Endpoint, Parameter, Reply, Wrong
 from router.web.audited import changed
 from router.web.problems import problem
 from router.web.services import Services
+from router.web.tags import is_unchanged
 
 PREFIX: Final = "/api/v1"
 _LONGEST_KEY: Final = 128
@@ -94,7 +96,9 @@ class Api:
                 return Reply(json.loads(kept.body), kept.status, headers=headers)
             reply = self._answer(endpoint, call)
             answer = KeptAnswer(asked, reply.status, json.dumps(reply.data))
-            self._services.book.keep_answer(*owner, answer)
+            # It is done: to say that it failed would have it done once more.
+            with suppress(StoreFull, StoreDown):
+                self._services.book.keep_answer(*owner, answer)
             return reply
         finally:
             with self._lock:
@@ -180,6 +184,8 @@ def _parsed(body: Body | None, request: Request, content: bytes) -> Any:
         return content
     try:
         data = json.loads(content)
+        # Half of a surrogate pair is no character: nothing could keep it, nor tell of it.
+        json.dumps(data, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Wrong(400, "the body is no JSON") from None
     _check(data, body.schema)
@@ -225,7 +231,7 @@ def _response(request: Request, reply: Reply) -> Response:
     if reply.etag:
         headers["etag"] = reply.etag
         headers["cache-control"] = "no-cache, private"
-    if request.method == "GET" and reply.etag in _tags(request.headers.get("if-none-match", "")):
+    if request.method == "GET" and is_unchanged(request.headers, reply.etag):
         return Response(status_code=304, headers=headers)
     return Response(content, reply.status, headers=headers, media_type=JSON)
 
@@ -233,7 +239,3 @@ def _response(request: Request, reply: Reply) -> Response:
 def etag_of(content: bytes) -> str:
     """A strong entity tag (RFC 9110 8.8.3)."""
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-
-
-def _tags(header: str) -> list[str]:
-    return [one.strip().removeprefix("W/") for one in header.split(",") if one.strip()]

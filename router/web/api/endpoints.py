@@ -23,6 +23,7 @@ from router.web.api import (
     status,
     studies,
     tasks,
+    verifications,
 )
 from router.web.api.call import Endpoint
 from router.web.api.dispatch import PREFIX, Api
@@ -43,6 +44,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *rejections.ENDPOINTS,
     *audit.ENDPOINTS,
     *cache.ENDPOINTS,
+    *verifications.ENDPOINTS,
 )
 _EVENTS: Final[dict[str, Any]] = {
     "get": {

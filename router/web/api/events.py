@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from router.clock import Clock
 from router.errors import StoreDown
@@ -90,7 +91,7 @@ class Events:
             if len(self._listeners) >= MOST_LISTENERS:
                 return Response(status_code=503, headers={"retry-after": "10"})
             self._listeners[queue] = asyncio.get_running_loop()
-        return StreamingResponse(self._texts(queue), media_type="text/event-stream")
+        return _Stream(self._texts(queue), lambda: self._forget(queue))
 
     async def _texts(self, queue: asyncio.Queue[str]) -> AsyncIterator[str]:
         until = asyncio.get_running_loop().time() + LIFE_SECONDS
@@ -104,8 +105,25 @@ class Events:
                 except TimeoutError:
                     yield ": here\n\n"
         finally:
-            with self._lock:
-                self._listeners.pop(queue, None)
+            self._forget(queue)
+
+    def _forget(self, queue: asyncio.Queue[str]) -> None:
+        with self._lock:
+            self._listeners.pop(queue, None)
+
+
+class _Stream(StreamingResponse):
+    """Ends also where nobody ever began to read it: the generator alone would not know."""
+
+    def __init__(self, texts: AsyncIterator[str], on_end: Callable[[], None]) -> None:
+        super().__init__(texts, media_type="text/event-stream")
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
 
 
 def _put(queue: asyncio.Queue[str], text: str) -> None:

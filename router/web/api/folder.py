@@ -22,6 +22,7 @@ from router.web.api.call import Wrong
 from router.web.api.dispatch import etag_of
 from router.web.problems import problems_json
 from router.web.services import Services
+from router.web.tags import has_match
 
 
 def loaded(services: Services) -> Loaded:
@@ -36,7 +37,7 @@ def folder_etag(sources: Sequence[Source]) -> str:
 
 def check_match(given: str, etag: str) -> None:
     """Raises Wrong 412 where somebody else was faster."""
-    if given not in {"", "*", etag}:
+    if given and not has_match(given, etag, is_strong=True):
         raise Wrong(412, "it was changed since you saw it: look again, then change")
 
 

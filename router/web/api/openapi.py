@@ -93,13 +93,19 @@ def _operation(one: Endpoint) -> dict[str, Any]:
         parameters.append(_header("Idempotency-Key", "The same key acts once within a day."))
     if one.needs_match:
         parameters.append(_header("If-Match", "The ETag of what you have seen.", required=True))
+    answer = {"content": {JSON: {"schema": dict(one.schema)}}}
     operation: dict[str, Any] = {
         "operationId": f"{one.method.lower()}{re.sub(r'[^A-Za-z]+', '_', one.path).rstrip('_')}",
         "summary": one.summary,
         "description": f"Scope: `{one.scope}`.",
         "parameters": parameters,
         "responses": {
-            "200": {"description": "Done.", "content": {JSON: {"schema": dict(one.schema)}}},
+            "200": {"description": "Done.", **answer},
+            **(
+                {"202": {"description": "Begun: ask what comes of it.", **answer}}
+                if one.acts
+                else {}
+            ),
             **{status: {"$ref": f"#/components/responses/{status}"} for status in _REFUSALS},
         },
     }

@@ -145,7 +145,10 @@ def show_study(services: Services, call: Call) -> dict[str, Any]:
     described = dict(services.catalogue.series(uid))
     if call.sees_patients:
         services.audit.accessed(call.identity.name, call.address, uid)
-    (study,) = _told(services, call, [(0, uid, attributes, ())])
+    told_of = _told(services, call, [(0, uid, attributes, ())])
+    if not told_of:  # it was let go of in this very moment
+        raise Wrong(404, f"no instance of study {uid} is held here")
+    (study,) = told_of
     study["modalities"] = sorted(
         {texts[MODALITY] for texts in described.values() if texts.get(MODALITY)}
     )

@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 
 from router.clock import Clock
 from router.flow.hand_in import Errand
-from router.flow.send_held import send_held
+from router.flow.send_held import ANONYMIZED, send_held
 from router.flow.told import task_detail_json, task_json, unchangeable
 from router.model.delivery import Priority
 from router.model.task import Direction, Task, TaskFilter, TaskStatus
@@ -19,6 +19,7 @@ from router.web.api.call import (
     Parameter,
     Reply,
     Wrong,
+    flag,
     many,
     maybe,
     record,
@@ -138,7 +139,7 @@ def send(services: Services, call: Call) -> Reply:
     errand = Errand(
         call.identity.name,
         station.name,
-        station.hooks.send,
+        station.hooks.send.then(ANONYMIZED) if call.body.get("anonymize") else station.hooks.send,
         Priority.of(call.body.get("priority", "medium")),
         plan.router.ae_title,
         plan.digest,
@@ -168,8 +169,9 @@ _SEND: Final = record(
         "station": text("Exactly one."),
         "study": text("Study Instance UID."),
         "priority": text("Medium when left out.", enum=list(PRIORITIES)),
+        "anonymize": flag("De-identify what leaves by PS3.15, Basic Profile."),
     },
-    optional=("priority",),
+    optional=("priority", "anonymize"),
 )
 _PRIORITY: Final = record({"priority": text("Which.", enum=list(PRIORITIES))})
 ENDPOINTS: Final = (

@@ -75,13 +75,20 @@ def _quality(text: str) -> float:
         return 0.0
 
 
+def all_that(
+    header: str | None, media_types: Iterable[str], *, multipart: Iterable[bool] = (True, False)
+) -> tuple[Accepted, ...]:
+    """The entries that one of these media types meets, in one of these forms, the best first."""
+    kinds, forms = tuple(media_types), frozenset(multipart)
+    return tuple(
+        one
+        for one in accepted(header)
+        if (one.is_multipart in forms or one.media_type == "*/*") and any(map(one.meets, kinds))
+    )
+
+
 def first_that(
     header: str | None, media_types: Iterable[str], *, multipart: Iterable[bool] = (True, False)
 ) -> Accepted | None:
-    """The best entry that one of these media types meets, in one of these forms."""
-    kinds, forms = tuple(media_types), frozenset(multipart)
-    for one in accepted(header):
-        fits = one.is_multipart in forms or one.media_type == "*/*"
-        if fits and any(map(one.meets, kinds)):
-            return one
-    return None
+    """The best of them."""
+    return next(iter(all_that(header, media_types, multipart=multipart)), None)

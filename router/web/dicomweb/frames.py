@@ -7,7 +7,8 @@ change no pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -27,10 +28,13 @@ from router.pixels.transcoding import frame_bytes, frame_source
 from router.store.records import Record
 from router.web.dicomweb.accepting import ANY_SYNTAX, OCTETS, Accepted, accepted, first_that
 from router.web.dicomweb.retrieve import NOT_HERE, Given, etag, given, mended, opened, related
-from router.web.dicomweb.services import DicomwebServices
+from router.web.dicomweb.services import DicomwebServices, accept_of
 from router.web.problems import problem
+from router.web.tags import has_match, is_unchanged
 
 MAX_FRAMES: Final = 10_000
+# One range of whole numbers; what is none is no condition at all (RFC 9110 14.2).
+_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 # What other forms are written in where the client names only the media type (PS3.18 table 8.7.3-5).
 _CONVERTED: Final = {
     OCTETS: EXPLICIT_VR_LITTLE_ENDIAN,
@@ -60,6 +64,8 @@ class _Form:
     media_type: str
     transfer_syntax_uid: str
     is_stored: bool
+    is_alone: bool
+    """The client named its media type, and takes no multipart."""
 
     @property
     def part_type(self) -> str:
@@ -87,22 +93,37 @@ def frames(request: Request, services: DicomwebServices) -> Response:
     known = _known(request, found[0], services)
     if isinstance(known, Response):
         return known
+    count = len(known[0].stretches)
+    if max(numbers) > count:
+        return problem(404, f"it has {count} frames")
+    return _answered(request, found[0], services, known, numbers)
+
+
+def _answered(
+    request: Request,
+    one: Given,
+    services: DicomwebServices,
+    known: tuple[StoredFrames, _Form],
+    numbers: Sequence[int],
+) -> Response:
+    """These frames, each as a part; a single one alone, where the client takes no multipart."""
     stored, form = known
-    if max(numbers) > len(stored.stretches):
-        return problem(404, f"it has {len(stored.stretches)} frames")
-    headers = {"etag": etag(found[0], form.transfer_syntax_uid)}
+    headers = {"etag": etag(one, form.transfer_syntax_uid)}
+    if is_unchanged(request.headers, headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    bodies: Iterator[Iterator[bytes]]
     if form.is_stored:
-        bodies = (
-            (form.part_type, _pieces(found[0], services, stored.stretches[number - 1]))
-            for number in numbers
-        )
-        return related(bodies, form.media_type, headers=headers)
-    coming = _converted(found[0], services, stored, numbers, form)
-    try:
-        first = next(coming)
-    except RouterError as error:
-        return _not_given(found[0], services, error)
-    parts = ((form.part_type, iter((frame,))) for frame in chain((first,), coming))
+        bodies = (_pieces(one, services, stored.stretches[number - 1]) for number in numbers)
+    else:
+        coming = _converted(one, services, stored, numbers, form)
+        try:
+            first = next(coming)
+        except RouterError as error:
+            return _not_given(one, services, error)
+        bodies = (iter((frame,)) for frame in chain((first,), coming))
+    if form.is_alone and len(numbers) == 1:
+        return StreamingResponse(next(bodies), headers=headers, media_type=form.part_type)
+    parts = ((form.part_type, body) for body in bodies)
     return related(parts, form.media_type, headers=headers)
 
 
@@ -112,25 +133,33 @@ def all_pixels(request: Request, one: Given, services: DicomwebServices) -> Resp
     if isinstance(known, Response):
         return known
     stored, form = known
+    everything = range(1, len(stored.stretches) + 1)
+    is_whole = form.media_type == OCTETS and not layout_of(form.transfer_syntax_uid).encapsulated
+    if not is_whole:
+        return _answered(request, one, services, known, everything)
+    if form.is_stored:
+        flat = tuple(piece for part in stored.stretches for piece in part)
+        tag = etag(one, form.transfer_syntax_uid)
+        wanted = first_that(accept_of(request), (OCTETS,))
+        if wanted is not None and not wanted.is_multipart:
+            return _ranged(request, one, services, flat, tag)
+        if is_unchanged(request.headers, tag):
+            return Response(status_code=304, headers={"etag": tag})
+        return related(
+            [(form.part_type, _pieces(one, services, flat))], OCTETS, headers={"etag": tag}
+        )
     headers = {"etag": etag(one, form.transfer_syntax_uid)}
-    if form.is_stored and layout_of(form.transfer_syntax_uid).encapsulated:
-        parts = ((form.part_type, _pieces(one, services, part)) for part in stored.stretches)
-        return related(parts, form.media_type)
-    if not form.is_stored:
-        coming = _converted(one, services, stored, range(1, len(stored.stretches) + 1), form)
-        try:
-            first = next(coming)
-        except RouterError as error:
-            return _not_given(one, services, error)
-        whole = chain((first,), coming)
-        if form.media_type == OCTETS:
-            return related([(form.part_type, whole)], OCTETS, headers=headers)
-        return related(((form.part_type, iter((frame,))) for frame in whole), form.media_type)
-    flat = tuple(piece for part in stored.stretches for piece in part)
-    wanted = first_that(request.headers.get("accept"), (OCTETS,))
-    if wanted is None or wanted.is_multipart:
-        return related([(form.part_type, _pieces(one, services, flat))], OCTETS)
-    return _ranged(request, one, services, flat, headers["etag"])
+    if is_unchanged(request.headers, headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    coming = _converted(one, services, stored, everything, form)
+    try:
+        first = next(coming)
+    except RouterError as error:
+        return _not_given(one, services, error)
+    whole = chain((first,), coming)
+    if form.is_alone:
+        return StreamingResponse(whole, headers=headers, media_type=form.part_type)
+    return related([(form.part_type, whole)], OCTETS, headers=headers)
 
 
 def stored_frames(one: Given, services: DicomwebServices) -> StoredFrames:
@@ -227,16 +256,20 @@ def _form(request: Request, stored_uid: str) -> _Form | str:
     layout = layout_of(stored_uid)
     is_plain = layout.little_endian and not layout.deflated
     reason = f"its frames are stored as {image_type_of(stored_uid)} ({stored_uid})"
-    for one in accepted(request.headers.get("accept")):
+    for one in accepted(accept_of(request)):
         if is_plain and (kind := _as_stored(one, stored_uid)):
-            return _Form(kind, stored_uid, is_stored=True)
+            return _Form(kind, stored_uid, is_stored=True, is_alone=_names_alone(one))
         for kind, target_uid in _CONVERTED.items():
             is_meant = one.meets(kind) and one.transfer_syntax_uid in ("", target_uid)
             if is_meant and not (obstacle_here := obstacle(stored_uid, target_uid)):
-                return _Form(kind, target_uid, is_stored=False)
+                return _Form(kind, target_uid, is_stored=False, is_alone=_names_alone(one))
             if is_meant:
                 reason = f"{reason}: {obstacle_here}"
     return reason
+
+
+def _names_alone(one: Accepted) -> bool:
+    return not one.is_multipart and not one.media_type.endswith("/*")
 
 
 def _as_stored(one: Accepted, stored_uid: str) -> str | None:
@@ -264,16 +297,17 @@ def _ranged(
     """One body of known length, or the range of it that is asked for (RFC 9110 14.2)."""
     total = sum(size for _, size in stretches)
     headers = {"etag": tag, "accept-ranges": "bytes"}
-    if tag in request.headers.get("if-none-match", ""):
+    if is_unchanged(request.headers, tag):
         return Response(status_code=304, headers=headers)
     start, end, status = 0, total, 200
-    asked = request.headers.get("range", "")
-    if asked.startswith("bytes=") and "," not in asked:
-        first, _, last = asked.removeprefix("bytes=").partition("-")
-        if first.isdigit() and (last.isdigit() or not last):
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    # A part of what the client has is of no use to it when that has changed (RFC 9110 13.1.5).
+    if asked and has_match(request.headers.get("if-range", "*"), tag, is_strong=True):
+        first, last, suffix = asked.groups()
+        if first:
             start, end = int(first), min(int(last) + 1 if last else total, total)
-        elif not first and last.isdigit():
-            start = max(0, total - int(last))
+        else:
+            start = max(0, total - int(suffix))
         if start >= end:
             return problem(416, "no such range", headers={"content-range": f"bytes */{total}"})
         status = 206

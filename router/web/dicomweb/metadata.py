@@ -14,9 +14,19 @@ from router.errors import BadDataset, RouterError
 from router.web.dicomweb.accepting import ANY_SYNTAX, OCTETS, first_that
 from router.web.dicomweb.documents import OFFERED, documents, form_of
 from router.web.dicomweb.frames import all_pixels
-from router.web.dicomweb.retrieve import NOT_HERE, Given, Opened, given, opened
-from router.web.dicomweb.services import DicomwebServices, address_of
+from router.web.dicomweb.retrieve import (
+    NOT_HERE,
+    Given,
+    Opened,
+    etag,
+    etag_of_all,
+    given,
+    opened,
+    related,
+)
+from router.web.dicomweb.services import DicomwebServices, accept_of, address_of
 from router.web.problems import problem
+from router.web.tags import is_unchanged
 
 MAX_HEADER_BYTES: Final = 64 * 1024 * 1024
 MAX_INSTANCES: Final = 20_000
@@ -25,7 +35,7 @@ _PIXEL_DATA: Final = "7FE00010"
 
 def metadata(request: Request, services: DicomwebServices) -> Response:
     """GET of metadata of a study, series or instance."""
-    form = form_of(request.headers.get("accept"))
+    form = form_of(accept_of(request))
     if form is None:
         return problem(406, OFFERED)
     found = given(request, services)
@@ -33,6 +43,10 @@ def metadata(request: Request, services: DicomwebServices) -> Response:
         return problem(404, NOT_HERE)
     if len(found) > MAX_INSTANCES:
         return problem(413, f"more than {MAX_INSTANCES} instances: ask series by series")
+    # Addresses of bulk data are in it.
+    tag = etag_of_all(found, f"{address_of(request)}|{form}")
+    if is_unchanged(request.headers, tag):
+        return Response(status_code=304, headers={"etag": tag})
     made = []
     for one in found:
         try:
@@ -41,7 +55,9 @@ def metadata(request: Request, services: DicomwebServices) -> Response:
             services.not_given(one.version.sop_instance_uid, error)
     if not made:
         return problem(500, "no header of it can be given")
-    return documents(made, form, 200 if len(made) == len(found) else 206)
+    is_whole = len(made) == len(found) and not request.state.lacking
+    # What lacks something may be whole the next time.
+    return documents(made, form, 200, {"etag": tag}) if is_whole else documents(made, form, 206)
 
 
 def _metadata(one: Given, request: Request, services: DicomwebServices) -> dict[str, Any]:
@@ -95,14 +111,29 @@ def bulk_data(request: Request, services: DicomwebServices) -> Response:
     path = request.path_params["path"].upper()
     if path == _PIXEL_DATA:
         return all_pixels(request, found[0], services)
-    if first_that(request.headers.get("accept"), (OCTETS,)) is None:
+    wanted = first_that(accept_of(request), (OCTETS,))
+    if wanted is None:
         return problem(406, f"bulk data are {OCTETS}")
-    with ExitStack() as records:
-        known = opened(found[0], services, ANY_SYNTAX, records)
-        if not layout_of(known.outgoing.transfer_syntax_uid).encapsulated:
-            known = opened(found[0], services, EXPLICIT_VR_LITTLE_ENDIAN, records)
-        header, _ = _header(known)
-        value = bulk_value(header, known.outgoing.transfer_syntax_uid, path)
+    tag = etag(found[0], path)
+    if is_unchanged(request.headers, tag):
+        return Response(status_code=304, headers={"etag": tag})
+    try:
+        value = _value(found[0], services, path)
+    except (RouterError, LookupError) as error:
+        services.not_given(found[0].version.sop_instance_uid, error)
+        reason = str(error) if isinstance(error, RouterError) else "its bytes are gone"
+        return problem(406, f"it cannot be given: {reason}")
     if value is None:
         return problem(404, "no such bulk data")
-    return Response(value, media_type=OCTETS)
+    if wanted.is_multipart:
+        return related([(OCTETS, iter((value,)))], OCTETS, headers={"etag": tag})
+    return Response(value, headers={"etag": tag}, media_type=OCTETS)
+
+
+def _value(one: Given, services: DicomwebServices, path: str) -> bytes | None:
+    with ExitStack() as records:
+        known = opened(one, services, ANY_SYNTAX, records)
+        if not layout_of(known.outgoing.transfer_syntax_uid).encapsulated:
+            known = opened(one, services, EXPLICIT_VR_LITTLE_ENDIAN, records)
+        header, _ = _header(known)
+        return bulk_value(header, known.outgoing.transfer_syntax_uid, path)

@@ -32,9 +32,10 @@ from router.web.dicomweb.frames import (
 )
 from router.web.dicomweb.metadata import opened_header
 from router.web.dicomweb.retrieve import NOT_HERE, Given, etag, given, related
-from router.web.dicomweb.services import DicomwebServices
+from router.web.dicomweb.services import DicomwebServices, accept_of
 from router.web.dicomweb.wishes import DRAWN, warnings_of, wish_of
 from router.web.problems import problem
+from router.web.tags import is_unchanged
 
 MAX_INSTANCES: Final = 1_000
 _REPRESENTATIVE: Final = parse_path("RepresentativeFrameNumber")
@@ -82,6 +83,11 @@ def _drawn(request: Request, services: DicomwebServices, *, is_thumbnail: bool) 
         return problem(404, f"it has {len(images[0].stored.stretches)} frames")
     if is_thumbnail:
         images, reasons = [images[len(images) // 2]], []
+    alone = len(images) == 1 and not entry.is_multipart
+    form = f"{request.url.path}?{request.url.query}|{media_type}"
+    tag = etag(images[0].given, form) if alone else ""
+    if is_unchanged(request.headers, tag):
+        return Response(status_code=304, headers={"etag": tag})
     coming = _each(images, services, wish)
     try:
         first = next(coming)
@@ -91,8 +97,7 @@ def _drawn(request: Request, services: DicomwebServices, *, is_thumbnail: bool) 
         services.not_given(images[0].given.version.sop_instance_uid, error)
         return problem(406, f"it cannot be drawn: {error}")
     headers = warnings_of(request)
-    if len(images) == 1 and not entry.is_multipart:
-        tag = etag(images[0].given, f"{request.url.path}?{request.url.query}|{media_type}")
+    if alone:
         return Response(first, headers={**headers, "etag": tag}, media_type=media_type)
     bodies = ((media_type, iter((image,))) for image in chain((first,), coming))
     return related(bodies, media_type, 206 if reasons else 200, headers)
@@ -100,8 +105,7 @@ def _drawn(request: Request, services: DicomwebServices, *, is_thumbnail: bool) 
 
 def _chosen(request: Request) -> tuple[str, Accepted] | None:
     """The media type to draw, and the entry that asked for it; the parameter wins over the header."""
-    wanted = request.query_params.get("accept") or request.headers.get("accept")
-    for one in accepted(wanted):
+    for one in accepted(accept_of(request)):
         for media_type in DRAWN:
             if one.meets(media_type):
                 return media_type, one

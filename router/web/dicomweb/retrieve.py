@@ -20,6 +20,7 @@ from router.dicom.outgoing import OutgoingDataSet, can_convert
 from router.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from router.dicomweb.multipart import Chunk, gathered, new_boundary
 from router.errors import MorphFailed, Refused, RouterError
+from router.flow.fetching_again import NotNow
 from router.flow.giving import origin
 from router.model.instance import Instance
 from router.model.recipe import Recipe
@@ -27,10 +28,12 @@ from router.peers.peer import Parcel, file_header
 from router.pixels.syntaxes import is_lossy
 from router.store.ledger import HeldVersion
 from router.store.records import RecordDamaged
-from router.web.dicomweb.accepting import ANY_SYNTAX, DICOM, first_that
-from router.web.dicomweb.services import DicomwebServices, client_of, send_hook
+from router.web.dicomweb.accepting import ANY_SYNTAX, DICOM, Accepted, all_that
+from router.web.dicomweb.services import DicomwebServices, accept_of, client_of, send_hook
 from router.web.problems import problem
+from router.web.tags import is_unchanged
 
+MAX_WISHES: Final = 16
 NOT_HERE: Final = "nothing of that is held here"
 
 
@@ -52,14 +55,24 @@ class Opened:
 
 
 def given(request: Request, services: DicomwebServices) -> list[Given]:
-    """What the path names of what is held here. Raises Refused where no hook can be known."""
+    """What the path names of what is held here, or was and is fetched again by this.
+
+    `request.state.lacking` is how much of it was let go of and cannot be had. Raises Refused where
+    no hook can be known, NotNow where nothing is held and a station that has it does not give it.
+    """
     path = request.path_params
-    versions = [
-        one
-        for one in services.ledger.held_versions(path["study"], path.get("series"))
-        if path.get("instance", one.sop_instance_uid) == one.sop_instance_uid
-    ]
-    services.counted(len(versions))
+    versions = _held(request, services)
+    hits = len(versions)
+    request.state.lacking = 0
+    if not versions or "instance" not in path:
+        named = path["study"], path.get("series"), path.get("instance")
+        request.state.lacking, reason = services.again.lacking(*named)
+        versions = _held(request, services)
+        if reason and not versions:
+            raise NotNow(f"it was let go of, and does not come again now: {reason}")
+    if hits or not versions:
+        services.counted(hits)
+
     if versions:
         services.audit.accessed(*client_of(request), path["study"])
     hook = send_hook(request, services)
@@ -71,6 +84,15 @@ def given(request: Request, services: DicomwebServices) -> list[Given]:
             services.refetching.mended(one.instance_id)
         recipes = services.giving.recipes(versions, hook)
     return [Given(one, recipes[origin(one)]) for one in versions]
+
+
+def _held(request: Request, services: DicomwebServices) -> list[HeldVersion]:
+    path = request.path_params
+    return [
+        one
+        for one in services.ledger.held_versions(path["study"], path.get("series"))
+        if path.get("instance", one.sop_instance_uid) == one.sop_instance_uid
+    ]
 
 
 def opened(one: Given, services: DicomwebServices, syntax_uid: str, records: ExitStack) -> Opened:
@@ -133,20 +155,18 @@ def _wanted(stored_uid: str, asked_uid: str) -> str:
 def retrieve(request: Request, services: DicomwebServices) -> Response:
     """The answer to GET of a study, series or instance."""
     is_one = "instance" in request.path_params
-    accept = request.headers.get("accept")
-    wanted = first_that(accept, (DICOM,), multipart=(True, False) if is_one else (True,))
-    if wanted is None:
+    wishes = all_that(accept_of(request), (DICOM,), multipart=(True, False) if is_one else (True,))
+    if not wishes:
         return problem(406, f'accept multipart/related; type="{DICOM}"')
     found = given(request, services)
     if not found:
         return problem(404, NOT_HERE)
-    syntax = wanted.transfer_syntax_uid
-    leaving = [(one, _leaves_in(one, services, syntax)) for one in found]
-    good = [(one, uid) for one, uid in leaving if uid]
+    wanted, good = _can_be_given(wishes, found, services)
     if not good:
         return problem(406, "nothing of it can be given in that transfer syntax, or at all")
+    syntax = wanted.transfer_syntax_uid
     tag = etag(found[0], syntax) if is_one else ""
-    if tag and tag in request.headers.get("if-none-match", ""):
+    if is_unchanged(request.headers, tag):
         return Response(status_code=304, headers={"etag": tag})
     headers = {"etag": tag} if tag else {}
     if is_one and not wanted.is_multipart and wanted.media_type == DICOM:
@@ -154,9 +174,33 @@ def retrieve(request: Request, services: DicomwebServices) -> Response:
         media_type = f"{DICOM}; transfer-syntax={uid}"
         body = _file(one, services, syntax)
         return StreamingResponse(body, headers=headers, media_type=media_type)
-    status = 200 if len(good) == len(found) else 206
+    status = 200 if len(good) == len(found) and not request.state.lacking else 206
     bodies = ((DICOM, _file(one, services, syntax)) for one, _ in good)
     return related(bodies, DICOM, status, headers)
+
+
+def _can_be_given(
+    wishes: Sequence[Accepted], found: Sequence[Given], services: DicomwebServices
+) -> tuple[Accepted, list[tuple[Given, str]]]:
+    """The best wish that all can be given by, else one that some can; and those, with their syntax."""
+    best: tuple[Accepted, list[tuple[Given, str]]] = wishes[0], []
+    failed: list[tuple[Given, str | Exception]] = []
+    tried: set[str] = set()
+    for wish in wishes[:MAX_WISHES]:
+        syntax = wish.transfer_syntax_uid
+        if syntax in tried:
+            continue
+        tried.add(syntax)
+        leaving = [(one, _leaves_in(one, services, syntax)) for one in found]
+        good = [(one, uid) for one, uid in leaving if isinstance(uid, str)]
+        if len(good) > len(best[1]) or len(tried) == 1:
+            best, failed = (wish, good), leaving
+        if len(good) == len(found):
+            break
+    for one, error in failed:
+        if isinstance(error, Exception):
+            services.not_given(one.version.sop_instance_uid, error)
+    return best
 
 
 def related(
@@ -196,19 +240,25 @@ def _file_once(one: Given, services: DicomwebServices, syntax: str) -> Iterator[
         yield from _bytes(outgoing.chunks())
 
 
-def _leaves_in(one: Given, services: DicomwebServices, syntax: str) -> str:
-    """The transfer syntax it leaves in; '' where it cannot be given."""
+def _leaves_in(one: Given, services: DicomwebServices, syntax: str) -> str | Exception:
+    """The transfer syntax it leaves in, or why it cannot be given."""
     with ExitStack() as records:
         try:
             outgoing = opened(one, services, syntax, records).outgoing
             file_header(outgoing)
         except (RouterError, LookupError) as error:
-            services.not_given(one.version.sop_instance_uid, error)
-            return ""
+            return error
     return outgoing.transfer_syntax_uid
 
 
-def etag(one: Given, syntax: str) -> str:
+def etag(one: Given, form: str) -> str:
     """Of one instance: it changes with its bytes, with what is done to them, and with the form."""
-    parts: Sequence[str] = (str(one.version.instance_id), one.recipe.digest, syntax)
-    return f'"{hashlib.blake2s("|".join(parts).encode(), digest_size=16).hexdigest()}"'
+    return etag_of_all([one], form)
+
+
+def etag_of_all(given_: Sequence[Given], form: str) -> str:
+    """Of several together."""
+    hasher = hashlib.blake2s(form.encode(), digest_size=16)
+    for one in given_:
+        hasher.update(f"|{one.version.instance_id}|{one.recipe.digest}".encode())
+    return f'"{hasher.hexdigest()}"'

@@ -14,7 +14,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from router import __version__
-from router.errors import BadDataset, Refused, StoreDown, StoreFull
+from router.errors import BadDataset, Busy, Refused, RouterError, StoreDown, StoreFull
+from router.flow.fetching_again import NotNow
 from router.model.query import Level
 from router.web.access import Authenticate, guarded
 from router.web.dicomweb import feed, frames, metadata, rendered, retrieve, search
@@ -93,8 +94,10 @@ def _answering(handler: Handler) -> Handler:
             return problem(400, str(error))
         except Refused as error:
             return problem(409, str(error))
-        except (StoreDown, StoreFull) as error:
+        except (Busy, NotNow, StoreDown, StoreFull) as error:
             return problem(503, str(error), headers={"retry-after": "10"})
+        except RouterError as error:
+            return problem(error.http_status, str(error))
 
     return answer
 

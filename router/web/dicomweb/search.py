@@ -31,7 +31,7 @@ from router.model.query import (
 from router.peers.search import Search
 from router.web.audited import queried
 from router.web.dicomweb.documents import OFFERED, documents, form_of
-from router.web.dicomweb.services import DicomwebServices, address_of, client_of
+from router.web.dicomweb.services import DicomwebServices, accept_of, address_of, client_of
 from router.web.problems import problem
 
 DEFAULT_LIMIT: Final = 1_000
@@ -106,7 +106,7 @@ class _Asked:
 
 def search(request: Request, level: Level, services: DicomwebServices) -> Response:
     """The answer to GET of studies, series or instances."""
-    form = form_of(request.headers.get("accept"))
+    form = form_of(accept_of(request))
     if form is None:
         return problem(406, OFFERED)
     try:
@@ -223,11 +223,17 @@ def _fields(asked: _Asked, value: str) -> None:
             asked.keys.setdefault(tag, DataElement(vr_for(tag)))
 
 
+def _of_the_answer(_asked: _Asked, _value: str) -> None:
+    """What the answer is written in: read elsewhere, matches nothing."""
+
+
 _SPECIAL: Final[Mapping[str, Callable[[_Asked, str], None]]] = {
     "limit": _limit,
     "offset": _offset,
     "fuzzymatching": _fuzzy,
     "includefield": _fields,
+    "accept": _of_the_answer,
+    "charset": _of_the_answer,
 }
 
 

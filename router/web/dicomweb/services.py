@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from router.flow.auditing import AuditLog
+from router.flow.fetching_again import FetchingAgain
 from router.flow.finding import Finder
 from router.flow.giving import Giving
 from router.flow.intake import Intake
@@ -41,6 +42,7 @@ class DicomwebServices:
     stop: threading.Event
     audit: AuditLog
     refetching: Refetching
+    again: FetchingAgain
     metrics: Metrics
 
     def counted(self, hits: int) -> None:
@@ -85,3 +87,8 @@ def send_hook(request: Request, services: DicomwebServices) -> Recipe:
 def address_of(request: Request) -> str:
     """The address of the service as the client wrote it."""
     return f"{request.url.scheme}://{request.url.netloc}{PREFIX}"
+
+
+def accept_of(request: Request) -> str | None:
+    """What the client takes: by the parameter of that name where it cannot set a header (PS3.18 8.3.3)."""
+    return request.query_params.get("accept") or request.headers.get("accept")

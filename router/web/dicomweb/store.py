@@ -23,7 +23,7 @@ from router.flow.intake import Arrival
 from router.model.instance import Source
 from router.model.status import OUT_OF_RESOURCES
 from router.web.dicomweb.accepting import DICOM, DICOM_JSON, takes_json
-from router.web.dicomweb.services import DicomwebServices, address_of, source_of
+from router.web.dicomweb.services import DicomwebServices, accept_of, address_of, source_of
 from router.web.problems import problem
 
 MAX_STORES: Final = 16
@@ -51,13 +51,16 @@ class Storing:
 
     async def store(self, request: Request, listener: str) -> Response:
         """The answer to one request, `listener` being where it came in."""
-        if not takes_json(request.headers.get("accept")):
+        if not takes_json(accept_of(request)):
             return problem(406, f"the answer is {DICOM_JSON}")
         content_type = request.headers.get("content-type", "")
         try:
             boundary_of(content_type)
         except BrokenBody as error:
             return problem(415, f"{error}: send multipart/related; type={DICOM}")
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            headers = {"accept-encoding": "identity"}
+            return problem(415, "send it without Content-Encoding", headers=headers)
         if self._running >= MAX_STORES:
             return _busy("too many are storing")
         source = source_of(request, self._services, listener)

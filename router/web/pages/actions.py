@@ -125,6 +125,7 @@ def send(services: Services, call: Call, form: Form) -> Notice:
         "study": call.path["uid"],
         "station": form.text("station"),
         "priority": form.text("priority") or "medium",
+        "anonymize": form.text("anonymize") == "yes",
     }
     data = asked(services, call, "POST", "/tasks", body=body).data
     reasons = "\n".join(f"{one['instance']}: {one['reason']}" for one in data["failed"])
@@ -254,3 +255,16 @@ def shred(services: Services, call: Call, form: Form) -> Notice:
         raise Wrong(422, "tick the box first: what is shredded is gone for good")
     data = asked(services, call, "POST", "/cache/shred", body={"study": call.path["uid"]}).data
     return Notice("good", "notice.shredded", {"records": data["shredded"]})
+
+
+def verify_all(services: Services, call: Call, _form: Form) -> Notice:
+    """Have all that is held read to its end."""
+    data = asked(services, call, "POST", "/cache/verifications", body={}).data
+    return Notice("good", "notice.verifying", {"number": data["verification"]})
+
+
+def cancel_verification(services: Services, call: Call, form: Form) -> Notice:
+    """Read no more of one."""
+    path = {"id": form.text("verification")}
+    data = asked(services, call, "POST", "/cache/verifications/{id}/cancel", path=path).data
+    return Notice("good", "notice.verifying_cancelled", {"number": data["verification"]})

@@ -23,6 +23,9 @@ def rate_chart(series: Sequence[tuple[str, str, Sequence[float]]], label: str) -
     for share in (0.0, 0.5, 1.0):
         y = _y(share * top, top)
         lines.append(f'<line class="grid" x1="0" x2="{_WIDTH}" y1="{y}" y2="{y}"/>')
+    for quarter in (1, 2, 3):
+        x = quarter * _WIDTH // 4
+        lines.append(f'<line class="grid" x1="{x}" x2="{x}" y1="20" y2="{_HEIGHT - 6}"/>')
     for kind, name, values in series:
         step = _WIDTH / max(1, len(values) - 1)
         points = [f"{i * step:.1f},{_y(value, top)}" for i, value in enumerate(values)]
@@ -33,7 +36,9 @@ def rate_chart(series: Sequence[tuple[str, str, Sequence[float]]], label: str) -
             f'<polyline class="line {kind}" points="{" ".join(points)}">'
             f"<title>{escape(name)}</title></polyline>"
         )
-    lines.append(f'<text class="axis" x="4" y="12">{_number(top)} /s</text>')
+    for share in (0.5, 1.0):
+        above = float(_y(share * top, top)) - 5
+        lines.append(f'<text class="axis" x="4" y="{above:.1f}">{_number(share * top)} /s</text>')
     return _svg("chart", _WIDTH, _HEIGHT, label, lines)
 
 
@@ -86,13 +91,14 @@ def _stretch(start: float, end: float, begin: float, status: str) -> str:
     return f'<rect class="{kind}" x="{x:.1f}" y="0" width="{width:.1f}" height="24"/>'
 
 
-def meter(share: float, label: str, kind: str = "") -> Markup:
-    """A bar that is filled to a share between 0 and 1."""
+def meter(share: float, label: str, kind: str = "", failed: float = 0.0) -> Markup:
+    """A bar that is filled to a share between 0 and 1, and behind it to the share that failed."""
     width = 200 * min(1.0, max(0.0, share))
-    parts = [
-        '<rect class="track" width="200" height="8" rx="4"/>',
-        f'<rect class="fill {escape(kind)}" width="{width:.1f}" height="8" rx="4"/>',
-    ]
+    parts = ['<rect class="track" width="200" height="8" rx="4"/>']
+    if failed > 0.0:
+        to = min(200.0, width + 200 * failed)
+        parts.append(f'<rect class="fill bad" width="{to:.1f}" height="8" rx="4"/>')
+    parts.append(f'<rect class="fill {escape(kind)}" width="{width:.1f}" height="8" rx="4"/>')
     return _svg("meter", 200, 8, label, parts)
 
 

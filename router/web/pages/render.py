@@ -39,7 +39,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        bytes=shown_bytes, time=shown_time, person=shown_person, count=shown_count, span=shown_span
+        bytes=shown_bytes,
+        time=shown_time,
+        moment=shown_moment,
+        person=shown_person,
+        count=shown_count,
+        span=shown_span,
     )
     made.globals.update(charts=charts, languages=LANGUAGES, marks=fingerprints())
     return made
@@ -81,6 +86,16 @@ def shown_time(text: str | None) -> str:
         return "–"
     when = dt.datetime.fromisoformat(text).astimezone()
     return f"{when:%Y-%m-%d %H:%M:%S}"
+
+
+def shown_moment(text: str | None) -> str:
+    """As short as it stays clear in a table: `04:58:11` of today, else `11-22 04:58`, or the year too."""
+    if not text:
+        return "–"
+    when, now = dt.datetime.fromisoformat(text).astimezone(), dt.datetime.now().astimezone()
+    if when.date() == now.date():
+        return f"{when:%H:%M:%S}"
+    return f"{when:%m-%d %H:%M}" if when.year == now.year else f"{when:%Y-%m-%d}"
 
 
 def shown_span(begin: str | None, end: str | None) -> str:

@@ -79,7 +79,9 @@ PAGES: Final = (
     Page("/audit/{id}", "audit_entry.html", views.show_audit, "audit", scope="phi"),
     Page("/system", "system.html", views.system, "system",
          {"rotate": Action("configure", actions.rotate),
-          "cancel": Action("operate", actions.cancel_prefetch)}),
+          "cancel": Action("operate", actions.cancel_prefetch),
+          "verify": Action("operate", actions.verify_all),
+          "leave": Action("operate", actions.cancel_verification)}),
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from router.web.api import (
     status,
     studies,
     tasks,
+    verifications,
 )
 from router.web.api.call import Call, Endpoint, Reply, Wrong
 from router.web.api.dispatch import answer
@@ -272,4 +273,5 @@ def system(services: Services, call: Call, _form: Form) -> dict[str, Any]:
         "account": status.account(services, call),
         "cache": cache.show(services, call),
         **cache.list_prefetches(services, call),
+        **verifications.list_verifications(services, call),
     }

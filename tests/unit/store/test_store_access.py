@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from router.errors import StoreDown, StoreFull
 from router.store import access as module
 from router.store.access import AccessBook, KeptAnswer
 from tests.support.store_making import TestClock
@@ -194,3 +195,17 @@ def test_another_process_sees_what_this_one_did(book, clock, tmp_path):
     other.revoke(token.token_id)
     assert book.bearer(text) is None
     other.close()
+
+
+@pytest.mark.parametrize("trouble", [StoreFull("no room"), StoreDown("an I/O error")])
+def test_F29_who_was_let_in_stays_so_on_a_full_disk(book, clock, monkeypatch, trouble):
+    _, text = book.issue("ana", {"read"}, DAY)
+    _, cookie = book.log_in(text)
+    wait(clock, 300)
+
+    def write():
+        raise trouble
+
+    monkeypatch.setattr(book._database, "write", write)
+    assert book.bearer(text).name == "ana"
+    assert book.session(cookie).name == "ana"

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from router.errors import StoreDown, StoreFull
 from router.telemetry.metrics import CONTENT_TYPE
 from router.web import server as module
 from router.web.app import Readings, make_app
@@ -22,6 +23,7 @@ class Site:
     def __init__(self, *serve: str) -> None:
         self.reasons: tuple[str, ...] = ()
         self.breaks = False
+        self.trouble: Exception | None = None
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
         self.server = HttpServer(
@@ -31,6 +33,8 @@ class Site:
         self.thread.start()
 
     def metrics(self) -> bytes:
+        if self.trouble is not None:
+            raise self.trouble
         if self.breaks:
             raise RuntimeError("Novak^Petra in /srv/data")
         return b"# HELP x y\nx 1.0\n"
@@ -152,3 +156,14 @@ def test_stopping_ends_although_a_connection_is_open():
         began = time.monotonic()
         assert site.end()
         assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("trouble", [StoreDown("the ledger failed"), StoreFull("no room left")])
+def test_F29_a_store_in_trouble_is_told_with_when_to_ask_again(trouble):
+    site = Site("metrics")
+    site.trouble = trouble
+    status, headers, body = site.ask("/metrics")
+    assert (status, headers["retry-after"], body.decode()) == (503, "10", f"{trouble}\n")
+    site.trouble = None
+    assert site.ask("/metrics")[0] == 200
+    assert site.end()

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from router.clock import Clock
 from router.web.api import events as module
@@ -120,3 +121,20 @@ def test_every_stream_ends_when_the_server_does(events):
     began = time.monotonic()
     assert len(asyncio.run(listen())) == 2
     assert time.monotonic() - began < module.SIGN_OF_LIFE_SECONDS / 3
+
+
+def test_who_goes_before_the_first_word_takes_no_place(events, monkeypatch):
+    monkeypatch.setattr(module, "MOST_LISTENERS", 2)
+
+    async def gone(_message=None):
+        raise OSError("the connection is closed")
+
+    async def knock():
+        for _ in range(5):
+            answer = await events.stream(None)
+            assert answer.status_code == 200
+            with pytest.raises((OSError, ClientDisconnect)):
+                await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, gone, gone)
+
+    asyncio.run(knock())
+    assert asyncio.run(events.stream(None)).status_code == 200

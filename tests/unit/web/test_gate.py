@@ -173,3 +173,22 @@ def test_what_is_remembered_of_failures_is_bounded():
     assert len(failures._times) <= 4096
     assert failures.wait_seconds({("9999", ""): 1}) > 0
     assert failures.wait_seconds({("0", ""): 1}) == 0, "the oldest are forgotten"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_cookie_goes_under_the_rules_it_came_under(guarded, scheme):
+    cookie, answer = guarded.cookie(scheme), Response()
+    guarded.gate.log_out(asked("POST", scheme, cookie=cookie), answer)
+    gone = answer.headers["set-cookie"]
+    assert gone.startswith(cookie.partition("=")[0]) and "Max-Age=0" in gone
+    assert ("Secure" in gone) == (scheme == "https"), "browsers ignore it else"
+
+
+def test_F34_a_page_that_is_left_open_does_not_keep_its_person_logged_in(guarded):
+    cookie = guarded.cookie()
+    for _ in range(4):
+        guarded.clock.time += 300
+        stream = asked(cookie=cookie, accept="text/event-stream")
+        refresh = asked(cookie=cookie, x_refresh="1")
+        seen = [guarded.gate.visit(one) for one in (stream, refresh)]
+    assert seen == [None, None], "nobody was there for twenty minutes"

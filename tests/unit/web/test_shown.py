@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -11,6 +12,7 @@ from router.web.pages.render import (
     render,
     shown_bytes,
     shown_count,
+    shown_moment,
     shown_person,
     shown_span,
     shown_time,
@@ -30,7 +32,7 @@ def test_the_line_follows_the_values():
     heights = [float(point.split(",")[1]) for point in line.attrib["points"].split()]
     assert heights == sorted(heights, reverse=True)
     assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2])
-    assert "10 /s" in "".join(chart.itertext())
+    assert "5 /s10 /s" in "".join(chart.itertext())
     assert chart.attrib["aria-label"] == HOSTILE
     parsed(charts.rate_chart([("received", "r", [])], "nothing yet"))
 
@@ -67,6 +69,31 @@ def test_what_was_before_the_first_look_is_unknown():
 def test_a_bar_stays_within_its_track(share, width):
     bar = parsed(charts.meter(share, HOSTILE, HOSTILE))
     assert bar[1].attrib["width"] == width
+
+
+@pytest.mark.parametrize(
+    ("share", "failed", "widths"),
+    [
+        (0.5, 0.25, [150.0, 100.0]), (0.0, 1.0, [200.0, 0.0]), (1.0, 0.0, [200.0]),
+        (0.9, 0.9, [200.0, 180.0]),
+    ],
+)  # fmt: skip
+def test_what_failed_is_seen_behind_what_is_done(share, failed, widths):
+    track, *fills = list(parsed(charts.meter(share, "done", "good", failed)))
+    assert track.attrib["class"] == "track"
+    assert [float(one.attrib["width"]) for one in fills] == widths
+    assert [one.attrib["class"] for one in fills][-1] == "fill good"
+    assert [one.attrib["class"] for one in fills][:-1] == ["fill bad"] * (len(widths) - 1)
+
+
+def test_a_moment_is_as_short_as_it_stays_clear():
+    now = dt.datetime.now().astimezone().replace(hour=12, minute=34, second=56, microsecond=0)
+    assert shown_moment(now.isoformat()) == "12:34:56"
+    day = dt.timedelta(days=1)
+    before = now - day if (now - day).year == now.year else now + day
+    assert shown_moment(before.isoformat()) == f"{before:%m-%d} 12:34"
+    assert shown_moment("2019-03-07T12:34:56Z") == "2019-03-07"
+    assert shown_moment(None) == shown_moment("") == "–"
 
 
 def test_the_map_has_a_line_for_each_delivery():
