@@ -81,9 +81,7 @@ def new(
     plan = plan_in_use(config_folder(config))
     _check_limits(plan, wanted, organizations)
     book = _book(plan)
-    made, text = book.issue(
-        name.strip(), wanted, lifetime, once=once, organizations=organizations
-    )
+    made, text = book.issue(name.strip(), wanted, lifetime, once=once, organizations=organizations)
     book.close()
     limits = f" of {', '.join(made.organizations)}" if made.organizations else ""
     note_command(plan, "access_changed", f"token {made.token_id} made for {made.name}{limits}")

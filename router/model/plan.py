@@ -73,9 +73,7 @@ class Plan:
     def stations_of(self, names: Iterable[str]) -> frozenset[str]:
         """The stations of these organizations and of those below them, by name."""
         wanted = below(self.organizations, names)
-        return frozenset(
-            one.name for one in self.stations.values() if one.organization in wanted
-        )
+        return frozenset(one.name for one in self.stations.values() if one.organization in wanted)
 
     @cached_property
     def stations_by_ae_title(self) -> Mapping[str, tuple[Station, ...]]:

@@ -128,8 +128,9 @@ SELECT c.*, iif(c.kind = 'commit', {commitment_tasks.STATUS}, {STATUS}) AS statu
       THEN 'waits for what it has to follow'
     ELSE '' END AS status_reason,
   coalesce((
-    SELECT p.digest || ' ' || p.revision FROM delivery d JOIN instance i USING (instance_id)
-    JOIN plan p ON p.digest = i.plan_digest WHERE d.task_id = c.task_id
+    SELECT i.plan_digest || ' ' || coalesce(p.revision, '') FROM delivery d
+    JOIN instance i USING (instance_id) LEFT JOIN plan p ON p.digest = i.plan_digest
+    WHERE d.task_id = c.task_id
     ORDER BY d.delivery_id LIMIT 1), '') AS configuration
 FROM ({_COUNTED}) c LEFT JOIN station_status s ON s.station = c.station
 WHERE (?4 IS NULL OR status = ?4) ORDER BY c.task_id DESC LIMIT ?5

@@ -20,7 +20,6 @@ from router.web.access import Identity
 Stations = frozenset[str] | None
 
 
-
 def reach_of(plan: Plan, identity: Identity) -> Stations:
     """The stations they may see, None for all."""
     return plan.stations_of(identity.organizations) if identity.is_limited else None

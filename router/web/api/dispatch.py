@@ -25,7 +25,6 @@ from router.web.access import Authenticate, guarded, not_all
 from router.web.api.call import JSON, Body, Call, Endpoint, Parameter, Reply, Wrong
 from router.web.audited import changed
 from router.web.problems import problem
-
 from router.web.services import Services
 
 PREFIX: Final = "/api/v1"

@@ -8,7 +8,18 @@ from router.config.suggest import did_you_mean
 from router.model.organization import below
 from router.model.plan import Plan
 from router.web.access import Identity
-from router.web.api.call import LIMIT, Call, Endpoint, Parameter, Wrong, many, maybe, record, text, whole
+from router.web.api.call import (
+    LIMIT,
+    Call,
+    Endpoint,
+    Parameter,
+    Wrong,
+    many,
+    maybe,
+    record,
+    text,
+    whole,
+)
 from router.web.services import Services
 
 

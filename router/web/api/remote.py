@@ -12,7 +12,6 @@ from router.dicom.tags import PathError, tag_for
 from router.errors import Refused, RouterError
 from router.flow.querying import asked, search_hooks
 from router.flow.told import task_json
-
 from router.model.query import Ending, Identifier, Query
 from router.model.station import Station
 from router.model.task import TaskFilter
@@ -36,7 +35,6 @@ COLUMNS: Final = (
 COLUMN_TAGS: Final = tuple(f"{tag_for(name) or 0:08X}" for name in COLUMNS)
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
-
 
 
 def query(services: Services, call: Call) -> dict[str, Any]:

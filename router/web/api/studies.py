@@ -107,7 +107,8 @@ def _listed(
 
 
 def _fits(keys: Identifier, attributes: Attributes) -> bool:
-    return matches(keys, {tag: element_of(tag, text) for tag, text in attributes.items()})
+    found = {tag: element_of(tag, attributes[tag]) for tag in keys if tag in attributes}
+    return matches(keys, found)
 
 
 def _told(

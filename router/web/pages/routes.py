@@ -186,7 +186,9 @@ class _Pages:
             "router_name": settings.name,
             "whose": settings.organization,
             "is_limited": visit.identity.is_limited,
-            "sections": {one.section for one in PAGES if one.within or not visit.identity.is_limited},
+            "sections": {
+                one.section for one in PAGES if one.within or not visit.identity.is_limited
+            },
         }
         return render(template, _language(request), {**shared, **context}, status)
 
