@@ -230,6 +230,7 @@ def _digest(secret: str) -> bytes:
 
 
 def _token(row: tuple[Any, ...]) -> Token:
-    token_id, name, scopes, once, *times = row[:8]
-    organizations = tuple(json.loads(row[8]))
-    return Token(token_id, name, frozenset(scopes.split()), bool(once), *times, organizations)
+    token_id, name, scopes, once, created_at, expires_at, used_at, revoked_at, limits = row[:9]
+    words, organizations = frozenset(scopes.split()), tuple(json.loads(limits))
+    times = created_at, expires_at, used_at, revoked_at
+    return Token(token_id, name, words, bool(once), *times, organizations)

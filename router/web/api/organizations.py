@@ -25,10 +25,8 @@ from router.web.services import Services
 
 def organizations_of(plan: Plan, identity: Identity) -> list[str]:
     """The names of the organizations they may see, in the order of the alphabet."""
-    found = plan.organizations.keys()
-    if identity.is_limited:
-        found &= below(plan.organizations, identity.organizations)
-    return sorted(found, key=lambda name: (name.casefold(), name))
+    found = identity.organizations if identity.is_limited else plan.organizations
+    return sorted(below(plan.organizations, found), key=lambda name: (name.casefold(), name))
 
 
 def of_organization(services: Services, call: Call, name: str) -> str:

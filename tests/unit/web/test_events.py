@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -134,3 +135,21 @@ def test_every_stream_ends_when_the_server_does(events):
     began = time.monotonic()
     assert len(asyncio.run(listen())) == 2
     assert time.monotonic() - began < module.SIGN_OF_LIFE_SECONDS / 3
+
+
+def test_f14_who_is_limited_hears_of_stations_of_theirs(events, store):
+    def change():
+        store.ledger.set_station_status("away", "offline", "gone", 2.0)
+        store.ledger.index([indexed(1, owed("away", rule="all of away"))])
+        store.ledger.set_station_status("pacs", "offline", "refused", 2.0)
+        store.ledger.index([indexed(2, owed("pacs", rule="away"))])
+
+    told = heard(events, change, 2, organizations=("A",))
+    assert [(kind, one.get("name") or one["station"]) for kind, one in told] == [
+        ("task", "pacs"),
+        ("station", "pacs"),
+    ]
+    assert told[0][1]["requester"] == "", "a station that is not theirs asked for it"
+    again = partial(store.ledger.set_station_status, "pacs", "online", "", 3.0)
+    with pytest.raises(TimeoutError):
+        heard(events, again, 1, organizations=("gone",), seconds=1)
