@@ -73,7 +73,14 @@ class Plan:
     def stations_of(self, names: Iterable[str]) -> frozenset[str]:
         """The stations of these organizations and of those below them, by name."""
         wanted = below(self.organizations, names)
-        return frozenset(one.name for one in self.stations.values() if one.organization in wanted)
+        return frozenset().union(*(self._names_by_organization.get(one, ()) for one in wanted))
+
+    @cached_property
+    def _names_by_organization(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for station in self.stations.values():
+            found.setdefault(station.organization, []).append(station.name)
+        return {name: tuple(stations) for name, stations in found.items()}
 
     @cached_property
     def stations_by_ae_title(self) -> Mapping[str, tuple[Station, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, get_args
 
 from router.clock import Clock
@@ -27,7 +28,15 @@ from router.web.api.call import (
 )
 from router.web.api.patients import patient_of
 from router.web.api.stations import known
-from router.web.reach import details_within, reach_of, reaches, sees_study, task_within
+from router.web.reach import (
+    Stations,
+    details_within,
+    reach_of,
+    reaches,
+    sees_study,
+    studies_in_reach,
+    task_within,
+)
 from router.web.services import Services
 
 STATUSES: Final[tuple[TaskStatus, ...]] = get_args(TaskStatus)
@@ -40,6 +49,7 @@ def list_tasks(services: Services, call: Call) -> dict[str, Any]:
     cursor, limit = call.query["cursor"], call.query["limit"]
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise Wrong(400, "cursor is not one of ours")
+    stations = reach_of(services.plan, call.identity)
     found = services.ledger.tasks(
         limit=limit + 1,
         before=int(cursor) if cursor else None,
@@ -47,30 +57,35 @@ def list_tasks(services: Services, call: Call) -> dict[str, Any]:
             status=call.query["status"],
             station=call.query["station"] or None,
             direction=call.query["direction"],
-            stations=reach_of(services.plan, call.identity),
+            stations=stations,
         ),
     )
     page = found[:limit]
     following = str(page[-1].task_id) if len(found) > limit else None
-    return {"tasks": [_told(services, call, one) for one in page], "next": following}
+    seen = studies_in_reach(services.ledger, stations, {one.study_instance_uid for one in page})
+    told = [_told(services, call, one, stations, seen) for one in page]
+    return {"tasks": told, "next": following}
 
 
-def _told(services: Services, call: Call, task: Task) -> dict[str, Any]:
-    stations = reach_of(services.plan, call.identity)
+def _told(
+    services: Services, call: Call, task: Task, stations: Stations, seen: Collection[str]
+) -> dict[str, Any]:
+    """`seen` are the studies whose patients may be told."""
     data = task_json(task_within(services.plan, stations, task))
     data["progress"] = round(task.delivered / task.objects, 4) if task.objects else 0.0
     if call.sees_patients:
-        is_seen = sees_study(services.ledger, stations, task.study_instance_uid)
-        data["patient"] = patient_of(services, task.study_instance_uid) if is_seen else None
+        study = task.study_instance_uid
+        data["patient"] = patient_of(services, study) if study in seen else None
     return data
 
 
 def show_task(services: Services, call: Call) -> dict[str, Any]:
     """A task with its deliveries and what each attempt was answered."""
     task = _task(services, call)
-    details = task_detail_json(services.ledger, task)
-    details = details_within(reach_of(services.plan, call.identity), details)
-    return {**details, "task": _told(services, call, task)}
+    stations = reach_of(services.plan, call.identity)
+    seen = studies_in_reach(services.ledger, stations, [task.study_instance_uid])
+    details = details_within(stations, task_detail_json(services.ledger, task))
+    return {**details, "task": _told(services, call, task, stations, seen)}
 
 
 def _task(services: Services, call: Call) -> Task:
