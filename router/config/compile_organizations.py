@@ -47,7 +47,8 @@ class Organizations:
 
 def organizations(document: Mapping, context: Context, home: str) -> Organizations:
     """The organizations that are written, and the router's own."""
-    found = Organizations(home, defaults={"": _general(document, context)})
+    general = _general(document, context)
+    found = Organizations(home, defaults={"": general} if general.entries else {})
     node = document.get("organizations")
     entries = node.entries if isinstance(node, Mapping) else {}
     for name, entry in entries.items():
@@ -58,7 +59,8 @@ def organizations(document: Mapping, context: Context, home: str) -> Organizatio
             name, data.get("description", ""), data.get("parent", ""), entry.key.place
         )
         station = node_at(entry.value, ("defaults", "station"))
-        if isinstance(station, Mapping) and isinstance(data.get("defaults"), dict):
+        # What is not sound is told here, and inherited by nobody.
+        if isinstance(station, Mapping) and "defaults" in data:
             found.defaults[name] = station
     if home:
         found.known.setdefault(home, Organization(home))
@@ -72,10 +74,10 @@ def _general(document: Mapping, context: Context) -> Mapping:
     found = Mapping(document.file, 1, 1, 1)
     node = document.get("defaults")
     if isinstance(node, Mapping):
-        context.shapes.check(node, DEFAULTS, ("defaults",))
-        station = node.get("station")
+        sound = context.shapes.check(node, DEFAULTS, ("defaults",)).data
+        station = node.get("station") if "station" in sound else None
         found.entries.update(station.entries if isinstance(station, Mapping) else {})
-        if "retry" in node.entries:
+        if "retry" in sound:
             found.entries["retry"] = node.entries["retry"]
     return found
 

@@ -14,7 +14,16 @@ from router.config.compile_hooks import hooks
 from router.config.compile_morphs import Morphs
 from router.config.compile_organizations import Organizations, check_organization
 from router.config.context import Context
-from router.config.nodes import Entry, Mapping, PathPart, Scalar, node_at, place_at, show_path
+from router.config.nodes import (
+    Entry,
+    Mapping,
+    PathPart,
+    Scalar,
+    node_at,
+    place_at,
+    plain,
+    show_path,
+)
 from router.config.references import check_tls_name, is_loopback, kind_of, named
 from router.config.suggest import did_you_mean
 from router.model.deployment import SshKey
@@ -53,9 +62,9 @@ def stations(
         if kind is None:
             continue
         shape = context.shapes.stations[kind]
+        checked = context.shapes.check(own.value, shape, path, own.key.place)
         entry, whose, settings = _joined(own, shape, name, organizations, context)
-        checked = context.shapes.check(entry.value, shape, path, entry.key.place)
-        data = checked.data
+        data = _with_inherited(checked.data, own, entry)
         if not checked.is_fine:
             context.faulty.add(("stations", name))
         check_tls_name(data.get("tls"), tls, entry.value, path, context)
@@ -108,6 +117,18 @@ def _check_archive_titles(
             node = node_at(entry.value, ("ae_title",)) or entry.value
             message = f"'{station.ae_title}' is the AE title of station '{other}' already"
             context.error("DR105", message, node, ("stations", name, "ae_title"))
+
+
+def _with_inherited(sound: dict[str, Any], own: Entry, joined: Entry) -> dict[str, Any]:
+    """What is sound of a station's own, and what it inherits, which was checked where it stands."""
+    if joined.value is own.value or not isinstance(joined.value, Mapping):
+        return sound
+    written = own.value.entries if isinstance(own.value, Mapping) else {}
+    found = dict(sound)
+    for key, entry in joined.value.entries.items():
+        if key not in written or (key in sound and entry is not written[key]):
+            found[key] = plain(entry.value)
+    return found
 
 
 def _joined(
