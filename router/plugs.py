@@ -1,4 +1,4 @@
-"""The plugs: every file of match/, morph/ and peers/ that exports PLUGS, then third parties.
+"""The plugs: every file of match/, morph/ and peers/kinds/ that exports PLUGS, then third parties.
 
 The folders are listed, so a new file is found without being named anywhere. Installed packages add
 plugs by entry points of the group `dicom_router.plugs`, each a module with PLUGS or such a tuple.
@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 import router.match
 import router.morph
-import router.peers
+import router.peers.kinds
 from router.config.plugged import Plugs
 from router.model.plug import Morph, Operator, StationKind
 
@@ -53,7 +53,7 @@ def morphs_by_name() -> Mapping[str, Morph]:
 
 def station_kinds() -> tuple[StationKind, ...]:
     """The kinds of station, sorted by name. Raises PlugConflict."""
-    return _sorted(_of_kind(StationKind, router.peers))
+    return _sorted(_of_kind(StationKind, router.peers.kinds))
 
 
 def _of_kind(kind: type[_Kind], package: ModuleType) -> Iterator[tuple[_Kind, str]]:

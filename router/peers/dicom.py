@@ -31,14 +31,12 @@ from router.errors import (
 )
 from router.model.commitment import CommitmentReport, CommitmentRequest
 from router.model.delivery import Outcome, Result
-from router.model.plug import StationKind
 from router.model.query import MoveProgress, Query, Retrieval
 from router.model.station import Station
 from router.model.status import describe
 from router.peers.dicom_commitment import TakeReport, ask, report
 from router.peers.dicom_find import found_at
 from router.peers.dicom_retrieve import moved_from
-from router.peers.dicom_schema import EXAMPLE, SCHEMA
 from router.peers.peer import (
     Parcel,
     PeerContext,
@@ -303,14 +301,3 @@ def _first(most: int, parcels: Iterable[Parcel]) -> tuple[_Context, ...]:
             break
         found |= more
     return tuple(found)
-
-
-PLUGS = (
-    StationKind(
-        name="dicom",
-        summary="A DICOM application entity, reached by C-STORE, C-ECHO, C-FIND, C-MOVE.",
-        schema=SCHEMA,
-        example=EXAMPLE,
-        make=DicomPeer,
-    ),
-)

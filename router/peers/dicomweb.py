@@ -28,13 +28,11 @@ from router.dicomweb.search import search
 from router.dimse.tls import client_context
 from router.errors import ConfigError, Rejected, RouterError, Undeliverable
 from router.model.delivery import Outcome
-from router.model.plug import StationKind
 from router.model.query import ObjectName, Query
 from router.model.rejection import KEY_OBJECT_SELECTION
 from router.model.station import OAuth, Secret, Station, TlsProfile
 from router.peers.dicomweb_rejected import delete_rejected
 from router.peers.dicomweb_retrieve import fetched, listed
-from router.peers.dicomweb_schema import EXAMPLE, SCHEMA
 from router.peers.peer import (
     Parcel,
     PeerContext,
@@ -257,14 +255,3 @@ def _guarded(read_secret: Callable[[Secret], str]) -> Callable[[Secret], str]:
             raise Rejected(f"the secret {secret.kind}: {secret.name} cannot be read") from error
 
     return read
-
-
-PLUGS = (
-    StationKind(
-        name="dicomweb",
-        summary="A DICOMweb server, reached over HTTPS with STOW-RS, QIDO-RS and WADO-RS.",
-        schema=SCHEMA,
-        example=EXAMPLE,
-        make=DicomwebPeer,
-    ),
-)

@@ -16,12 +16,11 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from router.errors import Busy, DeliveryError, Rejected, RouterError, Unreachable
 from router.model.delivery import Outcome, Result
 from router.model.ids import is_valid_uid
-from router.model.plug import StationKind
 from router.model.station import Station
 from router.peers.peer import Parcel, PeerContext, Probe, failure_outcome, file_header, not_sent
 
@@ -217,27 +216,3 @@ def _told() -> Iterator[None]:
         if error.errno in _FORBIDDEN:
             raise Rejected(f"the folder cannot be written ({cause})") from error
         raise Unreachable(f"the folder cannot be used ({cause})") from error
-
-
-_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {
-        "type": {"const": "folder"},
-        "path": {
-            "type": "string",
-            "minLength": 1,
-            "description": "The folder the files go to, STUDY/INSTANCE.dcm; it must exist.",
-        },
-    },
-    "required": ["type", "path"],
-}
-
-PLUGS = (
-    StationKind(
-        name="folder",
-        summary="A folder that receives each instance as a file.",
-        schema=_SCHEMA,
-        example="type: folder\npath: /srv/reading-room\nsend: true\n",
-        make=FolderPeer,
-    ),
-)

@@ -1,9 +1,15 @@
-"""Peers: the working side of each station of a plan, made by the plug of its kind."""
+"""Peers: the working side of each station of a plan, made by the plug of its kind.
+
+The kinds that come with the product are imported here, before roles are forked, which so share them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import router.peers.dicom
+import router.peers.dicomweb
+import router.peers.folder  # noqa: F401 - see above
 from router.clock import Clock
 from router.model.plan import Plan
 from router.model.station import Station

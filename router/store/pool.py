@@ -2,7 +2,8 @@
 
 A small record is appended to the shared segment as one write. A large one, written while it
 arrives, borrows a segment nobody else appends to and gives it back; there are never more of these
-than large records at once. A segment that reached its size is retired and closed when its last
+than large records at once; their blocks are written by a few threads beside those that receive
+them. A segment that reached its size is retired and closed when its last
 user has left. The second failed sync breaks the pool for good: a disk that loses writes twice is
 no stable storage.
 """
@@ -10,10 +11,15 @@ no stable storage.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 from router.errors import StoreDown
 from router.store.segment import Segment
+
+_WRITING_THREADS: Final = 8
 
 
 class SegmentPool:
@@ -28,6 +34,7 @@ class SegmentPool:
         self._users: dict[Segment, int] = {}
         self._failed: set[int] = set()
         self._closed = False
+        self._writing = ThreadPoolExecutor(_WRITING_THREADS, "journal-blocks")
 
     @property
     def broken(self) -> bool:
@@ -54,6 +61,10 @@ class SegmentPool:
             segment = self._idle.pop() if self._idle else self._fresh()
             self._users[segment] = 1
             return segment
+
+    def write_beside(self, write: Callable[[], None]) -> Future[None]:
+        """Have a segment's blocks written while their owner goes on; the result tells how it went."""
+        return self._writing.submit(write)
 
     def release(self, segment: Segment) -> None:
         """Give back a shared or a borrowed segment."""

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from router.errors import StoreDown, StoreFull
-from router.store.direct import BLOCK_BYTES, open_direct, whole_blocks
+from router.store.direct import BLOCK_BYTES, open_direct
 from router.store.files import NO_ROOM, store_error, sync_folder
 from router.store.records import Octets
 
@@ -159,11 +159,12 @@ class Segment:
             raise store_error(failure, "writing to the journal") from failure
         self._synced = offset + total
 
-    def append_blocks(self, buffer: memoryview, used: int) -> int:
-        """Append the first `used` bytes of a page-aligned buffer, past the page cache if possible.
+    def append_unaligned(self, buffer: memoryview, used: int) -> int:
+        """Append what of the first `used` bytes lies before a block of the file, or all of it.
 
-        Only whole blocks go that way: how many bytes are left is given, moved to the front of the
-        buffer. For a segment nobody else appends to. Raises as `append` does.
+        How many bytes are left for `append_direct` is given, moved to the front of the buffer; none
+        are where the file system knows no way past the page cache. For a segment nobody else
+        appends to. Raises as `append` does.
         """
         try:
             if self._direct is None:
@@ -179,11 +180,11 @@ class Segment:
             self.append((buffer[: min(skew, used)],))
             used = max(0, used - skew)
             buffer[:used] = buffer[skew : skew + used]
-        whole = whole_blocks(used)
-        if whole:
-            self.append((buffer[:whole],), self._direct)
-            buffer[: used - whole] = buffer[whole:used]
-        return used - whole
+        return used
+
+    def append_direct(self, blocks: memoryview) -> None:
+        """Append whole blocks of page-aligned memory past the page cache. Raises as `append`."""
+        self.append((blocks,), self._direct)
 
     def append(self, parts: Sequence[Octets], descriptor: int | None = None) -> int:
         """Write the parts behind one another at the end; the offset of the first.

@@ -2,7 +2,8 @@
 
 Up to 1 MiB of sealed bytes stays in memory. A record that fits is appended as one write when it is
 committed, so an abandoned one never touches the disk; a larger one borrows a segment and streams
-into it, and is cut off again when it is abandoned. A chunk is sealed only when the next byte or
+into it, and is cut off again when it is abandoned: one buffer is filled while the one before it is
+being written, so neither network nor disk waits for the other. A chunk is sealed only when the next byte or
 the commit shows whether it is the last.
 """
 
@@ -10,14 +11,17 @@ from __future__ import annotations
 
 import mmap
 import os
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from blake3 import blake3
 
-from router.errors import StoreDown
+from router.errors import StoreDown, StoreFull
 from router.model.instance import RecordRef
 from router.store import layout
-from router.store.direct import BLOCK_BYTES
+from router.store.direct import BLOCK_BYTES, whole_blocks
 from router.store.keys import KeyRing
 from router.store.pool import SegmentPool
 from router.store.records import Octets
@@ -32,13 +36,14 @@ _CLAIM_STEP: Final = 16 * 1024 * 1024
 
 
 class Buffers:
-    """The two buffers of one writer; pages that are never touched cost nothing."""
+    """The buffers of one writer; pages that are never touched cost nothing."""
 
-    __slots__ = ("plain", "sealed")
+    __slots__ = ("plain", "sealed", "written")
 
     def __init__(self) -> None:
         self.plain = memoryview(mmap.mmap(-1, CHUNK_BYTES))
         self.sealed = memoryview(mmap.mmap(-1, SEALED_BYTES))
+        self.written = memoryview(mmap.mmap(-1, SEALED_BYTES))
 
 
 class RecordWriter:
@@ -59,6 +64,7 @@ class RecordWriter:
         "_segment",
         "_spare",
         "_used",
+        "_writing",
         "data_set_length",
     )
 
@@ -82,6 +88,7 @@ class RecordWriter:
         self._seal = ChunkSeal(random[16:48], prefix, record_id)
         self._hasher = blake3()
         self._segment: Segment | None = None
+        self._writing: Future[None] | None = None
         self._base = 0
         self._used = layout.HEAD_BYTES
         self._chunks = 0
@@ -135,6 +142,7 @@ class RecordWriter:
                 offset = segment.commit(parts)
             else:
                 offset = self._base
+                self._await_written()
                 segment.append(parts)
                 start = layout.LENGTH_OFFSET
                 segment.patch(offset + start, bytes(self._head[start : start + 8]))
@@ -167,6 +175,8 @@ class RecordWriter:
         if self._buffers is None:
             return
         if self._segment is not None and self._base >= 0:
+            with suppress(StoreDown, StoreFull):
+                self._await_written()
             self._segment.cut(self._base)
         self._end()
 
@@ -181,10 +191,26 @@ class RecordWriter:
         self._used = end
 
     def _flush(self, buffers: Buffers) -> None:
-        if self._segment is None:
-            self._segment = self._pool.borrow()
-            self._base = self._segment.end
-        self._used = self._segment.append_blocks(buffers.sealed, self._used)
+        """Hand what is sealed to be written, and go on in the other buffer."""
+        segment = self._segment
+        if segment is None:
+            segment = self._segment = self._pool.borrow()
+            self._base = segment.end
+        self._await_written()
+        used = segment.append_unaligned(buffers.sealed, self._used)
+        whole = whole_blocks(used)
+        buffers.written[: used - whole] = buffers.sealed[whole:used]
+        if whole:
+            write = partial(segment.append_direct, buffers.sealed[:whole])
+            self._writing = self._pool.write_beside(write)
+        buffers.sealed, buffers.written = buffers.written, buffers.sealed
+        self._used = used - whole
+
+    def _await_written(self) -> None:
+        """Until the blocks handed over are in the file. Raises StoreFull, StoreDown."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def _live(self) -> Buffers:
         if self._buffers is None:

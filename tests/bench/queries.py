@@ -86,6 +86,7 @@ def finds(folder: Path, studies: int) -> None:
     began = time.perf_counter()
     plant(edge.data_dir, studies)
     print(f"planted {studies} studies in {time.perf_counter() - began:.1f} s")
+    edge.is_cold = True
     edge.start()
     assert edge.process is not None
     process = edge.process
@@ -117,6 +118,7 @@ def moves(folder: Path, instances: int, side: int) -> None:
     folder.mkdir()
     with destination("cstore", folder) as sink:
         edge = Router(folder / f"move-{side}", SITE, sink=sink.port)
+        edge.is_cold = True
         edge.start()
         try:
             work = folder / f"images-{side}"

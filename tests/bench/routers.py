@@ -70,6 +70,7 @@ def router(folder: Path, destination_port: int, variant: Variant) -> Iterator[Ro
         edge.write(TLS, "tls.yaml", **names)
     if variant.more:
         edge.write(variant.more, "more.yaml")
+    edge.is_cold = True
     edge.start()
     try:
         yield edge

@@ -23,7 +23,7 @@ from tests.support.scripted_scp import Script, ScriptedScp
 WINDOW = 2 * 16
 
 
-@pytest.mark.parametrize("rounds", [30, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [50, pytest.param(200, marks=pytest.mark.long)])
 def test_F2_p2_killed_at_random_under_load(router: Callable[..., Router], rounds: int) -> None:
     rng = random.Random(rounds)
     with ScriptedScp(Script(max_pdu_bytes=0)) as destination:

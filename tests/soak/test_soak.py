@@ -70,6 +70,7 @@ def test_F22_L9_faults_come_and_go_nothing_is_lost_and_nothing_grows(
 ) -> None:
     first, second = Destination(), Destination()
     edge = router(SITE, start=False, first=first.port, second=second.port, http_port=free_port())
+    edge.is_cold = bool(seconds)
     edge.start()
     load = Load(edge.port, senders=2, tricklers=1, pause_seconds=0.02, objects_an_association=50)
     victim = Victim(edge, (first, second), 0.8 if not seconds else FAULT_SECONDS, random.Random(9))

@@ -83,11 +83,13 @@ def work(folder: Path, count: int) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What one child said, how it ended (a negative signal number), and its calls by name."""
+    """What one child said, how it ended (a negative signal number), its calls by name in their
+    order, and the thread that made each."""
 
     lines: tuple[str, ...]
     code: int
     calls: tuple[str, ...]
+    threads: tuple[str, ...]
 
     @property
     def answers(self) -> dict[int, tuple[int, str]]:
@@ -103,8 +105,15 @@ class Run:
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each call was made."""
-        return Counter(self.calls)
+        """How often each call was made by the thread that made it most often: a call to be hurt is
+        counted in each thread for itself."""
+        by_thread = Counter(zip(self.calls, self.threads, strict=True))
+        return Counter(
+            {
+                name: max(number for (call, _), number in by_thread.items() if call == name)
+                for name in self.calls
+            }
+        )
 
 
 def is_possible() -> bool:
@@ -145,8 +154,9 @@ class Workers:
         code = int(self._helper.stdout.readline())
         tracer.wait(10)
         text = (folder / "said").read_text()
-        made = re.findall(r"^\d+ +(\w+)\(", trace.read_text(errors="replace"), re.MULTILINE)
-        return Run(tuple(text[: text.rfind("\n") + 1].splitlines()), code, tuple(made))
+        made = re.findall(r"^(\d+) +(\w+)\(", trace.read_text(errors="replace"), re.MULTILINE)
+        lines = tuple(text[: text.rfind("\n") + 1].splitlines())
+        return Run(lines, code, tuple(name for _, name in made), tuple(who for who, _ in made))
 
     def close(self) -> None:
         """End the helper."""

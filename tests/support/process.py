@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 PROJECT = Path(__file__).resolve().parents[2]
 _running: set[Process] = set()
@@ -65,6 +66,38 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env
 
 
+class Child(Protocol):
+    """A process that was begun, as `subprocess.Popen` shows it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+
+    def wait(self, timeout: float) -> int:
+        """The exit code; raises subprocess.TimeoutExpired."""
+
+
+# Command, files of its output and its errors, working directory, environment.
+Begin = Callable[[Sequence[str], Path, Path, Path, Mapping[str, str]], Child]
+
+
+def begin_program(
+    command: Sequence[str], log: Path, errors: Path, cwd: Path, env: Mapping[str, str]
+) -> Child:
+    """Start a program in a session of its own."""
+    with open(log, "ab") as output, open(errors, "ab") as told:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=told,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
+
+
 class Process:
     """A child with its output in `log`; `kill()` ends its whole group."""
 
@@ -75,31 +108,23 @@ class Process:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        begin: Begin = begin_program,
     ) -> None:
         self.command = [os.fspath(part) for part in command]
         self.log = log
         self.errors = log.with_suffix(".err")
-        with open(log, "ab") as output, open(self.errors, "ab") as errors:
-            self._popen = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                cwd=cwd or PROJECT,
-                env=environment(env),
-                start_new_session=True,
-            )
-        self.pid = self._popen.pid
+        self._child = begin(self.command, log, self.errors, cwd or PROJECT, environment(env))
+        self.pid = self._child.pid
         _running.add(self)
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
-        return self._popen.poll()
+        return self._child.poll()
 
     def wait(self, timeout_seconds: float) -> int:
         """The exit code; AssertionError, with the log, when it still runs at the deadline."""
         try:
-            return self._popen.wait(timeout_seconds)
+            return self._child.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(
                 f"{self.command[0]} still runs after {timeout_seconds} s\n{self.tail()}"
@@ -116,7 +141,7 @@ class Process:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        self._popen.wait(10)
+        self._child.wait(10)
         wait_until(lambda: not self.group(), 10, what="the end of the process group")
         _running.discard(self)
 

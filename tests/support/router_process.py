@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.support.commands import dicom_router
-from tests.support.process import Process, free_port, run, wait_until
+from tests.support.commands import begin_router, dicom_router
+from tests.support.process import Process, begin_program, free_port, run, wait_until
 
 _MODULE = (sys.executable, "-m", "router")
 
@@ -45,6 +45,7 @@ class Router:
         self.ae_title = "EDGE_A"
         self.process: Process | None = None
         self.expect_balanced = True
+        self.is_cold = False  # whether `run` is to pay for its imports, as its users do
         self._starts = 0
         self.folder.mkdir(parents=True)
         self.write(site, **names)
@@ -62,7 +63,10 @@ class Router:
         self._starts += 1
         log = self.work / f"router-{self._starts}.log"
         command = [*_MODULE, "run", "--config", str(self.folder)]
-        self.process = Process(command, log, env=env)
+        # What only the start of an interpreter or of a program reads needs one that starts.
+        is_cold = self.is_cold or any(key.startswith(("PYTHON", "LD_")) for key in env or ())
+        begin = begin_program if is_cold else begin_router
+        self.process = Process(command, log, env=env, begin=begin)
         return self.process
 
     def start(self, timeout_seconds: float = 30.0, env: Mapping[str, str] | None = None) -> float:

@@ -59,6 +59,12 @@ def test_a_verb_loads_its_own_module_and_no_other_verbs():
     assert "uvicorn" not in modules
 
 
+def test_reading_a_configuration_loads_no_protocol():
+    code, modules, _ = loaded_by("check", "--config", "rules")
+    assert code == 0
+    assert not {"pynetdicom", "httpx", "cryptography", "sqlite3", "starlette"} & set(modules)
+
+
 def test_every_verb_is_listed_with_its_summary_and_exists():
     runner = CliRunner()
     shown = runner.invoke(main.main, ["--help"])

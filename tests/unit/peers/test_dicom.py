@@ -15,7 +15,8 @@ from router.clock import Clock
 from router.errors import MorphFailed
 from router.model.delivery import Priority, Result
 from router.model.station import Heartbeat, Limits, Station
-from router.peers.dicom import PLUGS, DicomPeer
+from router.peers.dicom import DicomPeer
+from router.peers.kinds.dicom import PLUGS
 from tests.support.parcels import outcomes, parcel, parcels, peer_context, results
 from tests.support.scripted_scp import Script, ScriptedScp
 from tests.support.synthetic import (

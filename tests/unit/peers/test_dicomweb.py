@@ -19,7 +19,8 @@ from router.demo.cloud_faults import Fault
 from router.errors import MorphFailed, RouterError, StoreDown
 from router.model.delivery import Result
 from router.model.station import Auth, Basic, Bearer, Limits, OAuth, Secret, Station, TlsProfile
-from router.peers.dicomweb import PLUGS, DicomwebPeer
+from router.peers.dicomweb import DicomwebPeer
+from router.peers.kinds.dicomweb import PLUGS
 from tests.support.parcels import (
     SECRETS,
     outcomes,

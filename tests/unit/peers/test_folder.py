@@ -18,7 +18,8 @@ from router.errors import MorphFailed
 from router.model.delivery import Result
 from router.model.station import Station
 from router.peers import folder as folder_module
-from router.peers.folder import PLUGS, FolderPeer, safe_name
+from router.peers.folder import FolderPeer, safe_name
+from router.peers.kinds.folder import PLUGS
 from router.peers.peer import Parcel
 from tests.support.parcels import outcomes, parcel, parcels, peer_context, results
 from tests.support.synthetic import instance

@@ -1,4 +1,4 @@
-"""The YAML keys of a DICOMweb station, as a JSON Schema fragment (draft-07)."""
+"""A DICOMweb station: its keys, as a JSON Schema fragment (draft-07)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from router.dicomweb.profiles import PROFILES
+from router.model.plug import StationKind
+from router.peers.kinds import when_used
 
 _SECRET: Final[Mapping[str, Any]] = {
     "description": "Where the secret is kept: {file: NAME} or {env: NAME}; never the secret itself.",
@@ -62,7 +64,7 @@ _OAUTH: Final = _auth(
     },
 )
 
-SCHEMA: Final[Mapping[str, Any]] = {
+_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
         "type": {"const": "dicomweb"},
@@ -99,7 +101,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
     "required": ["type", "url"],
 }
 
-EXAMPLE: Final = """\
+_EXAMPLE: Final = """\
 type: dicomweb
 profile: azure
 url: https://dicom.cloud.example/v2
@@ -111,3 +113,13 @@ auth:
   client_secret: {file: cloud-secret}
   scope: [https://dicom.cloud.example/.default]
 """
+
+PLUGS = (
+    StationKind(
+        name="dicomweb",
+        summary="A DICOMweb server, reached over HTTPS with STOW-RS, QIDO-RS and WADO-RS.",
+        schema=_SCHEMA,
+        example=_EXAMPLE,
+        make=when_used("router.peers.dicomweb:DicomwebPeer"),
+    ),
+)

@@ -1,9 +1,12 @@
-"""The YAML keys of a DICOM station, as a JSON Schema fragment (draft-07)."""
+"""A DICOM station: its keys, as a JSON Schema fragment (draft-07)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+
+from router.model.plug import StationKind
+from router.peers.kinds import when_used
 
 
 def _flag(description: str) -> Mapping[str, Any]:
@@ -12,7 +15,7 @@ def _flag(description: str) -> Mapping[str, Any]:
 
 _AE_TITLE: Final = "^[ -\\[\\]-~]{1,16}$"
 
-SCHEMA: Final[Mapping[str, Any]] = {
+_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",
     "properties": {
         "type": {"const": "dicom"},
@@ -66,10 +69,20 @@ SCHEMA: Final[Mapping[str, Any]] = {
     "required": ["ae_title"],
 }
 
-EXAMPLE: Final = """\
+_EXAMPLE: Final = """\
 ae_title: PACS
 host: pacs.hospital-a.example
 port: 11112
 send: true
 query_retrieve: true
 """
+
+PLUGS = (
+    StationKind(
+        name="dicom",
+        summary="A DICOM application entity, reached by C-STORE, C-ECHO, C-FIND, C-MOVE.",
+        schema=_SCHEMA,
+        example=_EXAMPLE,
+        make=when_used("router.peers.dicom:DicomPeer"),
+    ),
+)
