@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -77,8 +76,7 @@ def stations(
         if isinstance(auth, OAuth):
             _check_url(auth.token_url, ("auth", "token_url"), data, entry, path, context)
         acts = hooks(kind, data, entry, morphs, path, context)
-        made = _station(name, kind, data, context, (auth, acts), entry)
-        found[name] = replace(made, organization=whose, settings=settings)
+        found[name] = _station(name, kind, data, context, (auth, acts, whose, settings), entry)
     _check_move_destinations(document, found, context)
     _check_archive_titles(document, found, context)
     return found
@@ -155,10 +153,10 @@ def _station(
     kind: str,
     data: AnyMapping[str, Any],
     context: Context,
-    parts: tuple[Auth | None, Hooks],
+    parts: tuple[Auth | None, Hooks, str, tuple[Setting, ...]],
     entry: Entry,
 ) -> Station:
-    auth, acts = parts
+    auth, acts, whose, settings = parts
     beat = compile_router.heartbeat(data.get("heartbeat", {}), Heartbeat())
     if kind == "dicom" and not data.get("port"):
         beat = Heartbeat(False, beat.every_seconds, beat.timeout_seconds)
@@ -193,6 +191,8 @@ def _station(
         cancel_unsent=data.get("cancel_unsent", "safety"),
         duplicates=Duplicates(**data["duplicates"]) if "duplicates" in data else USUAL_DUPLICATES,
         hooks=acts,
+        organization=whose,
+        settings=settings,
         place=entry.key.place,
     )
 
