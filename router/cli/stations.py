@@ -18,7 +18,7 @@ from router.cli.common import (
 )
 from router.cli.exchange import disable, enable, export_stations, import_stations
 from router.cli.plan import plan_in_use, read_ledger
-from router.flow.told import described_stations
+from router.flow.told import described_stations, effective_settings
 from router.model.plan import Plan
 from router.serve.places import Places
 from router.store.ledger import Ledger
@@ -74,21 +74,25 @@ def list_stations(config: Path | None, form: str) -> int:
 @click.argument("name")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="Most changes shown.")
 def show_station(config: Path | None, form: str, name: str, limit: int) -> int:
-    """One station: what is configured, how it is, and when that changed."""
+    """One station: what is configured and where each setting is from, how it is and when it changed."""
     plan = plan_in_use(config_folder(config))
     station_or_exit(plan, name)
     ledger = _ledger(plan)
     known = next(each for each in described_stations(plan, ledger) if each["name"] == name)
     events = ledger.station_events(name, limit) if ledger else ()
+    effective = effective_settings(plan.stations[name])
     if form == "json":
         changes = [
             {"at": iso_time(event.at), "status": event.state, "reason": event.reason}
             for event in events
         ]
-        emit_json({**known, "changes": changes})
+        emit_json({**known, "effective": effective, "changes": changes})
         return 0
     for key, value in known.items():
         click.echo(f"{key:24} {'-' if value is None or value == '' else value}")
+    click.echo("")
+    rows = [[one["key"], one["value"], one["from"], one["written_in"]] for one in effective]
+    click.echo(table([["SETTING", "VALUE", "FROM", "WRITTEN IN"], *rows]))
     if events:
         click.echo("")
     for event in events:

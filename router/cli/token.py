@@ -20,6 +20,7 @@ from router.cli.common import (
 )
 from router.cli.plan import plan_in_use
 from router.clock import Clock
+from router.config.suggest import did_you_mean
 from router.config.units import seconds
 from router.model.plan import Plan
 from router.serve.auditing import note_command
@@ -50,6 +51,13 @@ def token(ctx: click.Context, config: Path | None, form: str) -> None:
     type=click.Choice([*SCOPES, "all"]),
     help="What it may: read (also when left out), operate, configure, phi; repeatable.",
 )
+@click.option(
+    "--organization",
+    "organizations",
+    multiple=True,
+    metavar="NAME",
+    help="Only for this organization and those below it; repeatable. Not with configure.",
+)
 @click.option("--expires", default=None, metavar="DURATION", help=f"{_LIFE}; with --once {_ONCE}.")
 @click.option("--once", is_flag=True, help="For one log-in in a browser, and nothing else.")
 def new(
@@ -57,6 +65,7 @@ def new(
     form: str,
     name: str,
     scopes: tuple[str, ...],
+    organizations: tuple[str, ...],
     expires: str | None,
     *,
     once: bool,
@@ -72,21 +81,36 @@ def new(
         raise click.UsageError(f"--expires: with --once at most {_ONCE}")
     wanted = set(SCOPES) if "all" in scopes else {"read", *scopes}
     plan = plan_in_use(config_folder(config))
+    _check_limits(plan, wanted, organizations)
     book = _book(plan)
-    made, text = book.issue(name.strip(), wanted, lifetime, once=once)
+    made, text = book.issue(name.strip(), wanted, lifetime, once=once, organizations=organizations)
     book.close()
-    note_command(plan, "access_changed", f"token {made.token_id} made for {made.name}")
+    limits = f" of {', '.join(made.organizations)}" if made.organizations else ""
+    note_command(plan, "access_changed", f"token {made.token_id} made for {made.name}{limits}")
     if form == "json":
         emit_json({**_told(made), "token": text})
         return 0
     click.echo(text)
     kind = "one log-in" if once else "pages and API"
-    click.echo(
-        f"for {kind}, until {iso_time(made.expires_at)}: {', '.join(_sorted(made))}", err=True
-    )
+    whose = f"; only {', '.join(made.organizations)}" if made.organizations else ""
+    scopes_told = ", ".join(_sorted(made))
+    click.echo(f"for {kind}, until {iso_time(made.expires_at)}: {scopes_told}{whose}", err=True)
     for url in _pages(plan):
         click.echo(f"log in with it at {url}", err=True)
     return 0
+
+
+def _check_limits(plan: Plan, scopes: set[str], organizations: tuple[str, ...]) -> None:
+    """Organizations there are; and there is one configuration for all of them."""
+    for one in organizations:
+        if one not in plan.organizations:
+            hint = did_you_mean(one, plan.organizations)
+            raise click.UsageError(f"--organization: there is no {one!r}; {hint}".rstrip("; "))
+    if organizations and "configure" in scopes:
+        raise click.UsageError(
+            "--organization: the configuration is one for every organization; leave out "
+            "--scope configure (all has it): name read, operate, phi"
+        )
 
 
 def _pages(plan: Plan) -> list[str]:
@@ -108,13 +132,14 @@ def list_tokens(config: Path | None, form: str) -> int:
     if form == "json":
         emit_json({"tokens": [_told(one) for one in found]})
         return 0
-    rows = [["ID", "NAME", "STATE", "SCOPES", "CREATED", "EXPIRES", "LAST USED"]]
+    rows = [["ID", "NAME", "STATE", "SCOPES", "ORGANIZATIONS", "CREATED", "EXPIRES", "LAST USED"]]
     rows += [
         [
             str(one.token_id),
             one.name,
             _state(one),
             " ".join(_sorted(one)),
+            ", ".join(one.organizations) or "all",
             iso_time(one.created_at) or "",
             iso_time(one.expires_at) or "",
             iso_time(one.last_used_at) or "-",
@@ -168,6 +193,7 @@ def _told(one: Token) -> dict[str, Any]:
         "name": one.name,
         "state": _state(one),
         "scopes": _sorted(one),
+        "organizations": list(one.organizations),
         "once": one.is_once,
         "created": iso_time(one.created_at),
         "expires": iso_time(one.expires_at),

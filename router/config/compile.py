@@ -11,6 +11,7 @@ from router.config import (
     compile_deploy,
     compile_listeners,
     compile_notices,
+    compile_organizations,
     compile_router,
     compile_stations,
     lint,
@@ -32,7 +33,9 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
     tls = compile_router.tls_profiles(document, context)
     listeners = compile_listeners.listeners(document, context, router, tls)
     morphs = Morphs(document, context)
-    stations = compile_stations.stations(document, context, tls, morphs)
+    home = (router.organization or router.name) if router else ""
+    organizations = compile_organizations.organizations(document, context, home)
+    stations = compile_stations.stations(document, context, tls, morphs, organizations)
     rules = Rules(document, context, stations, morphs).compile()
     store = compile_router.store(document, context)
     audit = compile_notices.audit(document, context, tls)
@@ -53,6 +56,7 @@ def compile_document(document: Mapping, context: Context, loaded_at: float) -> P
         audit=audit,
         webhooks=webhooks,
         deploy=deploy,
+        organizations=organizations.known,
         loaded_at=loaded_at,
         revision=revision_of(Path(context.folder)),
     )

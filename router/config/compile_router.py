@@ -1,4 +1,4 @@
-"""Meaning of what is about ourselves: router, tls, listeners, defaults, cache."""
+"""Meaning of what is about ourselves: router, tls, cache; and of values that stations share."""
 
 from __future__ import annotations
 
@@ -73,11 +73,6 @@ def tls_profiles(document: Mapping, context: Context) -> dict[str, TlsProfile]:
             context.report.error("DR103", message, entry.key.place, path=f"tls.{name}")
         profiles[name] = TlsProfile(name, **files, client_auth=data.get("client_auth", "none"))
     return profiles
-
-
-def default_heartbeat(data: dict[str, Any]) -> Heartbeat:
-    """`defaults.station.heartbeat`."""
-    return heartbeat(data.get("station", {}).get("heartbeat", {}), Heartbeat())
 
 
 def heartbeat(data: dict[str, Any], base: Heartbeat) -> Heartbeat:

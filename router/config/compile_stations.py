@@ -1,4 +1,4 @@
-"""Meaning of `stations`: defaults filled in, references resolved, what sending needs checked."""
+"""Meaning of `stations`: what they inherit joined, references resolved, what sending needs checked."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from router.config import compile_router, shapes_router, shapes_stations, units
+from router.config import compile_router, shapes_stations, units
 from router.config.compile_auth import credentials
 from router.config.compile_hooks import hooks
 from router.config.compile_morphs import Morphs
+from router.config.compile_organizations import Organizations, check_organization
 from router.config.context import Context
-from router.config.nodes import Entry, Mapping, PathPart, node_at, place_at, show_path
+from router.config.nodes import (
+    Entry,
+    Mapping,
+    PathPart,
+    Scalar,
+    node_at,
+    place_at,
+    plain,
+    show_path,
+)
 from router.config.references import check_tls_name, is_loopback, kind_of, named
 from router.config.suggest import did_you_mean
 from router.model.deployment import SshKey
@@ -27,6 +37,7 @@ from router.model.station import (
     Limits,
     OAuth,
     Retry,
+    Setting,
     Station,
     TlsProfile,
 )
@@ -36,24 +47,28 @@ _TEXTS: Final = ("description", "host", "url", "character_set", "issuer_of_patie
 
 
 def stations(
-    document: Mapping, context: Context, tls: AnyMapping[str, TlsProfile], morphs: Morphs
+    document: Mapping,
+    context: Context,
+    tls: AnyMapping[str, TlsProfile],
+    morphs: Morphs,
+    organizations: Organizations,
 ) -> dict[str, Station]:
     """Section `stations`, with every station whose kind is known."""
-    beat, retry = _defaults(document, context)
     found: dict[str, Station] = {}
-    for name, entry in named(document, "stations", context):
+    for name, own in named(document, "stations", context):
         path: tuple[PathPart, ...] = ("stations", name)
-        kind = kind_of(entry, context.shapes.stations, "dicom", path, context)
+        kind = kind_of(own, context.shapes.stations, "dicom", path, context)
         if kind is None:
             continue
         shape = context.shapes.stations[kind]
-        checked = context.shapes.check(entry.value, shape, path, entry.key.place)
-        data = checked.data
+        checked = context.shapes.check(own.value, shape, path, own.key.place)
+        entry, whose, settings = _joined(own, shape, name, organizations, context)
+        data = _with_inherited(checked.data, own, entry)
         if not checked.is_fine:
             context.faulty.add(("stations", name))
         check_tls_name(data.get("tls"), tls, entry.value, path, context)
         if kind == "dicom" and checked.is_fine:
-            _check_reachable(data, entry, path, context)
+            _check_reachable(data, own, entry, path, context)
         if kind == "dicomweb":
             _check_url(data.get("url", ""), ("url",), data, entry, path, context)
         auth = credentials(shapes_stations.AUTH, data, entry.value, path, context)
@@ -61,7 +76,7 @@ def stations(
         if isinstance(auth, OAuth):
             _check_url(auth.token_url, ("auth", "token_url"), data, entry, path, context)
         acts = hooks(kind, data, entry, morphs, path, context)
-        found[name] = _station(name, kind, data, context, (beat, retry, auth, acts), entry)
+        found[name] = _station(name, kind, data, context, (auth, acts, whose, settings), entry)
     _check_move_destinations(document, found, context)
     _check_archive_titles(document, found, context)
     return found
@@ -102,13 +117,35 @@ def _check_archive_titles(
             context.error("DR105", message, node, ("stations", name, "ae_title"))
 
 
-def _defaults(document: Mapping, context: Context) -> tuple[Heartbeat, Retry]:
-    node = document.get("defaults")
-    if node is None:
-        return Heartbeat(), Retry()
-    data = context.shapes.check(node, shapes_router.DEFAULTS, ("defaults",)).data
-    beat = compile_router.default_heartbeat(data)
-    return beat, compile_router.retry(data.get("retry", {}), Retry())
+def _with_inherited(sound: dict[str, Any], own: Entry, joined: Entry) -> dict[str, Any]:
+    """What is sound of a station's own, and what it inherits, which was checked where it stands."""
+    if joined.value is own.value or not isinstance(joined.value, Mapping):
+        return sound
+    written = own.value.entries if isinstance(own.value, Mapping) else {}
+    found = dict(sound)
+    for key, entry in joined.value.entries.items():
+        if key not in written or (key in sound and entry is not written[key]):
+            found[key] = plain(entry.value)
+    return found
+
+
+def _joined(
+    entry: Entry,
+    shape: AnyMapping[str, Any],
+    name: str,
+    organizations: Organizations,
+    context: Context,
+) -> tuple[Entry, str, tuple[Setting, ...]]:
+    """The station with what it inherits, whose it is, and where each setting is from."""
+    if not isinstance(entry.value, Mapping):
+        return entry, organizations.home, ()
+    written = entry.value.get("organization")
+    whose = organizations.home
+    if isinstance(written, Scalar) and isinstance(written.value, str):
+        whose = written.value
+        check_organization(whose, organizations, entry.value, name, context)
+    joined, settings = organizations.inherited(whose, entry.value, shape["properties"])
+    return Entry(entry.key, joined), whose, settings
 
 
 def _station(
@@ -116,11 +153,11 @@ def _station(
     kind: str,
     data: AnyMapping[str, Any],
     context: Context,
-    parts: tuple[Heartbeat, Retry, Auth | None, Hooks],
+    parts: tuple[Auth | None, Hooks, str, tuple[Setting, ...]],
     entry: Entry,
 ) -> Station:
-    beat, retry, auth, acts = parts
-    beat = compile_router.heartbeat(data.get("heartbeat", {}), beat)
+    auth, acts, whose, settings = parts
+    beat = compile_router.heartbeat(data.get("heartbeat", {}), Heartbeat())
     if kind == "dicom" and not data.get("port"):
         beat = Heartbeat(False, beat.every_seconds, beat.timeout_seconds)
     titles: dict[str, Any] = {
@@ -148,12 +185,14 @@ def _station(
         allow_insecure_http=data.get("allow_insecure_http", False),
         external=data.get("external", data.get("profile") in shapes_stations.EXTERNAL_PROFILES),
         heartbeat=beat,
-        retry=compile_router.retry(data.get("retry", {}), retry),
+        retry=compile_router.retry(data.get("retry", {}), Retry()),
         limits=_limits(data.get("limits", {})),
         delete_rejected=data.get("delete_rejected", False),
         cancel_unsent=data.get("cancel_unsent", "safety"),
         duplicates=Duplicates(**data["duplicates"]) if "duplicates" in data else USUAL_DUPLICATES,
         hooks=acts,
+        organization=whose,
+        settings=settings,
         place=entry.key.place,
     )
 
@@ -187,15 +226,19 @@ def _limits(data: AnyMapping[str, Any]) -> Limits:
 
 
 def _check_reachable(
-    data: AnyMapping[str, Any], entry: Entry, path: tuple[PathPart, ...], context: Context
+    data: AnyMapping[str, Any],
+    own: Entry,
+    entry: Entry,
+    path: tuple[PathPart, ...],
+    context: Context,
 ) -> None:
     """Host and port are needed to send, to query and for a heartbeat of its own, and only then."""
-    written = entry.value.entries if isinstance(entry.value, Mapping) else {}
+    written = own.value.entries if isinstance(own.value, Mapping) else {}
     missing = [key for key in ("host", "port") if key not in written]
     reasons = {
         "send": data.get("send", False),
         "query_retrieve": data.get("query_retrieve", False),
-        "heartbeat": "heartbeat" in data and data["heartbeat"].get("enabled", True),
+        "heartbeat": "heartbeat" in written and data.get("heartbeat", {}).get("enabled", True),
     }
     wanting = [key for key, wants in reasons.items() if wants]
     if missing and wanting:

@@ -14,6 +14,7 @@ _SECTIONS: Final = (
     "listeners",
     "tls",
     "defaults",
+    "organizations",
     "stations",
     "tables",
     "morphs",
@@ -29,6 +30,7 @@ _TLS: Final = ("cert", "key", "ca", "client_auth")
 _STATION: Final = (
     "type",
     "description",
+    "organization",
     "profile",
     "ae_title",
     "calling_ae_title",
@@ -59,6 +61,7 @@ _STATION: Final = (
     "duplicates",
     "morph",
 )
+_ORGANIZATION: Final = ("description", "parent", "defaults")
 _RULE: Final = (
     "name",
     "description",
@@ -91,6 +94,8 @@ _ORDERS: Final = {
     ("router",): _ROUTER,
     ("listeners", "*"): _LISTENER,
     ("tls", "*"): _TLS,
+    ("organizations", "*"): _ORGANIZATION,
+    ("organizations", "*", "defaults", "station"): _STATION,
     ("stations", "*"): _STATION,
     ("rules", "*"): _RULE,
     ("rules", "*", "route", "*"): _ROUTE,

@@ -23,6 +23,7 @@ from router.config.nodes import Node, PathPart, Scalar, node_at, place_at, plain
 from router.config.plugged import Plugs
 from router.config.report import Report
 from router.config.shapes import Fragment
+from router.config.shapes_organizations import ORGANIZATION
 from router.config.shapes_stations import AUTH, stations
 from router.config.tree import SECTIONS
 from router.config.wording import Words
@@ -175,6 +176,7 @@ def schema(plugs: Plugs) -> dict[str, Any]:
         "listeners": _named("Where we accept.", "listener"),
         "tls": _map_of("TLS profiles.", shapes_router.TLS),
         "defaults": shapes_router.DEFAULTS,
+        "organizations": _map_of("Whose stations there are.", ORGANIZATION),
         "stations": _named("The remotes of this site.", "station"),
         "rules": {"type": "array", "description": "In order.", "items": rule},
         "morphs": _named("Named lists of steps.", "steps"),

@@ -22,6 +22,11 @@ _SUMMARIES: Final = {
 }
 _COMMON: Final[dict[str, Fragment]] = {
     "description": shapes.text("For people.", examples=["CT scanner, emergency room"]),
+    "organization": shapes.text(
+        "Whose it is, as `organizations:` names it; the router's own when absent.",
+        title="the name of an organization",
+        examples=["Hospital A"],
+    ),
     "active": shapes.switch("Off: no association either way; queued work waits.", default=True),
     "send": shapes.switch("May be sent to."),
     "transfer_syntax": shapes.transfer_syntax(

@@ -23,6 +23,7 @@ SECTIONS: Final = (
     "listeners",
     "tls",
     "defaults",
+    "organizations",
     "stations",
     "rules",
     "morphs",

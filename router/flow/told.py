@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -52,12 +53,13 @@ def described_stations(plan: Plan, ledger: Ledger | None) -> list[dict[str, Any]
 
 def _configured(station: Station | None) -> dict[str, Any]:
     if station is None:
-        return dict.fromkeys(("kind", "ae_title", "address", "active", "send"))
+        return dict.fromkeys(("kind", "organization", "ae_title", "address", "active", "send"))
     port = f":{station.port}" if station.port else ""
     folder = str(station.path) if station.path else ""
     place = station.place
     return {
         "kind": station.kind,
+        "organization": station.organization,
         "ae_title": station.ae_title,
         "address": station.url or folder or f"{station.host}{port}",
         "active": station.active,
@@ -66,6 +68,19 @@ def _configured(station: Station | None) -> dict[str, Any]:
         "heartbeat_seconds": station.heartbeat.every_seconds,
         "written_in": f"{place.file}:{place.line}" if place else None,
     }
+
+
+def effective_settings(station: Station) -> list[dict[str, str]]:
+    """What was written of a station, its own and what it inherits, with where each value is from."""
+    return [
+        {
+            "key": one.key,
+            "value": one.value if isinstance(one.value, str) else json.dumps(one.value),
+            "from": one.origin or "station",
+            "written_in": f"{one.place.file}:{one.place.line}",
+        }
+        for one in station.settings
+    ]
 
 
 def account_json(balance: Account) -> dict[str, Any]:
@@ -91,7 +106,8 @@ def account_json(balance: Account) -> dict[str, Any]:
 
 def task_json(task: Task) -> dict[str, Any]:
     """A task as `tasks --format json` prints it."""
-    data = {**asdict(task), "direction": task.direction}
+    rule = task.requester if task.kind == "route" else None
+    data = {**asdict(task), "direction": task.direction, "rule": rule}
     for name in ("created_at", "started_at", "ended_at", "last_modified_at"):
         data[name] = iso_time(data[name])
     return data

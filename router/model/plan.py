@@ -6,7 +6,7 @@ written: compiled functions and places do not count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -15,6 +15,7 @@ from typing import Literal
 from router.model.deployment import DeploySettings
 from router.model.listener import Listener
 from router.model.notices import NO_RECEIVER, AuditSettings, Webhook
+from router.model.organization import Organization, below
 from router.model.path import Path
 from router.model.rule import Rule
 from router.model.station import Secret, Station, TlsProfile
@@ -60,6 +61,7 @@ class Plan:
     audit: AuditSettings = NO_RECEIVER
     webhooks: Mapping[str, Webhook] = field(default_factory=dict)
     deploy: DeploySettings | None = None
+    organizations: Mapping[str, Organization] = field(default_factory=dict)
     loaded_at: float = field(default=0.0, compare=False)
     revision: str = field(default="", compare=False)
 
@@ -67,6 +69,18 @@ class Plan:
     def needs(self) -> frozenset[Path]:
         """The attributes any rule reads: all that is decoded of an arriving header."""
         return frozenset().union(*(rule.condition.needs for rule in self.rules))
+
+    def stations_of(self, names: Iterable[str]) -> frozenset[str]:
+        """The stations of these organizations and of those below them, by name."""
+        wanted = below(self.organizations, names)
+        return frozenset().union(*(self._names_by_organization.get(one, ()) for one in wanted))
+
+    @cached_property
+    def _names_by_organization(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for station in self.stations.values():
+            found.setdefault(station.organization, []).append(station.name)
+        return {name: tuple(stations) for name, stations in found.items()}
 
     @cached_property
     def stations_by_ae_title(self) -> Mapping[str, tuple[Station, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from router.model.problem import Place
 from router.model.recipe import NOTHING, Recipe
@@ -160,6 +160,20 @@ USUAL_DUPLICATES: Final = Duplicates()
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as it was written, by its path of keys such as `heartbeat.every`.
+
+    `origin` is the organization it is inherited from, `defaults` for that section, '' for the
+    station's own.
+    """
+
+    key: str
+    value: Any
+    origin: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Station:
     """One remote. `port` is None for a station that only sends to us.
 
@@ -167,11 +181,13 @@ class Station:
     `delete_rejected`: what a rejection note names for safety is deleted there, the note is stored.
     `commit`: what it was sent counts as delivered once it committed to keep it, or was found there.
     `move_destinations` are the stations it may move to by C-MOVE, besides itself.
+    `settings` is what was written of it, its own and what it inherits, each with its origin.
     """
 
     name: str
     kind: StationKind
     description: str = ""
+    organization: str = ""
     ae_title: str = ""
     host: str = ""
     port: int | None = None
@@ -200,4 +216,5 @@ class Station:
     limits: Limits = Limits()
     duplicates: Duplicates = USUAL_DUPLICATES
     hooks: Hooks = Hooks()
+    settings: tuple[Setting, ...] = field(default=(), compare=False)
     place: Place | None = field(default=None, compare=False)

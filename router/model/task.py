@@ -24,6 +24,7 @@ class TaskFilter:
     created_since: float | None = None
     direction: Direction | None = None
     kind: TaskKind | None = None
+    stations: frozenset[str] | None = None
 
 
 SENDS: Final = TaskFilter(direction="send")
@@ -40,7 +41,8 @@ class Task:
     names, as delivered what is committed, as dead what is not. Times are seconds since the epoch,
     None while they have not happened.
     `series_instance_uid` is empty but where a series is waited for and sent by itself.
-    `revision` is the commit of the configuration that its first object came under.
+    `plan` is the digest of the configuration that its first object came under, `revision` the commit
+    that was deployed from, '' for a plain folder.
     """
 
     task_id: int
@@ -65,6 +67,7 @@ class Task:
     ended_at: float | None
     last_modified_at: float
     revision: str = ""
+    plan: str = ""
     note: str = ""
     """What it was asked for by: the study and the instance that came, where these asked."""
 

@@ -62,7 +62,7 @@ def open_site(
     trail = AuditTrail.open(role.places.ledger, role.places.keys)
     audit = open_audit_log(role, trail)
     rates = Rates(lambda: _totals(role), role.clock, role.places.run)
-    events = Events(ledger, role.clock)
+    events = Events(ledger, role.clock, role.plan)
 
     def not_ready() -> tuple[str, ...]:
         return reasons(ledger)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
@@ -30,12 +31,13 @@ _TOUCH_SECONDS: Final = 60.0
 _PREFIX: Final = "drt"
 _LONGEST: Final = 100
 _TOKEN: Final = """
-SELECT token_id, name, scopes, is_once, created_at, expires_at, last_used_at, revoked_at, digest
+SELECT token_id, name, scopes, is_once, created_at, expires_at, last_used_at, revoked_at,
+  organizations, digest
 FROM web_token
 """
 _SESSION: Final = """
 SELECT t.token_id, t.name, t.scopes, t.is_once, t.created_at, t.expires_at, t.last_used_at,
-  t.revoked_at, s.seen_at
+  t.revoked_at, t.organizations, s.seen_at
 FROM web_session s JOIN web_token t USING (token_id)
 WHERE s.digest = ? AND t.revoked_at IS NULL AND s.seen_at > ? AND s.created_at > ?
   AND (t.is_once OR t.expires_at > ?)
@@ -44,7 +46,10 @@ WHERE s.digest = ? AND t.revoked_at IS NULL AND s.seen_at > ? AND s.created_at >
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token without its secret. Times are seconds since the epoch."""
+    """One token without its secret. Times are seconds since the epoch.
+
+    `organizations` are those it is limited to; none is no limit.
+    """
 
     token_id: int
     name: str
@@ -54,6 +59,7 @@ class Token:
     expires_at: float
     last_used_at: float | None
     revoked_at: float | None
+    organizations: tuple[str, ...] = ()
 
     def is_valid(self, now: float) -> bool:
         """Whether it opens anything now."""
@@ -83,21 +89,32 @@ class AccessBook:
         return cls(Database(ledger), clock)
 
     def issue(
-        self, name: str, scopes: Iterable[str], lifetime_seconds: float, *, once: bool = False
+        self,
+        name: str,
+        scopes: Iterable[str],
+        lifetime_seconds: float,
+        *,
+        once: bool = False,
+        organizations: Iterable[str] = (),
     ) -> tuple[Token, str]:
-        """A new token, and the text that nobody can be told a second time."""
+        """A new token, and the text that nobody can be told a second time.
+
+        `organizations` limit it to them and those below them; none does not.
+        """
         secret, now = secrets.token_urlsafe(32), self._clock.now()
         if once:
             lifetime_seconds = min(lifetime_seconds, ONCE_SECONDS)
-        row = (name, _digest(secret), " ".join(sorted(scopes)), once, now, now + lifetime_seconds)
+        limits = json.dumps(sorted(set(organizations)), ensure_ascii=False)
+        words = " ".join(sorted(scopes))
+        row = (name, _digest(secret), words, once, now, now + lifetime_seconds, limits)
         with self._database.write() as connection:
             connection.execute(
                 "DELETE FROM web_session WHERE created_at < ?", (now - SESSION_SECONDS,)
             )
             connection.execute("DELETE FROM web_answer WHERE at < ?", (now - ANSWER_SECONDS,))
             cursor = connection.execute(
-                "INSERT INTO web_token (name, digest, scopes, is_once, created_at, expires_at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO web_token (name, digest, scopes, is_once, created_at, expires_at, "
+                "organizations) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
             token_id = cursor.lastrowid
@@ -165,7 +182,7 @@ class AccessBook:
             row = connection.execute(_SESSION, (digest, *limits)).fetchone()
         if row is None:
             return None
-        if is_used and now - row[8] > _TOUCH_SECONDS:
+        if is_used and now - row[9] > _TOUCH_SECONDS:
             self._touch("UPDATE web_session SET seen_at = ? WHERE digest = ?", (now, digest))
         return _token(row)
 
@@ -220,7 +237,7 @@ class AccessBook:
             return None
         with self._database.read() as connection:
             row = connection.execute(f"{_TOKEN} WHERE token_id = ?", (int(number[:15]),)).fetchone()
-        expected = row[8] if row is not None else bytes(32)
+        expected = row[9] if row is not None else bytes(32)
         if not hmac.compare_digest(expected, _digest(secret)) or row is None:
             return None
         return _token(row)
@@ -231,5 +248,7 @@ def _digest(secret: str) -> bytes:
 
 
 def _token(row: tuple[Any, ...]) -> Token:
-    token_id, name, scopes, once, *times = row[:8]
-    return Token(token_id, name, frozenset(scopes.split()), bool(once), *times)
+    token_id, name, scopes, once, created_at, expires_at, used_at, revoked_at, limits = row[:9]
+    words, organizations = frozenset(scopes.split()), tuple(json.loads(limits))
+    times = created_at, expires_at, used_at, revoked_at
+    return Token(token_id, name, words, bool(once), *times, organizations)

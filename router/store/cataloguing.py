@@ -66,6 +66,17 @@ SELECT i.study_instance_uid, count(DISTINCT i.series_instance_uid),
 FROM json_each(?) wanted CROSS JOIN instance i ON i.study_instance_uid = wanted.value
 WHERE {_HELD} GROUP BY 1
 """  # noqa: S608 - a constant
+# What is gone counts too: its attributes may still be in the catalogue.
+_WITHIN: Final = """
+SELECT wanted.value FROM json_each(?1) wanted
+WHERE EXISTS (SELECT 1 FROM instance i WHERE i.study_instance_uid = wanted.value)
+  AND NOT EXISTS (
+    SELECT 1 FROM instance i WHERE i.study_instance_uid = wanted.value AND i.duplicate_of IS NULL
+      AND coalesce(i.source_station, '') NOT IN (SELECT value FROM json_each(?2))
+      AND NOT EXISTS (
+        SELECT 1 FROM delivery d WHERE d.instance_id = i.instance_id AND d.state <> 'moved'
+          AND d.station IN (SELECT value FROM json_each(?2))))
+"""
 _NEWEST: Final = f"""
 SELECT max(i.instance_id), i.sop_instance_uid, i.plan_digest, i.source_station
 FROM instance i
@@ -172,6 +183,16 @@ def held_studies(
         HeldStudy(study, series, instances, octets, at, tuple(sources.split(",")))
         for study, series, instances, octets, at, sources in rows
     )
+
+
+def studies_within(
+    connection: sqlite3.Connection,
+    study_instance_uids: Collection[str],
+    stations: Collection[str],
+) -> frozenset[str]:
+    """Those of these studies of which every instance came from or is owed to these stations."""
+    wanted = json.dumps(list(study_instance_uids)), json.dumps(list(stations))
+    return frozenset(study for (study,) in connection.execute(_WITHIN, wanted))
 
 
 def held_versions(

@@ -420,6 +420,11 @@ class Ledger(Protocol):
     def held_studies(self, study_instance_uids: Collection[str]) -> tuple[HeldStudy, ...]:
         """What is held of these studies, summed up."""
 
+    def studies_within(
+        self, study_instance_uids: Collection[str], stations: Collection[str]
+    ) -> frozenset[str]:
+        """Those of these studies of which every instance came from or is owed to these stations."""
+
     def version(self) -> int:
         """A number that is another one once any process has changed something."""
 

@@ -412,6 +412,13 @@ class SqliteLedger:
         with self._database.read() as connection:
             return cataloguing.held_studies(connection, study_instance_uids)
 
+    def studies_within(
+        self, study_instance_uids: Collection[str], stations: Collection[str]
+    ) -> frozenset[str]:
+        """Those of these studies of which every instance came from or is owed to these stations."""
+        with self._database.read() as connection:
+            return cataloguing.studies_within(connection, study_instance_uids, stations)
+
     def version(self) -> int:
         """See `Ledger`."""
         with self._database.read() as connection:

@@ -66,6 +66,7 @@ FROM (
     AND task_id < coalesce(?3, 9223372036854775807) AND (?6 IS NULL OR study_instance_uid = ?6)
     AND (?7 IS NULL OR requester = ?7) AND (?8 IS NULL OR priority = ?8)
     AND (?9 IS NULL OR created_at >= ?9) AND (?12 IS NULL OR kind = ?12)
+    AND (?13 IS NULL OR station IN (SELECT value FROM json_each(?13)))
     AND (?11 IS NULL OR ?11 = CASE kind WHEN 'commit' THEN 'commit'
       WHEN 'receive' THEN 'receive' WHEN 'retrieve' THEN 'receive' ELSE 'send' END)
   ORDER BY task_id DESC LIMIT iif(?4 IS NULL, ?5, -1)
@@ -127,9 +128,10 @@ SELECT c.*, iif(c.kind = 'commit', {commitment_tasks.STATUS}, {STATUS}) AS statu
       THEN 'waits for what it has to follow'
     ELSE '' END AS status_reason,
   coalesce((
-    SELECT p.revision FROM delivery d JOIN instance i USING (instance_id)
-    JOIN plan p ON p.digest = i.plan_digest WHERE d.task_id = c.task_id
-    ORDER BY d.delivery_id LIMIT 1), '') AS revision
+    SELECT i.plan_digest || ' ' || coalesce(p.revision, '') FROM delivery d
+    JOIN instance i USING (instance_id) LEFT JOIN plan p ON p.digest = i.plan_digest
+    WHERE d.task_id = c.task_id
+    ORDER BY d.delivery_id LIMIT 1), '') AS configuration
 FROM ({_COUNTED}) c LEFT JOIN station_status s ON s.station = c.station
 WHERE (?4 IS NULL OR status = ?4) ORDER BY c.task_id DESC LIMIT ?5
 """  # noqa: S608 - its parts are constants
@@ -237,6 +239,7 @@ def list_tasks(
         now,
         wanted.direction,
         wanted.kind,
+        None if wanted.stations is None else json.dumps(sorted(wanted.stations)),
     )
     rows = connection.execute(_LISTED, (None, wanted.station, before, wanted.status, limit, *more))
     return tuple(map(_task, rows))
@@ -245,7 +248,7 @@ def list_tasks(
 def find_task(connection: sqlite3.Connection, task_id: int, now: float) -> Task | None:
     """One task."""
     row = connection.execute(
-        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now, None, None)
+        _LISTED, (task_id, None, None, None, 1, None, None, None, None, now, None, None, None)
     ).fetchone()
     return None if row is None else _task(row)
 
@@ -449,7 +452,8 @@ def _task(row: tuple[Any, ...]) -> Task:
     arrives, _, objects, delivered, waiting, dead, quarantined, cancelled, moved, failures = row[
         14:24
     ]
-    status, reason, revision = row[-3:]
+    status, reason, configuration = row[-3:]
+    plan, _, revision = configuration.partition(" ")
     return Task(
         task_id=task_id,
         kind=kind,
@@ -473,5 +477,6 @@ def _task(row: tuple[Any, ...]) -> Task:
         ended_at=None if arrives or waiting else ended_at,
         last_modified_at=last_modified_at,
         revision=revision,
+        plan=plan,
         note=row[24],
     )

@@ -28,11 +28,20 @@ _OVER: Final[Mapping[Closed, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whoever asks, by the name of their token, and what they may."""
+    """Whoever asks, by the name of their token, what they may, and the organizations they may see.
+
+    Without `organizations` they see all of them.
+    """
 
     name: str
     scopes: frozenset[str]
     token_id: int = 0
+    organizations: tuple[str, ...] = ()
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether they see some organizations only."""
+        return bool(self.organizations)
 
 
 class Throttled(Exception):
@@ -58,10 +67,19 @@ Handler = Callable[[Request], Any]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def guarded(handler: Handler, scope: str, authenticate: Authenticate) -> Endpoint:
+def not_all(identity: Identity) -> str:
+    """The refusal of what belongs to no organization alone."""
+    names = ", ".join(identity.organizations)
+    return f"this concerns every organization, and {identity.name} is for {names} only"
+
+
+def guarded(
+    handler: Handler, scope: str, authenticate: Authenticate, *, within: bool = False
+) -> Endpoint:
     """The handler behind identity and scope; `request.state.identity` tells it who asks.
 
-    A handler that is no coroutine runs in a thread, as `authenticate` does.
+    `within`: it knows of tokens limited to organizations; one that does not refuses them. A handler
+    that is no coroutine runs in a thread, as `authenticate` does.
     """
     is_async = inspect.iscoroutinefunction(handler)
 
@@ -76,6 +94,8 @@ def guarded(handler: Handler, scope: str, authenticate: Authenticate) -> Endpoin
             return _unknown("give a valid token: Authorization: Bearer …")
         if scope not in identity.scopes:
             return problem(403, f"this needs the scope {scope}, which {identity.name} has not")
+        if identity.is_limited and not within:
+            return problem(403, not_all(identity))
         request.state.identity = identity
         answer = await (handler(request) if is_async else run_in_threadpool(handler, request))
         assert isinstance(answer, Response)

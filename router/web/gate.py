@@ -182,7 +182,7 @@ class Failures:
 
 
 def _identity(token: Token) -> Identity:
-    return Identity(token.name, token.scopes, token.token_id)
+    return Identity(token.name, token.scopes, token.token_id, token.organizations)
 
 
 def _csrf(cookie: str) -> str:

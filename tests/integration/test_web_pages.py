@@ -285,11 +285,14 @@ def test_the_buttons_do_what_they_say(site: WebSite, ana: Browser) -> None:
     assert "nothing of task" in ana.act(f"/tasks/{failed[0]}", do="cancel")
     study = re.search(r'href="(/studies/[0-9.]+)"', ana.get("/studies").text)
     assert study is not None
-    queued = ana.act(study.group(1), do="send", station="pacs", priority="low")
+    queued = ana.act(study.group(1), do="send", organization="Hospital A", station="pacs",
+                     priority="low")  # fmt: skip
     follow = re.search(r'href="(/tasks/\d+)"', queued)
     assert "Queued: 1 objects for pacs" in queued and follow is not None
     wait_until(lambda: "Completed" in ana.get(follow.group(1)).text, what="it is delivered")
-    assert "there is no station" in ana.act(study.group(1), do="send", station="nowhere")
+    assert "there is no station" in ana.act(
+        study.group(1), do="send", organization="Hospital A", station="nowhere"
+    )
 
 
 def test_a_commitment_is_a_task_in_both_languages(site: WebSite, ana: Browser) -> None:

@@ -73,7 +73,9 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 SECTIONS = ("version", "router", "listeners", "tls", "defaults", "stations", "rules", "morphs")
-DOCUMENTS = st.dictionaries(st.sampled_from([*SECTIONS, "tables", "cache", "x"]), VALUES)
+DOCUMENTS = st.dictionaries(
+    st.sampled_from([*SECTIONS, "tables", "cache", "organizations", "x"]), VALUES
+)
 
 
 def assert_sound(result: Loaded) -> None:

@@ -77,7 +77,10 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one path below `/api/v1`. `acts`: an Idempotency-Key makes it act once."""
+    """One method of one path below `/api/v1`. `acts`: an Idempotency-Key makes it act once.
+
+    `within`: it answers a token limited to organizations, of their stations alone; others refuse it.
+    """
 
     method: Method
     path: str
@@ -89,6 +92,7 @@ class Endpoint:
     body: Body | None = None
     acts: bool = False
     needs_match: bool = False
+    within: bool = False
 
 
 LIMIT: Final = Parameter(

@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from router.errors import ConfigError, RouterError, StoreDown, StoreFull
 from router.store.access import KeptAnswer
-from router.web.access import Authenticate, guarded
+from router.web.access import Authenticate, guarded, not_all
 from router.web.api.call import JSON, Body, Call, Endpoint, Parameter, Reply, Wrong
 from router.web.audited import changed
 from router.web.problems import problem
@@ -47,7 +47,7 @@ class Api:
         return [
             Route(
                 PREFIX + one.path.replace("{path}", "{path:path}"),
-                guarded(self._handler(one), one.scope, self._authenticate),
+                guarded(self._handler(one), one.scope, self._authenticate, within=one.within),
                 methods=[one.method],
             )
             for one in endpoints
@@ -110,6 +110,8 @@ class Api:
 
 def answer(endpoint: Endpoint, services: Services, call: Call) -> Reply:
     """What the endpoint gives, for whoever calls it. Raises Wrong."""
+    if call.identity.is_limited and not endpoint.within:
+        raise Wrong(403, not_all(call.identity))
     try:
         given = endpoint.answer(services, call)
     except ConfigError as error:

@@ -15,6 +15,7 @@ from router.web.api import (
     cache,
     configuration,
     deployment,
+    organizations,
     priors,
     rejections,
     remote,
@@ -33,6 +34,7 @@ from router.web.services import Services
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *status.ENDPOINTS,
+    *organizations.ENDPOINTS,
     *stations.ENDPOINTS,
     *tasks.ENDPOINTS,
     *studies.ENDPOINTS,
@@ -71,9 +73,11 @@ def api_routes(services: Services, authenticate: Authenticate, events: Events) -
     def openapi(_request: Request) -> Response:
         return JSONResponse(told)
 
+    described = guarded(openapi, "read", authenticate, within=True)
+    stream = guarded(events.stream, "read", authenticate, within=True)
     return [
-        Route(f"{PREFIX}/openapi.json", guarded(openapi, "read", authenticate), methods=["GET"]),
-        Route(f"{PREFIX}/events", guarded(events.stream, "read", authenticate), methods=["GET"]),
+        Route(f"{PREFIX}/openapi.json", described, methods=["GET"]),
+        Route(f"{PREFIX}/events", stream, methods=["GET"]),
         *Api(services, authenticate).routes(ENDPOINTS),
     ]
 

@@ -1,7 +1,8 @@
 """Server-sent events (WHATWG HTML 9.2): tasks and stations that changed, as they change.
 
 One thread looks for all who listen, once a second, and only when the ledger changed. An event says
-what changed and how it is now, without patients; who needs more asks the API.
+what changed and how it is now, without patients; who needs more asks the API. A token limited to
+organizations is told of their stations.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -20,25 +21,29 @@ from starlette.types import Receive, Scope, Send
 from router.clock import Clock
 from router.errors import StoreDown
 from router.flow.told import task_json
-from router.model.task import TaskFilter
+from router.model.plan import Plan
+from router.model.task import Task, TaskFilter
 from router.store.ledger import Ledger
+from router.web.reach import Stations, reach_of, reaches, task_within
 
 LOOK_SECONDS: Final = 1.0
 SIGN_OF_LIFE_SECONDS: Final = 15.0
 LIFE_SECONDS: Final = 600.0
 MOST_LISTENERS: Final = 32
 _TASKS: Final = 200
+_News = Task | dict[str, Any]
 
 
 class Events:
     """Tells whoever listens. `run` is the body of a thread."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, plan: Plan) -> None:
         self._ledger = ledger
+        self._plan = plan
         self._clock = clock
         self._lock = threading.Lock()
-        self._listeners: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
-        self._seen: dict[str, str] | None = None
+        self._listeners: dict[asyncio.Queue[str], tuple[asyncio.AbstractEventLoop, Stations]] = {}
+        self._seen: dict[str, _News] | None = None
         self._ends = False
         self._version = -1
         self._arrives = False
@@ -59,38 +64,50 @@ class Events:
         version = self._ledger.version()
         if self._seen is not None and version == self._version and not self._arrives:
             return
-        now: dict[str, str] = {}
+        now: dict[str, _News] = {}
         self._arrives = False
         for task in self._ledger.tasks(limit=_TASKS, wanted=TaskFilter()):
-            now[f"task {task.task_id}"] = _event("task", task_json(task))
+            now[f"task {task.task_id}"] = task
             self._arrives |= task.direction == "receive" and task.status == "In Progress"
         for name, one in self._ledger.station_statuses().items():
-            told = {"name": name, "status": one.state, "reason": one.reason}
-            now[f"station {name}"] = _event("station", told)
+            now[f"station {name}"] = {"name": name, "status": one.state, "reason": one.reason}
         before, self._seen, self._version = self._seen, now, version
         if before is not None:
-            self._tell([text for key, text in now.items() if before.get(key) != text])
+            self._tell([one for key, one in now.items() if before.get(key) != one])
 
-    def _tell(self, texts: list[str]) -> None:
+    def _tell(self, news: Sequence[_News | None]) -> None:
+        """Tell who may hear it; None, the end, to all."""
         with self._lock:
             listeners = list(self._listeners.items())
-        for queue, loop in listeners:
-            for text in texts:
+        for queue, (loop, stations) in listeners:
+            for one in news:
+                text = self._event(one, stations)
                 with suppress(RuntimeError):  # its loop has ended
-                    loop.call_soon_threadsafe(_put, queue, text)
+                    if text:
+                        loop.call_soon_threadsafe(_put, queue, text)
+
+    def _event(self, news: _News | None, stations: Stations) -> str:
+        if news is None:
+            return ": the end\n\n"
+        if isinstance(news, Task):
+            if not reaches(stations, news.station):
+                return ""
+            return _event("task", task_json(task_within(self._plan, stations, news)))
+        return _event("station", news) if reaches(stations, news["name"]) else ""
 
     def end(self) -> None:
         """Have every stream end: whoever listened asks again, of our successor."""
         self._ends = True
-        self._tell([": the end\n\n"])
+        self._tell([None])
 
-    async def stream(self, _request: Request) -> Response:
+    async def stream(self, request: Request) -> Response:
         """The endpoint: a stream of `task` and `station` events."""
+        stations = reach_of(self._plan, request.state.identity)
         queue: asyncio.Queue[str] = asyncio.Queue(maxsize=_TASKS * 4)
         with self._lock:
             if len(self._listeners) >= MOST_LISTENERS:
                 return Response(status_code=503, headers={"retry-after": "10"})
-            self._listeners[queue] = asyncio.get_running_loop()
+            self._listeners[queue] = asyncio.get_running_loop(), stations
         return _Stream(self._texts(queue), lambda: self._forget(queue))
 
     async def _texts(self, queue: asyncio.Queue[str]) -> AsyncIterator[str]:

@@ -12,15 +12,16 @@ from router.dicom.tags import PathError, tag_for
 from router.errors import Refused, RouterError
 from router.flow.querying import asked, search_hooks
 from router.flow.told import task_json
-from router.model.plan import Plan
 from router.model.query import Ending, Identifier, Query
 from router.model.station import Station
 from router.model.task import TaskFilter
 from router.peers.search import Searchable
 from router.web.api.call import Body, Call, Endpoint, Reply, Wrong, flag, many, record, text
+from router.web.api.organizations import of_organization
 from router.web.api.stations import known
 from router.web.api.tasks import TASK
 from router.web.audited import queried
+from router.web.reach import reach_of, task_within
 from router.web.services import Services
 
 MOST_ANSWERS: Final = 1000
@@ -32,21 +33,17 @@ COLUMNS: Final = (
     "StudyDescription", "AccessionNumber", "NumberOfStudyRelatedInstances", "StudyInstanceUID",
 )  # fmt: skip
 COLUMN_TAGS: Final = tuple(f"{tag_for(name) or 0:08X}" for name in COLUMNS)
-RETRIEVALS: Final = TaskFilter(kind="retrieve")
+
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
-
-
-def organization(plan: Plan) -> str:
-    """Whose stations these are: the organization, or the router where none is named."""
-    return plan.router.organization or plan.router.name
 
 
 def query(services: Services, call: Call) -> dict[str, Any]:
     """Search one station for studies; `truncated` says when there may be more."""
     wanted: dict[str, Any] = call.body
-    if wanted["organization"] != organization(services.plan):
-        raise Wrong(422, f"organization: there is only {organization(services.plan)!r}")
-    station = _askable(services, wanted["station"])
+    whose = of_organization(services, call, wanted["organization"])
+    station = _askable(services, call, wanted["station"])
+    if station.organization != whose:
+        raise Wrong(422, f"station {station.name} is of {station.organization!r}, not of {whose!r}")
     limit = wanted.get("limit", DEFAULT_ANSWERS)
     if not 1 <= limit <= MOST_ANSWERS:
         raise Wrong(422, f"limit is a number from 1 to {MOST_ANSWERS}")
@@ -88,8 +85,8 @@ def _search(
         peer.close()
 
 
-def _askable(services: Services, name: str) -> Station:
-    station = known(services, name)
+def _askable(services: Services, call: Call, name: str) -> Station:
+    station = known(services, call, name)
     if not station.active:
         raise Wrong(409, f"station {name} is not active: nothing was asked")
     if not station.query_retrieve:
@@ -109,7 +106,7 @@ def _parsed(texts: list[Any]) -> Identifier:
 
 def retrieve(services: Services, call: Call) -> Reply:
     """Have studies of a station here; answered at once, with the tasks that tell how far it is."""
-    station = _askable(services, call.body["station"])
+    station = _askable(services, call, call.body["station"])
     studies: list[Any] = call.body["studies"]
     if not 1 <= len(studies) <= 4:
         raise Wrong(422, "studies: 1 to 4 Study Instance UIDs")
@@ -128,10 +125,12 @@ def retrieve(services: Services, call: Call) -> Reply:
     return Reply({"retrievals": begun}, status=202)
 
 
-def list_retrievals(services: Services, _call: Call) -> dict[str, Any]:
+def list_retrievals(services: Services, call: Call) -> dict[str, Any]:
     """The last retrievals, whoever asked for them, with the counts of their stations."""
-    found = services.ledger.tasks(wanted=RETRIEVALS, limit=MOST_RETRIEVALS)
-    return {"retrievals": [task_json(one) for one in found]}
+    stations = reach_of(services.plan, call.identity)
+    wanted = TaskFilter(kind="retrieve", stations=stations)
+    found = services.ledger.tasks(wanted=wanted, limit=MOST_RETRIEVALS)
+    return {"retrievals": [task_json(task_within(services.plan, stations, one)) for one in found]}
 
 
 _QUERY: Final = record(
@@ -154,9 +153,11 @@ ENDPOINTS: Final = (
                 "message": text("Its own words."), "truncated": flag("There may be more."),
                 "unsupported": many(text("A key it does not search by.")),
                 "answers": many(record({}, open_ended=True))}),
-        body=Body("What is searched for where.", schema=_QUERY),
+        body=Body("What is searched for where.", schema=_QUERY), within=True,
     ),
     Endpoint("POST", "/retrievals", "operate", "Have studies of a station here.", retrieve,
-             _LISTED, body=Body("Which studies of which station.", schema=_RETRIEVE), acts=True),
-    Endpoint("GET", "/retrievals", "read", "The last retrievals.", list_retrievals, _LISTED),
+             _LISTED, body=Body("Which studies of which station.", schema=_RETRIEVE), acts=True,
+             within=True),
+    Endpoint("GET", "/retrievals", "read", "The last retrievals.", list_retrievals, _LISTED,
+             within=True),
 )  # fmt: skip

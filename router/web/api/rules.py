@@ -69,7 +69,7 @@ def try_rules(services: Services, call: Call) -> dict[str, Any]:
     """What the rules make of a file, and why. The file is not kept, nor written anywhere."""
     content: bytes = call.body
     plan, station = services.plan, call.query["from"]
-    sender = known(services, station) if station else None
+    sender = known(services, call, station) if station else None
     first = next((one.name for one in plan.listeners.values() if one.kind == "dimse"), "")
     try:
         part10 = read_part10(content)

@@ -17,12 +17,13 @@ _DAY_SECONDS: Final = 86_400
 RATES: Final = ("received", "sent")
 
 
-def status(services: Services, _call: Call) -> dict[str, Any]:
-    """The router in one document."""
+def status(services: Services, call: Call) -> dict[str, Any]:
+    """The router in one document; what its configuration came to only for who sees all of it."""
     plan, running = services.plan, services.running
+    is_limited = call.identity.is_limited
     reasons = running.not_ready()
     free, total = running.free_bytes()
-    reload = running.reload()
+    reload = None if is_limited else running.reload()
     return {
         "router": plan.router.name,
         "organization": plan.router.organization,
@@ -32,10 +33,10 @@ def status(services: Services, _call: Call) -> dict[str, Any]:
         "plan": plan.digest,
         "started": iso_time(services.started_at),
         "ready": not reasons,
-        "reasons": list(reasons),
+        "reasons": [] if is_limited else list(reasons),
         "roles": {name: round(age, 1) for name, age in running.roles().items()},
         "reload": None if reload is None else {**reload, "at": iso_time(reload["at"])},
-        "deployment": running.deployment(),
+        "deployment": None if is_limited else running.deployment(),
         "storage": {"free_bytes": free, "total_bytes": total, "max_bytes": plan.store.max_bytes},
         "listeners": listeners(plan),
         "certificates": certificates(plan),
@@ -136,7 +137,7 @@ _ACCOUNT: Final = record(
 )
 _NUMBERS: Final = many({"type": "number"})
 ENDPOINTS: Final = (
-    Endpoint("GET", "/status", "read", "How the router is.", status, _STATUS),
+    Endpoint("GET", "/status", "read", "How the router is.", status, _STATUS, within=True),
     Endpoint("GET", "/account", "read", "The balance.", account, _ACCOUNT),
     Endpoint(
         "GET", "/rates", "read", "Instances a second, by minute, for the last hour.", rates,

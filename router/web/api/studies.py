@@ -14,6 +14,7 @@ from router.dicom.tags import PathError
 from router.dicom.uid_names import uid_name
 from router.flow.patients import SERIES, told
 from router.model.catalogue import MODALITY, Attributes
+from router.model.instance import Source
 from router.model.query import Identifier
 from router.store.catalogue import LATEST, PAGE
 from router.web.api.call import (
@@ -30,6 +31,7 @@ from router.web.api.call import (
     text,
 )
 from router.web.audited import queried
+from router.web.reach import Stations, reach_of, reaches, sees_study, studies_in_reach
 from router.web.services import Services
 
 _FILTERS: Final = {
@@ -81,15 +83,18 @@ def _listed(
         told_of = " ".join(f"{name_of(tag)}={one.text}" for tag, one in sorted(keys.items()))
         queried(services.audit, services.plan, call.identity.name, call.address, told_of)
     services.catalogue.follow()
+    stations = reach_of(services.plan, call.identity)
     found: list[tuple[int, str, Attributes, tuple[str, ...]]] = []
     before = int(cursor) if cursor else LATEST
     until = services.clock.monotonic() + _SEARCH_SECONDS
     following: str | None = None
     while len(found) <= limit:
         page = services.catalogue.page(keys, before)
-        found += [
+        fitting = [
             one for one in page if _fits(keys, one[2]) and (not modality or modality in one[3])
         ]
+        seen = studies_in_reach(services.ledger, stations, [one[1] for one in fitting])
+        found += [one for one in fitting if one[1] in seen]
         if len(page) < PAGE:
             break
         before = page[-1][0]
@@ -102,12 +107,14 @@ def _listed(
 
 
 def _fits(keys: Identifier, attributes: Attributes) -> bool:
-    return matches(keys, {tag: element_of(tag, text) for tag, text in attributes.items()})
+    found = {tag: element_of(tag, attributes[tag]) for tag in keys if tag in attributes}
+    return matches(keys, found)
 
 
 def _told(
     services: Services, call: Call, found: list[tuple[int, str, Attributes, tuple[str, ...]]]
 ) -> list[dict[str, Any]]:
+    stations = reach_of(services.plan, call.identity)
     uids = [study for _, study, _, _ in found]
     held = {one.study_instance_uid: one for one in services.ledger.held_studies(uids)}
     listed: list[dict[str, Any]] = []
@@ -123,7 +130,7 @@ def _told(
                 "instances": one.instances,
                 "bytes": one.data_set_bytes,
                 "received": iso_time(one.received_at),
-                "sources": list(one.sources),
+                "sources": [name for name in one.sources if reaches(stations, name)],
                 **({"patient": told(attributes)} if call.sees_patients else {}),
             }
         )
@@ -132,7 +139,7 @@ def _told(
 
 def show_study(services: Services, call: Call) -> dict[str, Any]:
     """One study with its series."""
-    uid = call.path["uid"]
+    uid = _seen(services, call)
     services.catalogue.follow()
     attributes = services.catalogue.study(uid)
     counts: defaultdict[str, int] = defaultdict(int)
@@ -167,10 +174,11 @@ def show_study(services: Services, call: Call) -> dict[str, Any]:
 
 def list_instances(services: Services, call: Call) -> dict[str, Any]:
     """The instances of a study: UIDs, sizes, where they came from, what was decided."""
-    uid = call.path["uid"]
+    uid = _seen(services, call)
     held = services.ledger.instances_of_study(uid)
     if not held:
         raise Wrong(404, f"no instance of study {uid} is held here")
+    stations = reach_of(services.plan, call.identity)
     return {
         "instances": [
             {
@@ -180,14 +188,28 @@ def list_instances(services: Services, call: Call) -> dict[str, Any]:
                 "transfer_syntax_uid": one.instance.transfer_syntax_uid,
                 "bytes": one.instance.data_set_length,
                 "received": iso_time(one.instance.received_at),
-                "source": one.instance.source.station or one.instance.source.calling_ae_title,
+                "source": _source(stations, one.instance.source),
                 "disposition": one.disposition.value,
-                "rules": list(one.rules),
+                "rules": list(one.rules) if stations is None else [],
             }
             for one in held[:_INSTANCES]
         ],
         "beyond": max(0, len(held) - _INSTANCES),
     }
+
+
+def _seen(services: Services, call: Call) -> str:
+    """The study of the path, where all of it is within reach. Raises Wrong 404."""
+    uid = call.path["uid"]
+    if not sees_study(services.ledger, reach_of(services.plan, call.identity), uid):
+        raise Wrong(404, f"no instance of study {uid} is held here")
+    return uid
+
+
+def _source(stations: Stations, source: Source) -> str:
+    if not reaches(stations, source.station):
+        return ""
+    return source.station or source.calling_ae_title
 
 
 STUDY_SCHEMA: Final = record(
@@ -210,18 +232,19 @@ _LISTED: Final = record(
 ENDPOINTS: Final = (
     Endpoint(
         "GET", "/studies", "read", "Studies held here, the latest first.", list_studies, _LISTED,
-        parameters=(_MODALITY, LIMIT, CURSOR),
+        parameters=(_MODALITY, LIMIT, CURSOR), within=True,
     ),
     Endpoint(
         "POST", "/studies/search", "phi", "Studies of patients.", search, _LISTED,
-        body=Body("What to match.", schema=_SEARCH),
+        body=Body("What to match.", schema=_SEARCH), within=True,
     ),
     Endpoint(
         "GET", "/studies/{uid}", "read", "One study and its series.", show_study,
-        record({"study": STUDY_SCHEMA, "series": many(record({}, open_ended=True))}),
+        record({"study": STUDY_SCHEMA, "series": many(record({}, open_ended=True))}), within=True,
     ),
     Endpoint(
         "GET", "/studies/{uid}/instances", "read", "The instances of a study.", list_instances,
         record({"instances": many(record({}, open_ended=True)), "beyond": {"type": "integer"}}),
+        within=True,
     ),
 )  # fmt: skip

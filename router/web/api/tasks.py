@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, get_args
 
 from router.clock import Clock
@@ -28,6 +29,15 @@ from router.web.api.call import (
 )
 from router.web.api.patients import patient_of
 from router.web.api.stations import known
+from router.web.reach import (
+    Stations,
+    details_within,
+    reach_of,
+    reaches,
+    sees_study,
+    studies_in_reach,
+    task_within,
+)
 from router.web.services import Services
 
 STATUSES: Final[tuple[TaskStatus, ...]] = get_args(TaskStatus)
@@ -40,6 +50,7 @@ def list_tasks(services: Services, call: Call) -> dict[str, Any]:
     cursor, limit = call.query["cursor"], call.query["limit"]
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise Wrong(400, "cursor is not one of ours")
+    stations = reach_of(services.plan, call.identity)
     found = services.ledger.tasks(
         limit=limit + 1,
         before=int(cursor) if cursor else None,
@@ -47,32 +58,42 @@ def list_tasks(services: Services, call: Call) -> dict[str, Any]:
             status=call.query["status"],
             station=call.query["station"] or None,
             direction=call.query["direction"],
+            stations=stations,
         ),
     )
     page = found[:limit]
     following = str(page[-1].task_id) if len(found) > limit else None
-    return {"tasks": [_told(services, call, one) for one in page], "next": following}
+    seen = studies_in_reach(services.ledger, stations, {one.study_instance_uid for one in page})
+    told = [_told(services, call, one, stations, seen) for one in page]
+    return {"tasks": told, "next": following}
 
 
-def _told(services: Services, call: Call, task: Task) -> dict[str, Any]:
-    data = task_json(task)
+def _told(
+    services: Services, call: Call, task: Task, stations: Stations, seen: Collection[str]
+) -> dict[str, Any]:
+    """`seen` are the studies whose patients may be told."""
+    data = task_json(task_within(services.plan, stations, task))
     data["progress"] = round(task.delivered / task.objects, 4) if task.objects else 0.0
     if call.sees_patients:
-        data["patient"] = patient_of(services, task.study_instance_uid)
+        study = task.study_instance_uid
+        data["patient"] = patient_of(services, study) if study in seen else None
     return data
 
 
 def show_task(services: Services, call: Call) -> dict[str, Any]:
     """A task with its deliveries and what each attempt was answered."""
     task = _task(services, call)
-    return {**task_detail_json(services.ledger, task), "task": _told(services, call, task)}
+    stations = reach_of(services.plan, call.identity)
+    seen = studies_in_reach(services.ledger, stations, [task.study_instance_uid])
+    details = details_within(stations, task_detail_json(services.ledger, task))
+    return {**details, "task": _told(services, call, task, stations, seen)}
 
 
 def _task(services: Services, call: Call) -> Task:
     number = call.path["id"]
     is_number = number.isascii() and number.isdigit() and len(number) < 19
     task = services.ledger.task(int(number)) if is_number else None
-    if task is None:
+    if task is None or not reaches(reach_of(services.plan, call.identity), task.station):
         raise Wrong(404, f"there is no task {number}")
     return task
 
@@ -132,7 +153,10 @@ def prioritise(services: Services, call: Call) -> dict[str, Any]:
 
 def send(services: Services, call: Call) -> Reply:
     """Queue a study held here for exactly one station; queued is not sent."""
-    station = known(services, call.body["station"])
+    station = known(services, call, call.body["station"])
+    whose = call.body.get("organization", station.organization)
+    if whose != station.organization:
+        raise Wrong(422, f"station {station.name} is of {station.organization!r}, not of {whose!r}")
     if not station.send:
         raise Wrong(409, f"station {station.name} has send: false; nothing was queued")
     plan = services.plan
@@ -145,6 +169,8 @@ def send(services: Services, call: Call) -> Reply:
         plan.digest,
     )
     study = call.body["study"]
+    if not sees_study(services.ledger, reach_of(plan, call.identity), study):
+        raise Wrong(404, f"no instance of study {study} is held here")
     try:
         sent = send_held(study, errand, services.journal, services.ledger, Clock())
     except KeyError as error:
@@ -170,36 +196,38 @@ _SEND: Final = record(
         "study": text("Study Instance UID."),
         "priority": text("Medium when left out.", enum=list(PRIORITIES)),
         "anonymize": flag("De-identify what leaves by PS3.15, Basic Profile."),
+        "organization": text("Whose station it is; when given, it must be."),
     },
-    optional=("priority", "anonymize"),
+    optional=("priority", "anonymize", "organization"),
 )
 _PRIORITY: Final = record({"priority": text("Which.", enum=list(PRIORITIES))})
 ENDPOINTS: Final = (
     Endpoint(
         "GET", "/tasks", "read", "The Task Log, newest first.", list_tasks,
         record({"tasks": many(TASK), "next": maybe(text("Cursor of the next page."))}),
-        parameters=(_STATUS, _STATION, _DIRECTION, LIMIT, CURSOR),
+        parameters=(_STATUS, _STATION, _DIRECTION, LIMIT, CURSOR), within=True,
     ),
     Endpoint(
         "POST", "/tasks", "operate", "Queue a held study for a station.", send,
         record({"tasks": many(whole("Their numbers.")), "queued": whole("How many instances."),
                 "failed": many(record({}, open_ended=True))}),
-        body=Body("What is sent where.", schema=_SEND), acts=True,
+        body=Body("What is sent where.", schema=_SEND), acts=True, within=True,
     ),
     Endpoint(
         "GET", "/tasks/{id}", "read", "One task, its deliveries, its log.", show_task,
         record({"task": TASK, "deliveries": many(record({}, open_ended=True)),
                 "references": many(record({}, open_ended=True)),
-                "events": many(record({}, open_ended=True))}),
+                "events": many(record({}, open_ended=True))}), within=True,
     ),
     Endpoint("POST", "/tasks/{id}/retry", "operate", "Queue what failed again.", retry, _DONE,
-             acts=True),
+             acts=True, within=True),
     Endpoint("POST", "/tasks/{id}/cancel", "operate", "Cancel what still waits.", cancel, _DONE,
-             acts=True),
+             acts=True, within=True),
     Endpoint("POST", "/tasks/{id}/hold", "operate", "Send nothing more until resumed.", hold,
-             _DONE, acts=True),
+             _DONE, acts=True, within=True),
     Endpoint("POST", "/tasks/{id}/resume", "operate", "Let a held task go on.", resume, _DONE,
-             acts=True),
+             acts=True, within=True),
     Endpoint("POST", "/tasks/{id}/priority", "operate", "Another priority for what waits.",
-             prioritise, _DONE, body=Body("Which.", schema=_PRIORITY), acts=True),
+             prioritise, _DONE, body=Body("Which.", schema=_PRIORITY), acts=True,
+             within=True),
 )  # fmt: skip

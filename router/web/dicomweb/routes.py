@@ -1,7 +1,8 @@
 """The URL map of the DICOMweb server, and which scope each resource asks for.
 
 What shows patients needs the scope `phi`, storing needs `operate`; the state of the cache is open to
-whoever may `read`. Every answer names the version of the service.
+whoever may `read`. A token limited to organizations gets the studies that are theirs alone, stores as
+a station of theirs or not at all, and has no change feed. Every answer names the version.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from router import __version__
 from router.errors import BadDataset, Busy, Refused, RouterError, StoreDown, StoreFull
 from router.flow.fetching_again import NotNow
 from router.model.query import Level
-from router.web.access import Authenticate, guarded
+from router.web.access import Authenticate, Identity, guarded
 from router.web.dicomweb import feed, frames, metadata, rendered, retrieve, search
-from router.web.dicomweb.services import PREFIX, DicomwebServices
+from router.web.dicomweb.services import PREFIX, DicomwebServices, in_reach, speaks_for
 from router.web.dicomweb.store import Storing
 from router.web.problems import problem
 
@@ -44,15 +45,21 @@ def routes(services: DicomwebServices, authenticate: Authenticate, listener: str
     storing = Storing(services)
 
     async def store(request: Request) -> Response:
+        identity: Identity = request.state.identity
+        if identity.is_limited and not speaks_for(request, services):
+            words = f"{identity.name} is limited to organizations and named as no station of theirs"
+            return _versioned(problem(403, words))
         return _versioned(await storing.store(request, listener))
 
-    def reading(path: str, handler: Handler) -> Route:
-        endpoint = guarded(_answering(handler), "phi", authenticate)
+    def reading(path: str, handler: Handler, *, within: bool = True) -> Route:
+        """`within`: for tokens limited to organizations too, of the studies that are theirs."""
+        answering = _answering(partial(_theirs, handler, services))
+        endpoint = guarded(answering, "phi", authenticate, within=within)
         return Route(PREFIX + path, endpoint, methods=["GET"])
 
+    storing_for = guarded(store, "operate", authenticate, within=True)
     found: Routes = [
-        Route(PREFIX + path, guarded(store, "operate", authenticate), methods=["POST"])
-        for path in ("/studies", _STUDY)
+        Route(PREFIX + path, storing_for, methods=["POST"]) for path in ("/studies", _STUDY)
     ]
     for path, level in _SEARCHES:
         found.append(reading(path, partial(search.search, level=level, services=services)))
@@ -66,22 +73,32 @@ def routes(services: DicomwebServices, authenticate: Authenticate, listener: str
     found += [
         reading(f"{below}/frames/{{frames}}", partial(frames.frames, services=services)),
         reading(f"{below}/bulkdata/{{path:path}}", partial(metadata.bulk_data, services=services)),
-        reading("/changefeed", partial(feed.change_feed, services=services)),
-        reading("/changefeed/latest", partial(feed.latest, services=services)),
+        reading("/changefeed", partial(feed.change_feed, services=services), within=False),
+        reading("/changefeed/latest", partial(feed.latest, services=services), within=False),
     ]
     return found
+
+
+def _theirs(handler: Handler, services: DicomwebServices, request: Request) -> Response:
+    """The handler, where the study of the path may be seen by who asks."""
+    study = request.path_params.get("study")
+    if study is not None and not in_reach(request, services, (study,)):
+        return problem(404, retrieve.NOT_HERE)
+    return handler(request)
 
 
 def cache_routes(services: DicomwebServices, authenticate: Authenticate) -> Routes:
     """`GET /DICOMcache`: a text that tells clients of images where they are, and its state."""
 
-    def cache(_request: Request) -> Response:
-        counts = services.ledger.account().instances
-        held = counts["received"] - counts["duplicate"]
-        text = f"Get Image blob API\nversion {__version__}\ninstances {held}\n"
+    def cache(request: Request) -> Response:
+        text = f"Get Image blob API\nversion {__version__}\n"
+        if not request.state.identity.is_limited:
+            counts = services.ledger.account().instances
+            text += f"instances {counts['received'] - counts['duplicate']}\n"
         return PlainTextResponse(text)
 
-    return [Route("/DICOMcache", guarded(cache, "read", authenticate), methods=["GET"])]
+    told = guarded(cache, "read", authenticate, within=True)
+    return [Route("/DICOMcache", told, methods=["GET"])]
 
 
 def _answering(handler: Handler) -> Handler:

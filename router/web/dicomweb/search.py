@@ -7,8 +7,8 @@ it does where more could be asked for. Matching, wildcards and ranges are those 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -25,19 +25,28 @@ from router.model.query import (
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     DataElement,
+    Identifier,
     Level,
     Query,
 )
 from router.peers.search import Search
 from router.web.audited import queried
 from router.web.dicomweb.documents import OFFERED, documents, form_of
-from router.web.dicomweb.services import DicomwebServices, accept_of, address_of, client_of
+from router.web.dicomweb.services import (
+    DicomwebServices,
+    accept_of,
+    address_of,
+    client_of,
+    in_reach,
+)
 from router.web.problems import problem
 
 DEFAULT_LIMIT: Final = 1_000
 MAX_LIMIT: Final = 10_000
 MAX_PARAMETERS: Final = 200
 SEARCH_SECONDS: Final = 60.0
+UNBOUNDED: Final = 10**9
+_SEEN_AT_ONCE: Final = 25
 _RETRIEVE_URL: Final = 0x00081190
 _SUBSETS: Final[Mapping[Level, frozenset[int]]] = {
     "STUDY": frozenset(
@@ -114,11 +123,16 @@ def search(request: Request, level: Level, services: DicomwebServices) -> Respon
     except _Wrong as error:
         return problem(400, str(error))
     query = _query(level, asked, request.path_params)
+    is_limited = request.state.identity.is_limited
+    if is_limited:  # how many are theirs shows as they come; of a patient's others nothing is told
+        keys = {tag: key for tag, key in query.keys.items() if tag not in known.PATIENT_COUNTS}
+        query = replace(query, keys=keys, limit=UNBOUNDED)
     address = f"{request.url.path}?{request.url.query}"
     queried(services.audit, services.plan(), *client_of(request), address)
     # One more than is wanted tells whether there is more.
     found = Search(services.finder.find(query, lambda: not services.stop.is_set()))
-    wanted = list(islice(found, asked.offset, asked.offset + asked.limit + 1))
+    seen = _seen(found, request, services) if is_limited else found
+    wanted = list(islice(seen, asked.offset, asked.offset + asked.limit + 1))
     is_more = len(wanted) > asked.limit
     base = address_of(request)
     answers = []
@@ -130,6 +144,17 @@ def search(request: Request, level: Level, services: DicomwebServices) -> Respon
     if not answers:
         return Response(status_code=204, headers=headers)
     return documents(answers, form, headers=headers)
+
+
+def _seen(
+    found: Iterable[Identifier], request: Request, services: DicomwebServices
+) -> Iterator[Identifier]:
+    """The answers that who asks may have, in their order."""
+    answers = iter(found)
+    while batch := list(islice(answers, _SEEN_AT_ONCE)):
+        studies = [one[STUDY_INSTANCE_UID].text for one in batch]
+        theirs = in_reach(request, services, frozenset(studies))
+        yield from (one for one, study in zip(batch, studies, strict=True) if study in theirs)
 
 
 def _query(level: Level, asked: _Asked, path: Mapping[str, str]) -> Query:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -17,12 +17,14 @@ from router.flow.refetching import Refetching
 from router.model.instance import Source
 from router.model.plan import Plan
 from router.model.recipe import NOTHING, Recipe
+from router.model.station import Station
 from router.pixels.codecs import Codecs
 from router.store.journal import Journal
 from router.store.ledger import Ledger
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics
 from router.web.access import Identity
+from router.web.reach import reach_of, reaches, studies_in_reach
 
 PREFIX = "/dicomweb/v1"
 
@@ -64,10 +66,26 @@ def client_of(request: Request) -> tuple[str, str]:
     return request.state.identity.name, request.client.host if request.client else ""
 
 
-def source_of(request: Request, services: DicomwebServices, listener: str) -> Source:
-    """Who stores: a token that is named as a station speaks for that station."""
+def in_reach(
+    request: Request, services: DicomwebServices, studies: Collection[str]
+) -> frozenset[str]:
+    """Those of these studies that who asks may see."""
+    stations = reach_of(services.plan(), request.state.identity)
+    return studies_in_reach(services.ledger, stations, studies)
+
+
+def speaks_for(request: Request, services: DicomwebServices) -> Station | None:
+    """A token that is named as a station speaks for it, where that is within its reach."""
     identity: Identity = request.state.identity
-    station = services.plan().stations.get(identity.name)
+    plan = services.plan()
+    if not reaches(reach_of(plan, identity), identity.name):
+        return None
+    return plan.stations.get(identity.name)
+
+
+def source_of(request: Request, services: DicomwebServices, listener: str) -> Source:
+    """Who stores: a token, or the station that it speaks for."""
+    station = speaks_for(request, services)
     address = request.client.host if request.client else ""
     return Source(
         listener=listener,
@@ -80,7 +98,7 @@ def source_of(request: Request, services: DicomwebServices, listener: str) -> So
 
 def send_hook(request: Request, services: DicomwebServices) -> Recipe:
     """What is done to what leaves for whoever asks: the send hook of the station it speaks for."""
-    station = services.plan().stations.get(request.state.identity.name)
+    station = speaks_for(request, services)
     return station.hooks.send if station else NOTHING
 
 

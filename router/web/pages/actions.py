@@ -8,7 +8,7 @@ from typing import Any
 from router.web.api.call import Call, Reply, Wrong
 from router.web.pages.form import Form
 from router.web.pages.page import Kind, Notice
-from router.web.pages.views import asked
+from router.web.pages.views import asked, exactly_one
 from router.web.services import Services
 
 
@@ -123,7 +123,8 @@ def send(services: Services, call: Call, form: Form) -> Notice:
     """Queue a study for exactly one station."""
     body = {
         "study": call.path["uid"],
-        "station": form.text("station"),
+        "organization": exactly_one(form, "organization", "nothing was queued"),
+        "station": exactly_one(form, "station", "nothing was queued"),
         "priority": form.text("priority") or "medium",
         "anonymize": form.text("anonymize") == "yes",
     }

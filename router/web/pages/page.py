@@ -40,7 +40,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A path, the template it is shown with, and the actions by the name of their button."""
+    """A path, the template it is shown with, and the actions by the name of their button.
+
+    `within`: it shows who is limited to organizations what is theirs; others refuse them.
+    """
 
     path: str
     template: str
@@ -48,3 +51,4 @@ class Page:
     section: str
     actions: Mapping[str, Action] = field(default_factory=dict)
     scope: str = "read"
+    within: bool = False

@@ -46,26 +46,26 @@ _RETRY: Final = {
 # A little more than the file itself: the form around it.
 _FILES: Final = {"/rules": FILE_BYTES + 65_536, "/stations": MAX_BYTES + 65_536}
 PAGES: Final = (
-    Page("/", "overview.html", views.overview, "overview"),
+    Page("/", "overview.html", views.overview, "overview", within=True),
     Page("/stations", "stations.html", views.list_stations, "stations",
-         {"import": Action("configure", actions.import_stations)}),
+         {"import": Action("configure", actions.import_stations)}, within=True),
     Page("/stations/{name}", "station.html", views.show_station, "stations",
          {"test": Action("operate", actions.probe),
           "enable": Action("configure", actions.enable),
-          "disable": Action("configure", actions.disable)}),
-    Page("/tasks", "tasks.html", views.list_tasks, "tasks", _RETRY),
-    Page("/tasks/{id}", "task.html", views.show_task, "tasks", _RETRY),
-    Page("/studies", "studies.html", views.list_studies, "studies"),
+          "disable": Action("configure", actions.disable)}, within=True),
+    Page("/tasks", "tasks.html", views.list_tasks, "tasks", _RETRY, within=True),
+    Page("/tasks/{id}", "task.html", views.show_task, "tasks", _RETRY, within=True),
+    Page("/studies", "studies.html", views.list_studies, "studies", within=True),
     Page("/studies/{uid}", "study.html", views.show_study, "studies",
          {"send": Action("operate", actions.send),
           "verify": Action("operate", actions.verify),
           "evict": Action("operate", actions.evict),
           "shred": Action("configure", actions.shred),
           "reject": Action("operate", actions.reject),
-          "priors": Action("operate", actions.fetch_priors)}),
+          "priors": Action("operate", actions.fetch_priors)}, within=True),
     Page("/query", "query.html", views.query, "query",
          {"retrieve": Action("operate", actions.retrieve),
-          "prefetch": Action("operate", actions.prefetch)}),
+          "prefetch": Action("operate", actions.prefetch)}, within=True),
     Page("/rules", "rules.html", views.list_rules, "rules"),
     Page("/configuration", "configuration.html", views.show_configuration, "configuration",
          {"apply": Action("configure", actions.apply),
@@ -88,12 +88,13 @@ PAGES: Final = (
 def page_routes(services: Services, gate: Gate, events: Events) -> list[BaseRoute]:
     """Every route of the pages."""
     pages = _Pages(services, gate)
+    stream = guarded(events.stream, "read", gate.authenticate, within=True)
     return [
         Route("/login", pages.log_in, methods=["GET", "POST"]),
         Route("/logout", pages.log_out, methods=["POST"]),
         Route("/language", pages.language, methods=["GET"]),
         Route("/static/{name}", static, methods=["GET"]),
-        Route("/events", guarded(events.stream, "read", gate.authenticate), methods=["GET"]),
+        Route("/events", stream, methods=["GET"]),
         *(
             Route(
                 page.path.replace("{path}", "{path:path}"),
@@ -135,6 +136,8 @@ class _Pages:
             return self._message(request, visit, 403, "message.cross_site")
         if page.scope not in visit.identity.scopes:
             return self._message(request, visit, 403, "message.scope", scope=page.scope)
+        if visit.identity.is_limited and not page.within:
+            return self._message(request, visit, 403, "message.organizations")
         address = request.client.host if request.client else ""
         query = dict(request.query_params)
         call = Call(visit.identity, request.path_params, query, address=address)
@@ -183,7 +186,11 @@ class _Pages:
             "here": request.url.path,
             "method": request.method,
             "router_name": settings.name,
-            "organization": settings.organization,
+            "whose": settings.organization,
+            "is_limited": visit.identity.is_limited,
+            "sections": {
+                one.section for one in PAGES if one.within or not visit.identity.is_limited
+            },
         }
         return render(template, _language(request), {**shared, **context}, status)
 

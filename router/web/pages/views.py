@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from router.flow.reject import WORDS
 from router.flow.told import fetches_of
+from router.model.station import Station
 from router.telemetry.audit_message import EVENTS, laid_out
 from router.web.api import (
     audit,
@@ -24,13 +26,16 @@ from router.web.api import (
 from router.web.api.call import Call, Endpoint, Reply, Wrong
 from router.web.api.dispatch import answer
 from router.web.api.endpoints import ENDPOINTS
+from router.web.api.organizations import organizations_of
 from router.web.pages.form import Form
+from router.web.reach import reach_of, reaches
 from router.web.services import Services
 
 _BY_NAME: Final[dict[tuple[str, str], Endpoint]] = {
     (one.method, one.path): one for one in ENDPOINTS
 }
 _ROWS: Final = 50
+_SUGGESTED: Final = 50
 _CHANGES: Final = 500
 
 
@@ -45,11 +50,12 @@ def asked(services: Services, call: Call, method: str, where: str, /, **more: An
 def overview(services: Services, call: Call, _form: Form) -> dict[str, Any]:
     """Health, balance, rates, stations, what failed last."""
     failed = asked(services, call, "GET", "/tasks", query={"status": "Failed", "limit": 5})
+    is_limited = call.identity.is_limited
     return {
         "status": status.status(services, call),
-        "account": status.account(services, call),
-        "rates": status.rates(services, call),
-        "stations": stations.list_stations(services, call)["stations"],
+        "account": None if is_limited else status.account(services, call),
+        "rates": None if is_limited else status.rates(services, call),
+        "stations": asked(services, call, "GET", "/stations").data["stations"],
         "failed": failed.data["tasks"],
         "in_sync": _in_sync(services),
     }
@@ -62,7 +68,7 @@ def _in_sync(services: Services) -> bool:
 
 def list_stations(services: Services, call: Call, _form: Form) -> dict[str, Any]:
     """Every station, with its day."""
-    found = stations.list_stations(services, call)
+    found = asked(services, call, "GET", "/stations").data
     names = [one["name"] for one in found["stations"]]
     return {
         **found,
@@ -109,7 +115,37 @@ def list_tasks(services: Services, call: Call, _form: Form) -> dict[str, Any]:
         "filters": wanted,
         "statuses": tasks.STATUSES,
         "directions": tasks.DIRECTIONS,
-        "names": sorted(services.plan.stations),
+        "names": sorted(_in_reach(services, call)),
+    }
+
+
+def _in_reach(services: Services, call: Call) -> dict[str, Station]:
+    """The stations that the visitor may see, by name."""
+    reach = reach_of(services.plan, call.identity)
+    return {name: one for name, one in services.plan.stations.items() if reaches(reach, name)}
+
+
+def _offered(
+    services: Services, call: Call, form: Form, is_fit: Callable[[Station], bool]
+) -> dict[str, Any]:
+    """The organization that is chosen, what else begins as is typed, and its stations that are fit.
+
+    Without an organization there is no station to choose; the only one there is is chosen.
+    """
+    able = [one for one in _in_reach(services, call).values() if is_fit(one)]
+    whose = {one.organization for one in able}
+    names = [one for one in organizations_of(services.plan, call.identity) if one in whose]
+    typed = form.text("organization") or call.query.get("organization") or ""
+    if not typed and len(names) == 1:
+        typed = names[0]
+    begun = [one for one in names if one.casefold().startswith(typed.casefold())]
+    prefix = (form.text("station") or call.query.get("station") or "").casefold()
+    theirs = sorted(one.name for one in able if one.organization == typed)
+    return {
+        "organization": typed,
+        "organizations": (names if typed in names else begun)[:_SUGGESTED],
+        "able": bool(able),
+        "devices": [one for one in theirs if one.casefold().startswith(prefix)][:_SUGGESTED],
     }
 
 
@@ -132,12 +168,12 @@ def list_studies(services: Services, call: Call, form: Form) -> dict[str, Any]:
     return {**found.data, "filters": wanted}
 
 
-def show_study(services: Services, call: Call, _form: Form) -> dict[str, Any]:
+def show_study(services: Services, call: Call, form: Form) -> dict[str, Any]:
     """One study, its series, and where it can be sent."""
-    able = [one.name for one in services.plan.stations.values() if one.send and one.active]
     return {
         **studies.show_study(services, call),
-        "destinations": sorted(able),
+        **_offered(services, call, form, lambda one: one.send and one.active),
+        "station": form.text("station"),
         "priorities": tasks.PRIORITIES,
         "reasons": list(WORDS),
         "has_priors": bool(fetches_of(services.plan)),
@@ -146,11 +182,9 @@ def show_study(services: Services, call: Call, _form: Form) -> dict[str, Any]:
 
 def query(services: Services, call: Call, form: Form) -> dict[str, Any]:
     """The form for a search, its answers where one was made, and the last retrievals."""
-    askable = [
-        one.name
-        for one in services.plan.stations.values()
-        if one.query_retrieve and one.active and one.kind != "folder"
-    ]
+    priors: list[Any] = []
+    if not call.identity.is_limited:
+        priors = asked(services, call, "GET", "/priors", query={"limit": _ROWS}).data["priors"]
     names = ("station", "patient_name", "patient_id", "study_date", "accession_number", "more")
     found: dict[str, Any] | None = None
     problem = ""
@@ -160,15 +194,18 @@ def query(services: Services, call: Call, form: Form) -> dict[str, Any]:
         except Wrong as wrong:
             problem = str(wrong)
     return {
-        "organization": remote.organization(services.plan),
-        "askable": sorted(askable),
+        **_offered(services, call, form, _is_askable),
         "filters": {name: form.text(name) for name in names},
         "found": found,
         "problem": problem,
         "columns": remote.COLUMNS,
         "retrievals": remote.list_retrievals(services, call)["retrievals"],
-        "priors": asked(services, call, "GET", "/priors", query={"limit": _ROWS}).data["priors"],
+        "priors": priors,
     }
+
+
+def _is_askable(station: Station) -> bool:
+    return station.query_retrieve and station.active and station.kind != "folder"
 
 
 _KEYS: Final = {
@@ -181,8 +218,7 @@ _KEYS: Final = {
 
 def _searched(services: Services, call: Call, form: Form) -> dict[str, Any]:
     for name in ("organization", "station"):
-        if not form.text(name):
-            raise Wrong(422, f"{name}: choose one; nothing was asked")
+        exactly_one(form, name, "nothing was asked")
     keys = [f"{key}={form.text(name)}" for name, key in _KEYS.items() if form.text(name)]
     keys += [one.strip() for one in form.text("more").splitlines() if one.strip()]
     body = {
@@ -193,6 +229,15 @@ def _searched(services: Services, call: Call, form: Form) -> dict[str, Any]:
     }
     found = asked(services, call, "POST", "/query", body=body).data
     return {**found, "rows": [_row(one) for one in found["answers"]]}
+
+
+def exactly_one(form: Form, name: str, otherwise: str) -> str:
+    """The one value of a field. Raises Wrong 422 where there is none, or more than one."""
+    given = [one.strip() for one in form.all(name) if one.strip()]
+    if len(given) != 1:
+        words = "choose one" if not given else "choose exactly one"
+        raise Wrong(422, f"{name}: {words}; {otherwise}")
+    return given[0]
 
 
 def _row(found: dict[str, Any]) -> dict[str, str]:

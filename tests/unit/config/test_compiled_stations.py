@@ -25,9 +25,13 @@ DICOM = "ae_title: CT1, host: ct.example, port: 104"
 CLOUD = "type: dicomweb, url: 'https://cloud.example/v2'"
 DROP = "type: folder, path: /srv/drop"
 MINIMAL = {
-    "dicom": (DICOM, Station("a", "dicom", ae_title="CT1", host="ct.example", port=104)),
-    "dicomweb": (CLOUD, Station("a", "dicomweb", url="https://cloud.example/v2")),
-    "folder": (DROP, Station("a", "folder")),
+    "dicom": (DICOM, {"ae_title": "CT1", "host": "ct.example", "port": 104}),
+    "dicomweb": (CLOUD, {"url": "https://cloud.example/v2"}),
+    "folder": (DROP, {}),
+}
+MINIMAL = {
+    kind: (written, Station("a", kind, organization="edge", **settings))
+    for kind, (written, settings) in MINIMAL.items()
 }
 
 
@@ -53,6 +57,7 @@ def test_what_is_not_written_has_its_default(tmp_path, kind):
 FILLED = Recipe.of([("default", {"IssuerOfPatientID": "HOSPA"})])
 COMMON = {
     "description: Main archive": {"description": "Main archive"},
+    "organization: edge": {"organization": "edge"},
     "active: false": {"active": False},
     "external: true": {"external": True},
     "transfer_syntax: RLELossless": {
@@ -156,7 +161,9 @@ def all_kinds():
 
 def test_every_field_of_the_model_can_be_written():
     reached = {name for _, _, changes in CASES for name in changes}
-    alone = {"name", "kind", "ae_title", "host", "port", "url", "path", "auth", "place"}
+    alone = {"name", "kind", "ae_title", "host", "port", "url", "path", "auth", "place"} | {
+        "settings"
+    }
     assert {field.name for field in fields(Station)} == reached | alone
 
 

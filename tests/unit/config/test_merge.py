@@ -27,6 +27,7 @@ JOINED = {
     "cache": ("keep: 1d", "max_size: 1GB"),
     "defaults": ("retry: {first: 1s}", "station: {heartbeat: {every: 1m}}"),
     "tables": ("a: {x: y}", "b: {x: z}"),
+    "organizations": ("a: {}", "b: {parent: a}"),
     "morphs": ("a: [{blank: StudyID}]", "b: [a]"),
 }
 

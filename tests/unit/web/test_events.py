@@ -6,11 +6,14 @@ import asyncio
 import json
 import threading
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from starlette.requests import ClientDisconnect
 
 from router.clock import Clock
+from router.web.access import Identity
 from router.web.api import events as module
 from router.web.api.events import Events
 from tests.support.store_making import indexed, open_store, owed
@@ -19,6 +22,18 @@ from tests.support.store_making import indexed, open_store, owed
 class Quick(Clock):
     def wait(self, event, timeout_seconds):
         return super().wait(event, min(timeout_seconds, 0.02))
+
+
+def asked(*organizations):
+    """A request of somebody who is limited to these organizations, or not."""
+    who = Identity("ana", frozenset({"read"}), 1, organizations)
+    return SimpleNamespace(state=SimpleNamespace(identity=who))
+
+
+PLAN = SimpleNamespace(
+    stations={"pacs", "away"},
+    stations_of=lambda names: frozenset({"pacs"} if "A" in names else ()),
+)
 
 
 @pytest.fixture
@@ -30,7 +45,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def events(store):
-    made, stop = Events(store.ledger, Quick()), threading.Event()
+    made, stop = Events(store.ledger, Quick(), PLAN), threading.Event()
     thread = threading.Thread(target=lambda: made.run(stop), daemon=True)
     thread.start()
     yield made
@@ -38,11 +53,11 @@ def events(store):
     thread.join(5)
 
 
-def heard(events, act, count, seconds=5.0):
+def heard(events, act, count, seconds=5.0, organizations=()):
     """The first `count` events after `act`, as (kind, data)."""
 
     async def listen():
-        answer = await events.stream(None)
+        answer = await events.stream(asked(*organizations))
         assert answer.media_type == "text/event-stream"
         found = []
         async with asyncio.timeout(seconds):
@@ -90,12 +105,12 @@ def test_who_has_gone_is_forgotten_and_so_many_may_listen(events, monkeypatch):
     monkeypatch.setattr(module, "MOST_LISTENERS", 2)
 
     async def crowd():
-        streams = [await events.stream(None) for _ in range(3)]
+        streams = [await events.stream(asked()) for _ in range(3)]
         assert [one.status_code for one in streams] == [200, 200, 503]
         for one in streams[:2]:
             assert (await anext(one.body_iterator)).startswith("retry")
             await one.body_iterator.aclose()
-        return (await events.stream(None)).status_code
+        return (await events.stream(asked())).status_code
 
     assert asyncio.run(crowd()) == 200
 
@@ -105,7 +120,7 @@ def test_a_stream_shows_that_it_lives_and_ends_by_itself(events, monkeypatch):
     monkeypatch.setattr(module, "LIFE_SECONDS", 0.3)
 
     async def listen():
-        answer = await events.stream(None)
+        answer = await events.stream(asked())
         return [text async for text in answer.body_iterator]
 
     texts = asyncio.run(listen())
@@ -114,7 +129,7 @@ def test_a_stream_shows_that_it_lives_and_ends_by_itself(events, monkeypatch):
 
 def test_every_stream_ends_when_the_server_does(events):
     async def listen():
-        answer = await events.stream(None)
+        answer = await events.stream(asked())
         asyncio.get_running_loop().call_later(0.1, events.end)
         return [text async for text in answer.body_iterator]
 
@@ -131,10 +146,25 @@ def test_who_goes_before_the_first_word_takes_no_place(events, monkeypatch):
 
     async def knock():
         for _ in range(5):
-            answer = await events.stream(None)
+            answer = await events.stream(asked())
             assert answer.status_code == 200
             with pytest.raises((OSError, ClientDisconnect)):
                 await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, gone, gone)
 
     asyncio.run(knock())
-    assert asyncio.run(events.stream(None)).status_code == 200
+    assert asyncio.run(events.stream(asked())).status_code == 200
+
+
+def test_f14_who_is_limited_hears_of_stations_of_theirs(events, store):
+    def change():
+        store.ledger.set_station_status("away", "offline", "gone", 2.0)
+        store.ledger.index([indexed(1, owed("away", rule="all of away"))])
+        store.ledger.set_station_status("pacs", "offline", "refused", 2.0)
+        store.ledger.index([indexed(2, owed("pacs", rule="away"))])
+
+    told = dict(heard(events, change, 2, organizations=("A",)))
+    assert (told["task"]["station"], told["station"]["name"]) == ("pacs", "pacs")
+    assert told["task"]["requester"] == "", "a station that is not theirs asked for it"
+    again = partial(store.ledger.set_station_status, "pacs", "online", "", 3.0)
+    with pytest.raises(TimeoutError):
+        heard(events, again, 1, organizations=("gone",), seconds=1)

@@ -63,6 +63,32 @@
     }
   });
 
+  // What begins as is typed, of the names that the page itself would offer.
+  const typing = { timer: 0, last: 0 };
+
+  async function suggest(form) {
+    const mine = ++typing.last;
+    const asked = new URLSearchParams();
+    for (const field of form.querySelectorAll("[data-suggest]")) { asked.set(field.name, field.value); }
+    try {
+      const answer = await fetch(`${location.pathname}?${asked}`, {
+        credentials: "same-origin", redirect: "manual",
+      });
+      if (!answer.ok || mine !== typing.last) { return; }
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const list of form.querySelectorAll("datalist")) {
+        const other = fresh.getElementById(list.id);
+        if (other) { list.replaceChildren(...other.childNodes); }
+      }
+    } catch { /* the router restarts: what is offered stays as it was */ }
+  }
+
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches("[data-suggest]")) { return; }
+    clearTimeout(typing.timer);
+    typing.timer = setTimeout(() => suggest(event.target.form), 200);
+  });
+
   // Ask before what cannot be taken back.
   document.addEventListener("submit", (event) => {
     const asked = event.submitter && event.submitter.dataset.confirm;
