@@ -16,7 +16,7 @@ from router.cli.common import (
     iso_time,
     table,
 )
-from router.cli.plan import plan_or_exit, read_ledger, write_ledger
+from router.cli.plan import plan_in_use, read_ledger, write_ledger
 from router.flow.told import fetches_of, prior_json
 
 
@@ -35,7 +35,7 @@ def priors(ctx: click.Context, config: Path | None, form: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100)
 def list_priors(config: Path | None, form: str, limit: int) -> int:
     """The studies that asked for earlier ones, the latest first; each fetch is a task as well."""
-    found = read_ledger(plan_or_exit(config_folder(config))).priors(limit)
+    found = read_ledger(plan_in_use(config_folder(config))).priors(limit)
     if form == "json":
         emit_json({"priors": [prior_json(one) for one in found]})
         return 0
@@ -59,7 +59,7 @@ def fetch_priors(config: Path | None, form: str, study: str, rule: str | None) -
 
     The running router does it within a second, in the hours of the rule.
     """
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     known = fetches_of(plan)
     if rule is not None and rule not in known:
         raise click.ClickException(f"no enabled rule {rule!r} has fetch_priors")

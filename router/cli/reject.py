@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from router.cli.common import config_folder, config_option, emit_json, format_option
-from router.cli.plan import plan_or_exit, read_ledger
+from router.cli.plan import plan_in_use, read_ledger
 from router.errors import BadDataset, Refused
 from router.flow.reject import WORDS, Wanted, chosen
 from router.model.rejection import title
@@ -48,7 +48,7 @@ def reject(
     the objects, behind them. safety and worklist also cancel what is not sent yet, to every station.
     quality leaves the objects here visible; retention is of this router alone, and is not passed on.
     """
-    plan = plan_or_exit(config_folder(config))
+    plan = plan_in_use(config_folder(config))
     wanted = Wanted(study, WORDS[word], series, frozenset(instances))
     told = f"rejected: {title(wanted.code)}"
     try:

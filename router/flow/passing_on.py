@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Final
 
@@ -63,26 +64,35 @@ class PassingOn:
             raise BadDataset("this archive is not listed whole: add a key", DATA_SET_MISMATCH)
         if not self._slots.acquire(blocking=False):
             raise Refused("too many searches of this kind at once", OUT_OF_RESOURCES)
-        found: Queue[Identifier] = Queue(AHEAD)
+        found: Queue[Identifier | None] = Queue(AHEAD)
         gone = threading.Event()
         search = self._threads.submit(self._search, station, query, found, gone)
-        search.add_done_callback(lambda _: self._slots.release())
+        search.add_done_callback(lambda _: self._over(found))
         try:
             while goes_on():
                 was_over = search.done()
                 try:
-                    yield found.get(timeout=0 if was_over else SLICE_SECONDS)
+                    one = found.get(timeout=0 if was_over else SLICE_SECONDS)
                 except Empty:
                     if was_over:
                         return search.result()
+                else:
+                    if one is not None:
+                        yield one
         except DeliveryError as error:
             raise told_to_requester(error) from error
         finally:
             gone.set()
         return Ending(True, "stopped, more may exist")
 
+    def _over(self, found: Queue[Identifier | None]) -> None:
+        """The search has ended: whoever waits for an answer hears it at once."""
+        self._slots.release()
+        with suppress(Full):  # then they do not wait
+            found.put_nowait(None)
+
     def _search(
-        self, station: Station, query: Query, found: Queue[Identifier], gone: threading.Event
+        self, station: Station, query: Query, found: Queue[Identifier | None], gone: threading.Event
     ) -> Ending:
         """The thread: answers into the queue as they come, then how they ended."""
         given = 0
@@ -105,7 +115,7 @@ class PassingOn:
         raise AssertionError("the last try ends it")
 
 
-def _put(found: Queue[Identifier], gone: threading.Event, one: Identifier) -> None:
+def _put(found: Queue[Identifier | None], gone: threading.Event, one: Identifier) -> None:
     while not gone.is_set():
         try:
             found.put(one, timeout=SLICE_SECONDS)

@@ -23,8 +23,6 @@ from router.model.plan import Plan
 from router.model.rejection import KEY_OBJECT_SELECTION
 from router.store.ledger import Ledger, Stored
 
-"""`listener` of a note that was written here."""
-
 MOST_NAMED: Final = 1000
 # What people type; the codes of model.rejection.
 WORDS: Final = {

@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from router.clock import Clock
 from router.dicom.outgoing import OutgoingDataSet
@@ -99,33 +99,53 @@ class Peer(Protocol):
         ...
 
 
+REST_SECONDS: Final = 300.0
+
+
 class Shared:
     """Parts that several peers of one station use together: a connection pool, a token.
 
-    A part is made for the first who takes it and closed when the last has given it back.
+    A part is made for the first who takes it. When the last has given it back it rests for
+    `REST_SECONDS`, so that the next one needs no new token, and is closed when a part is taken or
+    given back after that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._monotonic = (clock or Clock()).monotonic
         self._lock = threading.Lock()
         self._parts: dict[object, tuple[Any, int]] = {}
+        self._resting: dict[object, tuple[Any, float]] = {}
 
     def take(self, key: object, make: Callable[[], Any]) -> Any:
         """The part under this key; `make` makes it when there is none."""
+        tired = self._tired()
         with self._lock:
             part, users = self._parts.get(key, (None, 0))
             if not users:
-                part = make()
+                part, _ = self._resting.pop(key, (None, 0.0))
+                part = make() if part is None else part
             self._parts[key] = (part, users + 1)
-            return part
+        for one in tired:
+            one.close()
+        return part
 
     def give_back(self, key: object) -> None:
-        """One user less; the last one closes the part."""
+        """One user less; after the last one the part rests."""
         with self._lock:
             part, users = self._parts.pop(key, (None, 0))
             if users > 1:
                 self._parts[key] = (part, users - 1)
-        if users == 1:
-            part.close()
+            elif users == 1:
+                self._resting[key] = (part, self._monotonic() + REST_SECONDS)
+        for one in self._tired():
+            one.close()
+
+    def _tired(self) -> list[Any]:
+        """Parts that rested long enough; they are to be closed."""
+        with self._lock:
+            now = self._monotonic()
+            over = [key for key, (_, until) in self._resting.items() if until <= now]
+            return [self._resting.pop(key)[0] for key in over]
 
 
 @dataclass(frozen=True, slots=True)

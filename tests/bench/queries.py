@@ -56,9 +56,9 @@ QUERIES = {
 }
 
 
-def asking(edge: Router, sop_class_uid: str) -> Operation:
+def asking(edge: Router, sop_class_uid: str, called: str = "EDGE_A") -> Operation:
     association = connect(
-        "127.0.0.1", edge.port, "WS", "EDGE_A", [(sop_class_uid, EXPLICIT)],
+        "127.0.0.1", edge.port, "WS", called, [(sop_class_uid, EXPLICIT)],
         timeout_seconds=60, max_pdu_bytes=1 << 18,
     )  # fmt: skip
     return Operation(

@@ -248,6 +248,9 @@ def test_what_runs_is_told_though_the_folder_is_broken(site: Site) -> None:
         assert "has errors, as `dicom-router check` tells" in errors
         assert site.say("tasks", "list")[0] == 0 and site.say("top", "--once")[0] == 0
         assert site.say("account")[0] in {0, 2}
+        assert site.say("priors", "list")[0] == 0
+        code, _, errors = site.say("reject", "1.2.3", "--as", "safety")
+        assert code == 1 and "nothing of it is held here" in errors
         code, output, errors = site.say("apply")
         assert code == 1 and "did you mean 'Modality'" in errors
         assert "the plan that runs goes on" in errors
