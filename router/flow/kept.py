@@ -177,7 +177,9 @@ def next_of(
     if task is not None and task.status == "On Hold":
         return f"it waits: {task.status_reason}"
     if delivery.due_at > now:
-        return f"it is tried again in {delivery.due_at - now:.0f} s"
+        is_told = last == Result.BUSY
+        why = "it waits: the station asked for patience, and" if is_told else "it"
+        return f"{why} is tried again in {delivery.due_at - now:.0f} s"
     waits = {
         Result.BUSY: "it waits: the station asked for patience, and is tried again soon",
         Result.UNREACHABLE: "it waits until the station can be reached, which is tried again",

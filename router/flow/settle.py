@@ -19,6 +19,8 @@ from router.store.ledger import Settlement
 
 LEAST_ATTEMPTS = 3
 BEHIND_SECONDS = 2.0
+# The pauses double, so the objects before it and their pauses are over by then: some ten of them.
+BEHIND_OTHERS_SECONDS, BEHIND_PAUSES = 60.0, 4.0
 
 
 def settle(
@@ -50,7 +52,10 @@ def settle(
         return Settlement(outcome, clock.now(), State.QUEUED, count_attempt=False)
     if takes_others:
         return _again(outcome, leased, station, clock, None, pause_seconds)
-    behind_seconds = station.retry.max_seconds if others_wait else BEHIND_SECONDS
+    behind_seconds = BEHIND_SECONDS
+    if others_wait:
+        longest = max(BEHIND_OTHERS_SECONDS, BEHIND_PAUSES * pause_seconds)
+        behind_seconds = min(station.retry.max_seconds, longest)
     due_at = clock.now() + pause_seconds + behind_seconds
     return Settlement(outcome, due_at, State.QUEUED, count_attempt=False)
 

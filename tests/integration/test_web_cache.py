@@ -189,7 +189,9 @@ def test_f90_a_person_has_everything_verified_and_sees_how_far_it_is(
 
 def test_f60_a_study_is_sent_without_who_it_is_of(site: WebSite, ana: Browser) -> None:
     before, study = len(site.pacs.stored), study_of(site, 0)
-    text = ana.act(f"/studies/{study}", do="send", station="pacs", anonymize="yes")
+    text = ana.act(
+        f"/studies/{study}", do="send", organization="Hospital A", station="pacs", anonymize="yes"
+    )
     assert "objects for pacs. Queued is not sent" in text
     wait_until(lambda: len(site.pacs.stored) > before, 20)
     assert site.pacs.stored[-1].sop_instance_uid not in {

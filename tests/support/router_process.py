@@ -35,6 +35,9 @@ class Router:
     """One configured router: a folder of text, a data directory, and (between start and stop) a
     process group that is gone with the test."""
 
+    is_cold = False
+    """Whether `run` is to pay for its imports, as its users do."""
+
     def __init__(
         self, work: Path, site: str = DEFAULT_SITE, *, data_dir: Path | None = None, **names: object
     ) -> None:
@@ -45,7 +48,6 @@ class Router:
         self.ae_title = "EDGE_A"
         self.process: Process | None = None
         self.expect_balanced = True
-        self.is_cold = False  # whether `run` is to pay for its imports, as its users do
         self._starts = 0
         self.folder.mkdir(parents=True)
         self.write(site, **names)

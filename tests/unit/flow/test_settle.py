@@ -56,7 +56,11 @@ def test_F16_an_object_told_busy_itself_goes_behind_the_pause_of_its_station():
     settled = settle(own, leased(), PACS, clock, pause_seconds=40)
     assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 42)
     settled = settle(own, leased(), PACS, clock, pause_seconds=40, others_wait=True)
-    assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 1840)
+    assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 200)
+    settled = settle(own, leased(), PACS, clock, pause_seconds=2, others_wait=True)
+    assert settled.due_at - clock.now() == 62
+    settled = settle(own, leased(), PACS, clock, pause_seconds=3000, others_wait=True)
+    assert settled.due_at - clock.now() == 3000 + RETRY.max_seconds
     other = Outcome(2, Result.BUSY, "not sent", status=0xA700, was_tried=False)
     settled = settle(other, leased(), PACS, clock, pause_seconds=40)
     assert (settled.count_attempt, settled.due_at - clock.now()) == (False, 0)
