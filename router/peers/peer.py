@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from router.clock import Clock
 from router.dicom.outgoing import OutgoingDataSet
@@ -99,19 +99,17 @@ class Peer(Protocol):
         ...
 
 
-REST_SECONDS: Final = 300.0
-
-
 class Shared:
     """Parts that several peers of one station use together: a connection pool, a token.
 
-    A part is made for the first who takes it. When the last has given it back it rests for
-    `REST_SECONDS`, so that the next one needs no new token, and is closed when a part is taken or
-    given back after that.
+    A part is made for the first who takes it and closed when the last has given it back. With
+    `rest_seconds` it rests first, so that the next one needs no new connection and token, and is
+    closed when a part is taken or given back after that.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, rest_seconds: float = 0.0) -> None:
         self._monotonic = (clock or Clock()).monotonic
+        self._rest_seconds = rest_seconds
         self._lock = threading.Lock()
         self._parts: dict[object, tuple[Any, int]] = {}
         self._resting: dict[object, tuple[Any, float]] = {}
@@ -130,13 +128,13 @@ class Shared:
         return part
 
     def give_back(self, key: object) -> None:
-        """One user less; after the last one the part rests."""
+        """One user less; after the last one the part rests, or is closed."""
         with self._lock:
             part, users = self._parts.pop(key, (None, 0))
             if users > 1:
                 self._parts[key] = (part, users - 1)
             elif users == 1:
-                self._resting[key] = (part, self._monotonic() + REST_SECONDS)
+                self._resting[key] = (part, self._monotonic() + self._rest_seconds)
         for one in self._tired():
             one.close()
 

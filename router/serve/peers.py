@@ -13,16 +13,19 @@ import router.peers.folder  # noqa: F401 - see above
 from router.clock import Clock
 from router.model.plan import Plan
 from router.model.station import Station
-from router.peers.peer import Peer, PeerContext
+from router.peers.peer import Peer, PeerContext, Shared
 from router.plugs import station_kinds
 from router.serve.secrets import read_secret
 from router.telemetry.metrics import Metrics
 
 
 def peer_maker(
-    plan: Plan, clock: Clock, metrics: Metrics | None = None
+    plan: Plan, clock: Clock, metrics: Metrics | None = None, *, rest_seconds: float = 0.0
 ) -> Callable[[Station], Peer]:
-    """Makes peers that call by our AE title, with the secrets and certificates of the plan."""
+    """Makes peers that call by our AE title, with the secrets and certificates of the plan.
+
+    `rest_seconds` is how long connections and tokens are kept for the next peer of their station.
+    """
     kinds = {kind.name: kind for kind in station_kinds()}
     context = PeerContext(
         calling_ae_title=plan.router.ae_title,
@@ -30,6 +33,7 @@ def peer_maker(
         clock=clock,
         tls=plan.tls,
         count_token=(metrics or Metrics()).token_refreshes.add,
+        shared=Shared(clock, rest_seconds),
     )
 
     def make_peer(station: Station) -> Peer:

@@ -6,6 +6,7 @@ Where no station may query the catalogue is not loaded.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from router.flow.fetching import Fetcher
 from router.flow.handing_out import HandingOut
@@ -19,6 +20,9 @@ from router.serve.holdings import Holdings
 from router.serve.intaking import Receiving
 from router.serve.peers import peer_maker
 from router.serve.process import Role
+
+# A peer is made for each search; without this each would ask for a token of its own.
+_REST_SECONDS: Final = 300.0
 
 
 def query_services(
@@ -49,7 +53,7 @@ def query_services(
 
 
 def _archives(role: Role) -> Callable[[Station], Archive]:
-    make_peer = peer_maker(role.plan, role.clock, role.metrics)
+    make_peer = peer_maker(role.plan, role.clock, role.metrics, rest_seconds=_REST_SECONDS)
 
     def make(station: Station) -> Archive:
         peer = make_peer(station)

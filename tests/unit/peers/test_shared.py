@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from router.peers.peer import REST_SECONDS, Shared
+from router.peers.peer import Shared
 from tests.support.store_making import TestClock
+
+REST_SECONDS = 300.0
 
 
 class Part:
@@ -15,7 +17,7 @@ class Part:
 
 
 def test_the_next_peer_gets_the_connections_of_the_last_one() -> None:
-    shared = Shared(TestClock())
+    shared = Shared(TestClock(), REST_SECONDS)
     part = shared.take("cloud", Part)
     assert shared.take("cloud", Part) is part
     shared.give_back("cloud")
@@ -26,7 +28,7 @@ def test_the_next_peer_gets_the_connections_of_the_last_one() -> None:
 
 def test_what_nobody_wants_any_more_is_closed_once() -> None:
     clock = TestClock()
-    shared = Shared(clock)
+    shared = Shared(clock, REST_SECONDS)
     part, used = shared.take("cloud", Part), shared.take("archive", Part)
     shared.give_back("cloud")
     clock.time += REST_SECONDS - 1
@@ -43,3 +45,13 @@ def test_what_nobody_wants_any_more_is_closed_once() -> None:
     clock.time += REST_SECONDS
     shared.take("another", Part)
     assert used.closed == 1
+
+
+def test_without_a_rest_the_last_one_closes_it() -> None:
+    shared = Shared(TestClock())
+    part = shared.take("cloud", Part)
+    assert shared.take("cloud", Part) is part
+    shared.give_back("cloud")
+    assert part.closed == 0
+    shared.give_back("cloud")
+    assert part.closed == 1
