@@ -182,9 +182,17 @@ def _body(one: Any, houses: Houses) -> dict[str, Any]:
 
 
 def _state(houses: Houses) -> list[tuple[Any, ...]]:
+    """What people may change of tasks; time and stations change their status by themselves."""
     with ledger_of(houses.router.data_dir) as ledger:
         return [
-            (one.task_id, one.station, one.priority, one.status) for one in ledger.tasks(limit=99)
+            (
+                one.task_id,
+                one.station,
+                one.priority,
+                one.cancelled,
+                one.status_reason.startswith("held by"),
+            )
+            for one in ledger.tasks(limit=99)
         ]
 
 
