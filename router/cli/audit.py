@@ -17,10 +17,10 @@ from router.cli.common import (
     EXIT_FAILED,
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     fail_text,
     format_option,
+    group_of_verbs,
     iso_time,
     table,
 )
@@ -36,13 +36,7 @@ from router.telemetry.audit_message import EVENTS, laid_out
 _BATCH = 500
 
 
-@click.group(name="audit")
-@config_option
-@format_option
-@click.pass_context
-def audit(ctx: click.Context, config: Path | None, form: str) -> None:
-    """The audit trail: list, show, verify, export."""
-    count_for_verbs(ctx, config, form)
+audit = group_of_verbs("audit", "The audit trail: list, show, verify, export.")
 
 
 @audit.command(name="list")

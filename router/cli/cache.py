@@ -16,21 +16,17 @@ from router.cli.cache_verifications import verifications
 from router.cli.common import (
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     format_option,
+    group_of_verbs,
 )
 from router.cli.plan import plan_in_use, read_ledger
 from router.serve.device import DOMAIN, host_name
 
-
-@click.group(name="cache")
-@config_option
-@format_option
-@click.pass_context
-def cache(ctx: click.Context, config: Path | None, form: str) -> None:
-    """What is held here: its state, verify it, let go of it, fetch into it before it is asked for."""
-    count_for_verbs(ctx, config, form)
+cache = group_of_verbs(
+    "cache",
+    "What is held here: its state, verify it, let go of it, fetch into it before it is asked for.",
+)
 
 
 @cache.command(name="host")

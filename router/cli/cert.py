@@ -14,9 +14,9 @@ from router.cli.common import (
     EXIT_FAILED,
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     format_option,
+    group_of_verbs,
     iso_time,
     table,
 )
@@ -26,13 +26,9 @@ from router.dimse.certificates import read_certificate, self_signed
 _DAY_SECONDS: Final = 86_400
 
 
-@click.group(name="cert")
-@config_option
-@format_option
-@click.pass_context
-def cert(ctx: click.Context, config: Path | None, form: str) -> None:
-    """Certificates: make a self-signed one, show those in use and when they end."""
-    count_for_verbs(ctx, config, form)
+cert = group_of_verbs(
+    "cert", "Certificates: make a self-signed one, show those in use and when they end."
+)
 
 
 @cert.command(name="new")

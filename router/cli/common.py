@@ -47,10 +47,17 @@ def format_option(command: Command) -> Command:
     )(command)
 
 
-def count_for_verbs(ctx: click.Context, config: Path | None, form: str) -> None:
-    """What stands before the verb of a group counts for it, as it does behind."""
-    assert isinstance(ctx.command, click.Group)
-    ctx.default_map = {verb: {"config": config, "form": form} for verb in ctx.command.commands}
+def group_of_verbs(name: str, summary: str) -> click.Group:
+    """A verb that has verbs: what stands before the second one counts for it, as it does behind."""
+
+    @click.group(name=name, help=summary)
+    @config_option
+    @format_option
+    @click.pass_context
+    def group(ctx: click.Context, config: Path | None, form: str) -> None:
+        ctx.default_map = {verb: {"config": config, "form": form} for verb in group.commands}
+
+    return group
 
 
 def config_folder(given: Path | None) -> Path:

@@ -13,10 +13,10 @@ import click
 from router.cli.common import (
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     fail_text,
     format_option,
+    group_of_verbs,
     table,
 )
 from router.cli.plan import plan_in_use
@@ -38,13 +38,9 @@ NO_COPY: Final = (
 )
 
 
-@click.group(name="keys")
-@config_option
-@format_option
-@click.pass_context
-def keys(ctx: click.Context, config: Path | None, form: str) -> None:
-    """The keys everything held here is sealed under: new, rotate, list, export, import."""
-    count_for_verbs(ctx, config, form)
+keys = group_of_verbs(
+    "keys", "The keys everything held here is sealed under: new, rotate, list, export, import."
+)
 
 
 @keys.command(name="new")

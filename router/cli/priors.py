@@ -10,23 +10,18 @@ from router.cli.common import (
     EXIT_FAILED,
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     format_option,
+    group_of_verbs,
     iso_time,
     table,
 )
 from router.cli.plan import plan_in_use, read_ledger, write_ledger
 from router.flow.told import fetches_of, prior_json
 
-
-@click.group(name="priors")
-@config_option
-@format_option
-@click.pass_context
-def priors(ctx: click.Context, config: Path | None, form: str) -> None:
-    """Earlier studies that rules with `fetch_priors` have fetched: list, fetch."""
-    count_for_verbs(ctx, config, form)
+priors = group_of_verbs(
+    "priors", "Earlier studies that rules with `fetch_priors` have fetched: list, fetch."
+)
 
 
 @priors.command(name="list")

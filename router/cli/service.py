@@ -14,10 +14,10 @@ from router.cli.common import (
     EXIT_PENDING,
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     fail_text,
     format_option,
+    group_of_verbs,
 )
 from router.cli.plan import plan_in_use, plan_or_exit, read_ledger
 from router.errors import RouterError
@@ -39,13 +39,7 @@ _ROOT = click.option(
 _NAME = click.option("--name", default="dicom-router", show_default=True, help="Of the service.")
 
 
-@click.group(name="service")
-@config_option
-@format_option
-@click.pass_context
-def service(ctx: click.Context, config: Path | None, form: str) -> None:
-    """The router as a service of systemd: install it, remove it."""
-    count_for_verbs(ctx, config, form)
+service = group_of_verbs("service", "The router as a service of systemd: install it, remove it.")
 
 
 @service.command(name="install")

@@ -10,9 +10,9 @@ from router.cli.asking import probe_now, station_or_exit
 from router.cli.common import (
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     format_option,
+    group_of_verbs,
     iso_time,
     table,
 )
@@ -23,14 +23,9 @@ from router.model.plan import Plan
 from router.serve.places import Places
 from router.store.ledger import Ledger
 
-
-@click.group(name="stations")
-@config_option
-@format_option
-@click.pass_context
-def stations(ctx: click.Context, config: Path | None, form: str) -> None:
-    """Stations: list, show, test, enable, disable; export and import as JSON."""
-    count_for_verbs(ctx, config, form)
+stations = group_of_verbs(
+    "stations", "Stations: list, show, test, enable, disable; export and import as JSON."
+)
 
 
 for _verb in (export_stations, import_stations, enable, disable):

@@ -14,9 +14,9 @@ from router.cli.common import (
     EXIT_FAILED,
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     format_option,
+    group_of_verbs,
 )
 from router.cli.plan import plan_in_use, read_ledger, write_ledger
 from router.cli.task_changes import cancel, changed_things, follow, hold, priority, resume
@@ -48,13 +48,9 @@ SORTS: Final[dict[str, Callable[[Task], Any]]] = {
 }
 
 
-@click.group(name="tasks")
-@config_option
-@format_option
-@click.pass_context
-def tasks(ctx: click.Context, config: Path | None, form: str) -> None:
-    """What comes in and is sent: list, show, follow; retry, cancel, hold, resume, priority."""
-    count_for_verbs(ctx, config, form)
+tasks = group_of_verbs(
+    "tasks", "What comes in and is sent: list, show, follow; retry, cancel, hold, resume, priority."
+)
 
 
 for _verb in (cancel, follow, hold, priority, resume):

@@ -12,9 +12,9 @@ from router.cli.common import (
     EXIT_FAILED,
     config_folder,
     config_option,
-    count_for_verbs,
     emit_json,
     format_option,
+    group_of_verbs,
     iso_time,
     table,
 )
@@ -31,13 +31,7 @@ _ONCE: Final = "60m"
 _LIFE: Final = "365d"
 
 
-@click.group(name="token")
-@config_option
-@format_option
-@click.pass_context
-def token(ctx: click.Context, config: Path | None, form: str) -> None:
-    """Tokens for pages and API: make, list, revoke."""
-    count_for_verbs(ctx, config, form)
+token = group_of_verbs("token", "Tokens for pages and API: make, list, revoke.")
 
 
 @token.command(name="new")
