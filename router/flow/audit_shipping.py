@@ -13,6 +13,7 @@ from typing import Final
 
 from router.clock import Clock
 from router.errors import StoreDown, StoreFull
+from router.flow.turns import take_turns
 from router.store.audit import AuditTrail
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics
@@ -50,9 +51,7 @@ class AuditShipping:
 
     def run(self) -> None:
         """Ship until told to stop, or until another does it."""
-        wait_seconds = 0.0
-        while not self._clock.wait(self._stop, wait_seconds) and not self._has_successor():
-            wait_seconds = self.turn()
+        take_turns(self.turn, self._clock, self._stop, self._has_successor)
 
     def turn(self) -> float:
         """Ship one batch; how many seconds to wait before the next."""

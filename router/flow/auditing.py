@@ -15,6 +15,7 @@ from typing import Final
 
 from router.clock import Clock
 from router.errors import StoreDown, StoreFull
+from router.flow.turns import take_turns, unless_in_trouble
 from router.model.audit import (
     MINOR_FAILURE,
     SERIOUS_FAILURE,
@@ -133,19 +134,21 @@ class Auditor:
 
     def run(self) -> None:
         """Tell again and again until told to stop, or until another does it."""
-        wait_seconds = 0.0
         prune_at = self._clock.monotonic() + LOOK_SECONDS
-        while not self._clock.wait(self._stop, wait_seconds) and not self._has_successor():
-            try:
-                while self.tell() and not self._stop.is_set():
-                    pass
-                if self._clock.monotonic() >= prune_at:
-                    self.prune()
-                    prune_at = self._clock.monotonic() + PRUNE_SECONDS
-                wait_seconds = LOOK_SECONDS
-            except (StoreDown, StoreFull) as error:
-                self._log.error("the audit trail cannot be written", reason=str(error))
-                wait_seconds = TROUBLE_SECONDS
+
+        def turn() -> float:
+            nonlocal prune_at
+            while self.tell() and not self._stop.is_set():
+                pass
+            if self._clock.monotonic() >= prune_at:
+                self.prune()
+                prune_at = self._clock.monotonic() + PRUNE_SECONDS
+            return LOOK_SECONDS
+
+        careful = unless_in_trouble(
+            turn, self._log, "the audit trail cannot be written", TROUBLE_SECONDS
+        )
+        take_turns(careful, self._clock, self._stop, self._has_successor)
 
     def prune(self) -> None:
         """Let go of what is older than is to be kept, and has been shipped where that is to be."""

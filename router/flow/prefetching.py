@@ -16,6 +16,7 @@ from typing import Final
 
 from router.clock import Clock
 from router.errors import RouterError, StoreDown, StoreFull
+from router.flow.turns import take_turns, unless_in_trouble
 from router.model.plan import Plan
 from router.model.station import Station
 from router.store.cache_book import CacheBook
@@ -84,13 +85,13 @@ class Prefetching:
 
         A store in trouble is told and tried again.
         """
-        wait_seconds = 0.0
-        while not self._clock.wait(self._stop, wait_seconds) and not self._has_successor():
-            try:
-                wait_seconds = 0.0 if self.work() else LOOK_SECONDS
-            except (StoreDown, StoreFull) as error:
-                self._log.error("prefetching cannot go on", reason=str(error))
-                wait_seconds = TROUBLE_SECONDS
+        turn = unless_in_trouble(
+            lambda: 0.0 if self.work() else LOOK_SECONDS,
+            self._log,
+            "prefetching cannot go on",
+            TROUBLE_SECONDS,
+        )
+        take_turns(turn, self._clock, self._stop, self._has_successor)
 
     def work(self) -> bool:
         """Work on the first list that is not over; whether there was one."""

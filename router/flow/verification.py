@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from router.clock import Clock
-from router.errors import StoreDown, StoreFull
+from router.flow.turns import take_turns, unless_in_trouble
 from router.store.cache_book import CacheBook
 from router.store.journal import Journal
 from router.store.verifications import Damage, Verification
@@ -45,13 +45,13 @@ class Verifier:
 
     def run(self) -> None:
         """Look again and again until told to stop, or until another does it."""
-        wait_seconds = 0.0
-        while not self._clock.wait(self._stop, wait_seconds) and not self._has_successor():
-            try:
-                wait_seconds = 0.0 if self.work() else LOOK_SECONDS
-            except (StoreDown, StoreFull) as error:
-                self._log.error("verifying cannot go on", reason=str(error))
-                wait_seconds = TROUBLE_SECONDS
+        turn = unless_in_trouble(
+            lambda: 0.0 if self.work() else LOOK_SECONDS,
+            self._log,
+            "verifying cannot go on",
+            TROUBLE_SECONDS,
+        )
+        take_turns(turn, self._clock, self._stop, self._has_successor)
 
     def work(self) -> bool:
         """Work on the first verification that is not over; whether there was one."""

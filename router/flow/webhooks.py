@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from router.clock import Clock, iso_time
-from router.errors import DeliveryError, StoreDown, StoreFull
+from router.errors import DeliveryError
+from router.flow.turns import take_turns, unless_in_trouble
 from router.model.notices import Webhook
 from router.store.webhooks import HookBook, HookEvent
 from router.telemetry.log import Log
@@ -84,13 +85,13 @@ class WebhookSender:
 
     def run(self) -> None:
         """Tell until told to stop, or until another does it."""
-        wait_seconds = 0.0
-        while not self._clock.wait(self._stop, wait_seconds) and not self._has_successor():
-            try:
-                wait_seconds = 0.0 if self.tell() else LOOK_SECONDS
-            except (StoreDown, StoreFull) as error:
-                self._log.error("a webhook cannot be served", reason=str(error))
-                wait_seconds = LOOK_SECONDS * 5
+        turn = unless_in_trouble(
+            lambda: 0.0 if self.tell() else LOOK_SECONDS,
+            self._log,
+            "a webhook cannot be served",
+            LOOK_SECONDS * 5,
+        )
+        take_turns(turn, self._clock, self._stop, self._has_successor)
 
     def tell(self) -> bool:
         """Try the next event, where it is due; whether the hook is past it now."""

@@ -40,11 +40,8 @@ def start_auditing(role: Role) -> Callable[[], None]:
     trail = AuditTrail.open(role.places.ledger, role.places.keys)
     follow_ring(role, trail.keys)
 
-    def has_successor() -> bool:
-        return role.notices.retiring
-
     auditor = Auditor(
-        trail, role.plan, role.clock, role.log, role.metrics, role.threads.stop, has_successor
+        trail, role.plan, role.clock, role.log, role.metrics, role.threads.stop, role.has_successor
     )
     threads = [role.threads.start("audit", auditor.run)]
     receiver = role.plan.audit.syslog
@@ -56,7 +53,7 @@ def start_auditing(role: Role) -> Callable[[], None]:
             ship(records, receiver.host, receiver.port, client_context(role.plan.tls[receiver.tls]))
 
         shipping = AuditShipping(
-            trail, send, role.clock, role.log, role.metrics, role.threads.stop, has_successor
+            trail, send, role.clock, role.log, role.metrics, role.threads.stop, role.has_successor
         )
         threads.append(role.threads.start("audit-syslog", shipping.run))
 

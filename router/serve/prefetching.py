@@ -39,12 +39,9 @@ def start_prefetching(role: Role, make_peer: MakePeer, key: bytes) -> Callable[[
     def opened() -> AbstractContextManager[Bring]:
         return bringing(role.plan, make_peer, key)
 
-    def has_successor() -> bool:
-        return role.notices.retiring
-
     work = Prefetching(
         role.plan, book, opened, role.clock, role.log, role.metrics, role.threads.stop,
-        has_successor,
+        role.has_successor,
     )  # fmt: skip
     thread = role.threads.start("prefetch", work.run)
 

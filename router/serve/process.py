@@ -66,6 +66,10 @@ class Role:
                 return True
         return False
 
+    def has_successor(self) -> bool:
+        """Whether the next generation has this role: what only one process does is left to it."""
+        return self.notices.retiring
+
     def keeps_running(self, seconds: float) -> bool:
         """Wait so long, publishing meanwhile; false as soon as the role is to stop or to retire."""
         self._live(seconds, lambda: not self.notices.retiring)

@@ -14,10 +14,7 @@ def start_verifying(role: Role, journal: Journal) -> Callable[[], None]:
     """Begin it; what is given back waits for its end, once the role stops."""
     book = CacheBook.open(role.places.ledger, role.clock)
 
-    def has_successor() -> bool:
-        return role.notices.retiring
-
-    verifier = Verifier(journal, book, role.clock, role.log, role.threads.stop, has_successor)
+    verifier = Verifier(journal, book, role.clock, role.log, role.threads.stop, role.has_successor)
     thread = role.threads.start("verify", verifier.run)
 
     def end() -> None:

@@ -92,7 +92,7 @@ def _start(role: Role, book: HookBook, hook: Webhook) -> threading.Thread:
         role.log,
         role.metrics,
         role.threads.stop,
-        lambda: role.notices.retiring,
+        role.has_successor,
     )
     return role.threads.start(f"webhook-{hook.name}", sender.run)
 
@@ -107,7 +107,7 @@ class _Keeper:
 
     def run(self) -> None:
         role = self._role
-        while not role.clock.wait(role.threads.stop, LOOK_SECONDS) and not role.notices.retiring:
+        while not role.clock.wait(role.threads.stop, LOOK_SECONDS) and not role.has_successor():
             try:
                 self._book.note_tasks(role.clock.now(), QUIET_SECONDS)
                 if role.clock.monotonic() >= self._prune_at:
