@@ -7,6 +7,7 @@ import click
 from router.cli.common import EXIT_FAILED, emit_json
 from router.clock import Clock
 from router.config.suggest import did_you_mean
+from router.flow.told import probe_json
 from router.model.plan import Plan
 from router.model.station import Station
 from router.peers.peer import Peer
@@ -45,14 +46,7 @@ def probe_now(plan: Plan, name: str, form: str) -> int:
     finally:
         peer.close()
     if form == "json":
-        emit_json(
-            {
-                "station": name,
-                "ok": probe.ok,
-                "seconds": round(probe.seconds, 4),
-                "message": probe.message,
-            }
-        )
+        emit_json(probe_json(name, probe))
     else:
         word = "online" if probe.ok else "OFFLINE"
         click.echo(f"{word}  {name}  {probe.message}  {probe.seconds * 1000:.0f} ms")

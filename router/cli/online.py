@@ -9,6 +9,7 @@ from typing import Any
 from router.clock import Clock
 from router.config.load import Loaded
 from router.flow.roll_call import roll_call
+from router.flow.told import probe_json
 from router.model.problem import Place, Problem
 from router.peers.peer import Probe
 from router.serve.peers import peer_maker
@@ -24,15 +25,7 @@ class Online:
 
     def as_json(self) -> list[dict[str, Any]]:
         """Each station that was asked."""
-        return [
-            {
-                "station": name,
-                "ok": probe.ok,
-                "seconds": round(probe.seconds, 4),
-                "message": probe.message,
-            }
-            for name, probe in sorted(self.probes.items())
-        ]
+        return [probe_json(name, probe) for name, probe in sorted(self.probes.items())]
 
 
 def ask_stations(loaded: Loaded) -> Online:

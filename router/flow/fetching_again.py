@@ -16,7 +16,7 @@ from typing import Final
 from router.clock import Clock
 from router.errors import Busy, RouterError
 from router.flow.fetching import Fetcher
-from router.flow.retrieving import verdict
+from router.flow.retrieving import moved
 from router.model.plan import Plan
 from router.model.query import ObjectName, Retrieval
 from router.model.station import Station
@@ -66,6 +66,10 @@ class FetchingAgain:
         self._coming: dict[str, threading.Event] = {}
         self._quiet_until: dict[str, float] = {}
 
+    def knows_of(self, study: str, series: str | None, instance: str | None) -> bool:
+        """Whether something of that was held and was let go of. Raises StoreDown."""
+        return bool(self._book.evicted(study, series, instance))
+
     def lacking(self, study: str, series: str | None, instance: str | None) -> tuple[int, str]:
         """Bring back what of that was evicted; how much still lacks, and why a station does not give it.
 
@@ -94,14 +98,7 @@ class FetchingAgain:
 
     def _askable(self, one: Evicted) -> list[Station]:
         known = (self._plan().stations.get(name) for name in one.stations)
-        return [
-            station
-            for station in known
-            if station is not None
-            and station.active
-            and station.query_retrieve
-            and station.kind != "folder"
-        ]
+        return [station for station in known if station is not None and station.may_be_asked]
 
     def _brought(self, wanted: Sequence[tuple[ObjectName, list[Station]]]) -> str:
         """Why what still lacks did not come, in the words of the station that was asked last."""
@@ -179,13 +176,11 @@ class FetchingAgain:
     def _fetched(
         self, station: Station, peer: Fetchable, names: Sequence[ObjectName]
     ) -> tuple[set[str], str]:
-        failed: list[str] = []
-        reason = ""
-        for told in self._fetcher.fetch(
+        steps = self._fetcher.fetch(
             station, peer, names, lambda: True, is_routed=False, deadline_seconds=FETCH_SECONDS
-        ):
-            failed, reason = told.failed, told.reason
-        return set(failed), reason
+        )
+        (told,) = deque(steps, maxlen=1)
+        return set(told.failed), told.reason
 
     def _moved(self, peer: Retrievable, names: Sequence[ObjectName]) -> tuple[set[str], str]:
         """One C-MOVE of the lowest level that names all of them; what came is told by the ledger."""
@@ -194,9 +189,8 @@ class FetchingAgain:
         series = all_series.pop() if len(all_series) == 1 else ""
         instance = names[0].sop_instance_uid if len(names) == 1 else ""
         wanted = Retrieval(study, series, FETCH_SECONDS, instance)
-        answers = deque(peer.retrieve(wanted, lambda: False), maxlen=1)
-        is_whole, words = verdict(answers[0] if answers else None, "")
-        return (set(), "") if is_whole else ({one.sop_instance_uid for one in names}, words)
+        _, words = moved(peer, wanted, lambda: False)
+        return {one.sop_instance_uid for one in names} if words else set(), words
 
     def _indexed(self, names: Sequence[ObjectName]) -> None:
         """What is durable is in the ledger a moment later."""

@@ -43,7 +43,7 @@ def wanted_of(plan: Plan, name: str, study: str, series: str = "", instance: str
     station = plan.stations.get(name)
     if station is None:
         raise NotWanted(f"there is no station {name!r}")
-    if not station.active or not station.query_retrieve or station.kind == "folder":
+    if not station.may_be_asked:
         raise NotWanted(f"station {name} may not be asked: it needs query_retrieve: true")
     for uid in (study, series, instance):
         if uid and (not _UID.match(uid) or len(uid) > _UID_CHARACTERS):
@@ -127,7 +127,7 @@ class Prefetching:
 
     def _bring(self, wanted: Wanted, bring: Bring, leave_off: threading.Event) -> Brought:
         station = self._plan.stations.get(wanted.station)
-        if station is None or not station.active or not station.query_retrieve:
+        if station is None or not station.may_be_asked:
             return Brought(
                 trouble=f"station {wanted.station} is gone, or may not be asked any more"
             )

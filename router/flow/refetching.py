@@ -83,9 +83,7 @@ class Refetching:
         if source.listener != RETRIEVED or source.station is None:
             return None
         station = self._plan().stations.get(source.station)
-        if station is None or not station.active or not station.query_retrieve:
-            return None
-        return station
+        return station if station is not None and station.may_be_asked else None
 
     def _fetch(self, station: Station, held: Stored) -> bool:
         instance = held.instance

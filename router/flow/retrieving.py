@@ -6,6 +6,7 @@ ten seconds, so that everybody sees when whoever follows it has ended.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -128,6 +129,16 @@ def verdict(last: MoveProgress | None, failure: str) -> tuple[bool, str]:
     if last.completed == 0 and not last.warnings:
         return False, f"{message}: it holds no such study"
     return True, message
+
+
+def moved(
+    peer: Retrievable, wanted: Retrieval, wish_to_cancel: Callable[[], bool]
+) -> tuple[MoveProgress | None, str]:
+    """C-MOVE to its end: the station's last answer, and why not everything came; '' when it did."""
+    answers = deque(peer.retrieve(wanted, wish_to_cancel), maxlen=1)
+    last = answers[0] if answers else None
+    is_whole, words = verdict(last, "")
+    return last, "" if is_whole else words
 
 
 def counts(progress: MoveProgress) -> str:

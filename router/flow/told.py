@@ -16,6 +16,7 @@ from router.model.rule import Decision, FetchPriors
 from router.model.station import Station
 from router.model.task import Task
 from router.morph.apply import Change
+from router.peers.peer import Probe
 from router.store.balance import Account
 from router.store.ledger import Ledger, Prior
 
@@ -81,6 +82,16 @@ def effective_settings(station: Station) -> list[dict[str, str]]:
         }
         for one in station.settings
     ]
+
+
+def probe_json(name: str, probe: Probe) -> dict[str, Any]:
+    """A station's answer to the question whether it is there."""
+    return {
+        "station": name,
+        "ok": probe.ok,
+        "seconds": round(probe.seconds, 4),
+        "message": probe.message,
+    }
 
 
 def account_json(balance: Account) -> dict[str, Any]:

@@ -218,3 +218,8 @@ class Station:
     hooks: Hooks = Hooks()
     settings: tuple[Setting, ...] = field(default=(), compare=False)
     place: Place | None = field(default=None, compare=False)
+
+    @property
+    def may_be_asked(self) -> bool:
+        """Whether it may be searched and retrieved from."""
+        return self.active and self.query_retrieve and self.kind != "folder"

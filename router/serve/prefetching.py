@@ -16,7 +16,7 @@ from router.errors import Refused
 from router.flow.fetching import Fetcher
 from router.flow.prefetching import Bring, Prefetching
 from router.flow.querying import asked, retrieve_hook
-from router.flow.retrieving import verdict
+from router.flow.retrieving import moved
 from router.model.plan import Plan
 from router.model.query import ObjectName, Retrieval
 from router.model.station import Station
@@ -105,10 +105,7 @@ def _fetched(
 
 
 def _moved(peer: Retrievable, retrieval: Retrieval, goes_on: Callable[[], bool]) -> Brought:
-    answers = deque(peer.retrieve(retrieval, lambda: not goes_on()), maxlen=1)
-    if not answers:
-        return Brought(trouble=verdict(None, "")[1])
-    (last,) = answers
-    is_whole, words = verdict(last, "")
-    came = (last.completed or 0) + (last.warnings or 0)
-    return Brought(came, 0, last.failed or 0, "" if is_whole else words)
+    last, trouble = moved(peer, retrieval, lambda: not goes_on())
+    if last is None:
+        return Brought(trouble=trouble)
+    return Brought((last.completed or 0) + (last.warnings or 0), 0, last.failed or 0, trouble)

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from router.store.asked_for import forget_old
+
 BATCH: Final = 5
 CAP: Final = 15
 MOST: Final = 100
-KEEP_SECONDS: Final = 30 * 86400.0
 BEYOND: Final = "beyond the cap: not fetched"
 ItemState = Literal["ready", "done", "failed", "cancelled", "beyond"]
 PrefetchStatus = Literal["Ready", "In Progress", "Completed", "Failed", "Cancelled"]
@@ -111,12 +112,7 @@ def add(
     at: float,
 ) -> int:
     """Note what is wanted, what is beyond the cap as that; the number of the prefetch."""
-    old = "SELECT prefetch_id FROM prefetch WHERE ended_at < ?"
-    for table in ("prefetch_item", "prefetch"):
-        connection.execute(
-            f"DELETE FROM {table} WHERE prefetch_id IN ({old})",  # noqa: S608 - constants
-            (at - KEEP_SECONDS,),
-        )
+    forget_old(connection, "prefetch", "prefetch_item", at)
     number = connection.execute(
         "INSERT INTO prefetch (requester, batch, created_at) VALUES (?, ?, ?)",
         (requester, batch, at),

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from router.store.asked_for import KEEP_SECONDS as KEEP_SECONDS
+from router.store.asked_for import forget_old
 from router.store.verifying import Verified
 
-KEEP_SECONDS: Final = 30 * 86400.0
 MOST_NAMED: Final = 1000
 VerificationStatus = Literal["Ready", "In Progress", "Completed", "Failed", "Cancelled"]
 
@@ -71,12 +72,7 @@ class Verification:
 
 def add(connection: sqlite3.Connection, requester: str, study: str | None, at: float) -> int:
     """Note that it is wanted; its number."""
-    old = "SELECT verification_id FROM verification WHERE ended_at < ?"
-    for table in ("verification_damage", "verification"):
-        connection.execute(
-            f"DELETE FROM {table} WHERE verification_id IN ({old})",  # noqa: S608 - constants
-            (at - KEEP_SECONDS,),
-        )
+    forget_old(connection, "verification", "verification_damage", at)
     number = connection.execute(
         "INSERT INTO verification (requester, study_instance_uid, created_at) VALUES (?, ?, ?)",
         (requester, study, at),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from router.clock import iso_time
 from router.config.exchange import MAX_BYTES, Wanted, document, read_document, station_json
 from router.config.suggest import did_you_mean
-from router.flow.told import described_stations, effective_settings, station_states
+from router.flow.told import described_stations, effective_settings, probe_json, station_states
 from router.model.station import Station
 from router.web.api.call import (
     Body,
@@ -89,12 +89,7 @@ def test_station(services: Services, call: Call) -> dict[str, Any]:
         probe = peer.probe()
     finally:
         peer.close()
-    return {
-        "station": station.name,
-        "ok": probe.ok,
-        "seconds": round(probe.seconds, 4),
-        "message": probe.message,
-    }
+    return probe_json(station.name, probe)
 
 
 def enable(services: Services, call: Call) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def query(services: Services, call: Call, form: Form) -> dict[str, Any]:
         except Wrong as wrong:
             problem = str(wrong)
     return {
-        **_offered(services, call, form, _is_askable),
+        **_offered(services, call, form, lambda one: one.may_be_asked),
         "filters": {name: form.text(name) for name in names},
         "found": found,
         "problem": problem,
@@ -202,10 +202,6 @@ def query(services: Services, call: Call, form: Form) -> dict[str, Any]:
         "retrievals": remote.list_retrievals(services, call)["retrievals"],
         "priors": priors,
     }
-
-
-def _is_askable(station: Station) -> bool:
-    return station.query_retrieve and station.active and station.kind != "folder"
 
 
 _KEYS: Final = {
