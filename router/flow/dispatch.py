@@ -301,13 +301,15 @@ class Dispatcher:
             self._metrics.send_seconds.labels(name).observe(sent.seconds)
         if self._log.is_tapped:
             self._tell(sent)
+        if not outcome.is_told_busy:
+            return settle(outcome, sent.leased, entry.station, self._clock)
         return settle(
             outcome,
             sent.leased,
             entry.station,
             self._clock,
             takes_others=takes_others,
-            others_wait=outcome.is_told_busy and name in self._ledger.waiting_stations(),
+            others_wait=name in self._ledger.waiting_stations(),
             pause_seconds=entry.pace.pause_seconds(),
         )
 

@@ -64,8 +64,8 @@ def given(request: Request, services: DicomwebServices) -> list[Given]:
     versions = _held(request, services)
     hits = len(versions)
     request.state.lacking = 0
-    if not versions or "instance" not in path:
-        named = path["study"], path.get("series"), path.get("instance")
+    named = path["study"], path.get("series"), path.get("instance")
+    if (not versions or "instance" not in path) and services.again.knows_of(*named):
         request.state.lacking, reason = services.again.lacking(*named)
         versions = _held(request, services)
         if reason and not versions:
